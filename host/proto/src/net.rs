@@ -1,0 +1,123 @@
+//! Where a message came from and where one goes: plain data, no sockets.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A transport protocol as it is named in a Via (RFC 3261 20.42, RFC 7118 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// Datagrams; the only transport that is unreliable in the sense of RFC 3261 17.
+    Udp,
+    /// A plain stream.
+    Tcp,
+    /// A stream under TLS.
+    Tls,
+    /// WebSocket.
+    Ws,
+    /// WebSocket under TLS.
+    Wss,
+}
+
+impl Transport {
+    /// The name in a Via: upper case.
+    pub fn via_name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
+        }
+    }
+
+    /// The name in a `transport` URI parameter and in the configuration: lower case.
+    pub fn uri_name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
+    /// The transport of that name, in any case; none if it is unknown.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss].into_iter().find(|t| t.uri_name().as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the transport itself delivers or fails (RFC 3261 17: everything but UDP), so that nothing is retransmitted.
+    pub fn is_reliable(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// Whether peers are authenticated and messages encrypted.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// The port where none is given (RFC 3261 19.1.2, RFC 7118 5.3).
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.uri_name())
+    }
+}
+
+/// Index of a [`Listener`] in [`crate::proxy::Settings::listeners`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerId(pub u16);
+
+/// A stream connection; numbers are never used twice in the life of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// One address and transport that the proxy listens on. A `[listen.NAME]` table with two transports makes two of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The name in the configuration, for plugins and logs.
+    pub name: Arc<str>,
+    /// What it speaks.
+    pub transport: Transport,
+    /// The address it is bound to, with the real port.
+    pub address: SocketAddr,
+    /// The `host[:port]` that goes into Via and Record-Route; an IPv6 address in brackets.
+    pub sent_by: Arc<str>,
+}
+
+/// How a message arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Flow {
+    /// The transport it came over.
+    pub transport: Transport,
+    /// The listener it came to, or that the connection was opened for.
+    pub listener: ListenerId,
+    /// The peer's address and port.
+    pub remote: SocketAddr,
+    /// The connection, for streams.
+    pub connection: Option<ConnectionId>,
+}
+
+/// Where a message is to go. For streams: over `connection` while that is open, else over any open connection to `remote` of the
+/// same transport, else over a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Path {
+    /// The transport to use.
+    pub transport: Transport,
+    /// The listener to send from.
+    pub listener: ListenerId,
+    /// The address to send to.
+    pub remote: SocketAddr,
+    /// The connection to prefer.
+    pub connection: Option<ConnectionId>,
+}

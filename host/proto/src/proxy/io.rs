@@ -1,0 +1,211 @@
+//! What goes into the core and what comes out of it. The core asks questions (where should this go, what is this name's address, may
+//! this response pass) and goes on with other work until an answer is handed in; nothing waits inside.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::plan::{Edit, Group, Plan, Reply};
+use crate::message::Message;
+use crate::net::{Flow, Path, Transport};
+
+/// A response context (RFC 3261 16.2): one request with everything that became of it. Numbers are not used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ContextId {
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
+
+/// One attempt at one target inside a response context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BranchId {
+    /// The context it belongs to.
+    pub context: ContextId,
+    pub(crate) index: u16,
+}
+
+/// What kind of request wants a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// A request outside a dialog, or one that claims a dialog without the token of our Record-Route: to be policed.
+    Initial,
+    /// A request in a dialog whose Route carried our token: the answer without a plugin is [`Verdict::Follow`].
+    InDialog,
+}
+
+/// Something that the shell has to do.
+#[derive(Debug)]
+pub enum Output<S> {
+    /// Send these octets.
+    Send(Transmit),
+    /// Decide about a request: answer with [`super::Core::decided`].
+    SelectTargets {
+        /// To name in the answer.
+        context: ContextId,
+        /// The request as received, route preprocessing (16.4) not applied.
+        request: Arc<Message>,
+        /// The Request-URI after route preprocessing (16.4), if that changed it.
+        uri: Option<Bytes>,
+        /// How it came.
+        flow: Flow,
+        /// Whether it belongs to a dialog of ours. An ACK or a CANCEL that matches nothing comes here too; it cannot be replied to.
+        kind: RequestKind,
+    },
+    /// Look up a host name (RFC 3263): answer with [`super::Core::resolved`].
+    Resolve {
+        /// To name in the answer.
+        branch: BranchId,
+        /// What to look up.
+        query: Query,
+    },
+    /// A response has come that the verdict wanted to see: answer with [`super::Core::reviewed`].
+    ReviewResponse {
+        /// To name in the answer.
+        branch: BranchId,
+        /// What was handed in with the verdict.
+        state: S,
+        /// The tag of the target.
+        tag: Arc<str>,
+        /// The number of the attempt, counted from 1.
+        attempt: u32,
+        /// From sending the request to this response.
+        elapsed: Duration,
+        /// The request as received.
+        request: Arc<Message>,
+        /// The response as received.
+        response: Arc<Message>,
+        /// Where it came from.
+        source: SocketAddr,
+    },
+    /// A branch has failed and the verdict wanted to choose what comes next: answer with [`super::Core::failure_decided`].
+    BranchFailed {
+        /// To name in the answer.
+        branch: BranchId,
+        /// What was handed in with the verdict.
+        state: S,
+        /// The tag of the target.
+        tag: Arc<str>,
+        /// Why.
+        cause: Cause,
+        /// The number of the attempt, counted from 1.
+        attempt: u32,
+        /// Targets of the plan not tried yet.
+        remaining: u32,
+        /// The request as received.
+        request: Arc<Message>,
+        /// The response, where one came.
+        response: Option<Arc<Message>>,
+    },
+    /// The final response has gone upstream (a 2xx to INVITE: the first of them), or the context ended without one.
+    Completed {
+        /// What was handed in with the verdict; none where the core answered by itself.
+        state: Option<S>,
+        /// The status that went upstream; none if nothing did.
+        status: Option<u16>,
+        /// Branches that were tried.
+        attempts: u32,
+        /// From the request's arrival.
+        elapsed: Duration,
+    },
+}
+
+/// Octets and where they go.
+#[derive(Debug, Clone)]
+pub struct Transmit {
+    /// The message.
+    pub bytes: Bytes,
+    /// Where to.
+    pub path: Path,
+    /// Whom to tell if it cannot be sent ([`super::Core::send_failed`]); none for responses and for what is sent statelessly.
+    pub branch: Option<BranchId>,
+}
+
+/// A host to find (RFC 3263 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The host name of the next hop's URI (its `maddr`, if that has one).
+    pub host: String,
+    /// Its port, where one is given.
+    pub port: Option<u16>,
+    /// The transport, where the URI or the decision names one.
+    pub transport: Option<Transport>,
+    /// Whether the URI is a `sips` one: only secure transports will do.
+    pub secure: bool,
+}
+
+/// An address where a request may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hop {
+    /// By which transport.
+    pub transport: Transport,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// The answer to [`Output::SelectTargets`].
+#[derive(Debug)]
+pub enum Verdict<S> {
+    /// Forward by this plan.
+    Forward {
+        /// The plan.
+        plan: Plan,
+        /// Kept with the context and handed out with its later questions.
+        state: S,
+        /// Which later questions are wanted.
+        watch: Watch,
+    },
+    /// Forward to where the route set, or else the Request-URI, says; the edits come on top.
+    Follow(Vec<Edit>),
+    /// Answer it.
+    Reply(Reply),
+    /// Absorb it without an answer.
+    Drop,
+}
+
+/// Which questions a context asks after the verdict. Nothing watched costs nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// [`Output::ReviewResponse`] for each response but 100.
+    pub responses: bool,
+    /// [`Output::BranchFailed`] for each branch that fails.
+    pub failures: bool,
+}
+
+/// The answer to [`Output::ReviewResponse`].
+#[derive(Debug)]
+pub enum Reviewed {
+    /// Go on, with these edits of the response.
+    Pass(Vec<Edit>),
+    /// Go on as if this had come instead. Ignored for a 2xx to INVITE: the callee is up.
+    Replace(Reply),
+}
+
+/// Why a branch failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// A final response of 300 to 699.
+    Status,
+    /// No response in time, or no final one.
+    Timeout,
+    /// It could not be sent: connection refused, reset, or timed out.
+    Transport,
+    /// The name has no address.
+    Resolve,
+    /// The target cannot be used: an unknown listener or scheme, `sips` without a secure listener.
+    Unusable,
+}
+
+/// The answer to [`Output::BranchFailed`].
+#[derive(Debug)]
+pub enum FailureOutcome {
+    /// Go on with the targets that remain; with the best response so far when there are none.
+    Next,
+    /// Forget the remaining targets, try these.
+    Instead(Vec<Group>),
+    /// Answer upstream with the best response so far.
+    Stop,
+    /// Answer upstream with this.
+    Reply(Reply),
+}
