@@ -7,3 +7,4 @@ pub mod message;
 pub mod net;
 pub mod proxy;
 pub mod time;
+pub mod transaction;

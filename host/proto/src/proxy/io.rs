@@ -44,10 +44,8 @@ pub enum Output<S> {
     SelectTargets {
         /// To name in the answer.
         context: ContextId,
-        /// The request as received, route preprocessing (16.4) not applied.
+        /// The request after route preprocessing (16.4): without our own Route values.
         request: Arc<Message>,
-        /// The Request-URI after route preprocessing (16.4), if that changed it.
-        uri: Option<Bytes>,
         /// How it came.
         flow: Flow,
         /// Whether it belongs to a dialog of ours. An ACK or a CANCEL that matches nothing comes here too; it cannot be replied to.

@@ -1,7 +1,29 @@
-//! The proxy of RFC 3261 16.
+//! The proxy of RFC 3261 16: one response context for each request, worked on one event at a time.
+//!
+//! [`Core`] is a shard of it. A request that comes in is validated (16.3), preprocessed (16.4) and turned into the question
+//! [`Output::SelectTargets`]; the [`Verdict`] is carried out branch by branch (16.5, 16.6), responses go back by 16.7.
 
+mod branch;
+mod branch_parameter;
+mod cancel;
+mod context;
+mod core;
+mod environment;
+mod forward;
+mod hop_by_hop;
+mod io;
+mod own;
 mod plan;
+mod preprocess;
+mod reply;
+mod responses;
 mod settings;
+mod target_set;
+mod token;
+mod validate;
+mod via;
 
+pub use self::core::{Core, shard_of};
+pub use io::{BranchId, Cause, ContextId, FailureOutcome, Hop, Output, Query, RequestKind, Reviewed, Transmit, Verdict, Watch};
 pub use plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target};
 pub use settings::{Limits, Settings, Timers};

@@ -143,10 +143,10 @@ impl StatusSet {
 
     /// Adds a status; one outside 300 to 699 is ignored.
     pub fn insert(&mut self, status: u16) {
-        if let Some((word, bit)) = Self::position(status) {
-            if let Some(word) = self.0.get_mut(word) {
-                *word |= bit;
-            }
+        if let Some((word, bit)) = Self::position(status)
+            && let Some(word) = self.0.get_mut(word)
+        {
+            *word |= bit;
         }
     }
 

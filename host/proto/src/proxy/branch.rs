@@ -1,0 +1,194 @@
+//! One branch of a response context: a client transaction and what it needs.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::io::Hop;
+use super::plan::Target;
+use crate::net::Path;
+use crate::time::Timestamp;
+use crate::transaction::{Class, ClientInvite, ClientNonInvite, Schedule, Step, Timer};
+
+/// A request forwarded to one address of one target.
+#[derive(Debug)]
+pub(super) struct Branch {
+    pub(super) phase: BranchPhase,
+    pub(super) client: Client,
+    /// The target, while another of its addresses may have to be tried.
+    pub(super) target: Option<Box<Target>>,
+    pub(super) candidates: VecDeque<Candidate>,
+    pub(super) tag: Arc<str>,
+    /// The number of the target in this context, counted from 1.
+    pub(super) attempt: u32,
+    /// The Max-Breadth to write, where the request is forked.
+    pub(super) breadth: Option<u32>,
+    /// Where the request went.
+    pub(super) path: Option<Path>,
+    /// What has to be sent again: the request; once it has failed, its ACK; nothing once it has been answered.
+    pub(super) sent: Option<Bytes>,
+    pub(super) sent_at: Timestamp,
+    /// When timer C is due, as the last provisional response set it.
+    pub(super) c_deadline: Timestamp,
+    pub(super) cancel: Cancel,
+    /// The hunt has gone on without it. A 2xx that still comes is forwarded, a failure only acknowledged.
+    pub(super) abandoned: bool,
+    /// The failure it ended with, while a decision about it is awaited.
+    pub(super) failed_with: Option<u16>,
+}
+
+/// How far a branch has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BranchPhase {
+    /// Its name is being looked up.
+    Resolving,
+    /// The request is out.
+    Running,
+    /// It has failed, and somebody is deciding what comes next.
+    AwaitingDecision,
+    /// Its final response has been dealt with.
+    Done,
+}
+
+/// The client transaction of a branch.
+#[derive(Debug)]
+pub(super) enum Client {
+    /// Nothing has been sent.
+    None,
+    Invite(ClientInvite),
+    NonInvite(ClientNonInvite),
+}
+
+/// The CANCEL of a branch.
+#[derive(Debug)]
+pub(super) enum Cancel {
+    None,
+    /// To be sent when the first provisional response comes (9.1); with the Reason it will have.
+    Wanted(Option<Bytes>),
+    Sent(ClientNonInvite, Bytes),
+}
+
+/// An address to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) hop: Hop,
+    /// Take UDP however large the request is: TCP has been refused (18.1.1).
+    pub(super) any_size: bool,
+}
+
+impl Branch {
+    pub(super) fn new(target: Target, attempt: u32, breadth: Option<u32>, now: Timestamp) -> Self {
+        Self {
+            phase: BranchPhase::Resolving,
+            client: Client::None,
+            tag: Arc::clone(&target.tag),
+            target: Some(Box::new(target)),
+            candidates: VecDeque::new(),
+            attempt,
+            breadth,
+            path: None,
+            sent: None,
+            sent_at: now,
+            c_deadline: now,
+            cancel: Cancel::None,
+            abandoned: false,
+            failed_with: None,
+        }
+    }
+
+    /// Whether the hunt waits for it.
+    pub(super) fn is_active(&self) -> bool {
+        match self.phase {
+            BranchPhase::Resolving | BranchPhase::AwaitingDecision => true,
+            BranchPhase::Running => !self.abandoned,
+            BranchPhase::Done => false,
+        }
+    }
+
+    /// Whether nothing can happen to it any more.
+    pub(super) fn is_over(&self) -> bool {
+        let cancel_over = match &self.cancel {
+            Cancel::None | Cancel::Wanted(_) => true,
+            Cancel::Sent(client, _) => client.is_terminated(),
+        };
+        let waiting = matches!(self.phase, BranchPhase::Resolving | BranchPhase::AwaitingDecision);
+        !waiting && cancel_over && self.client.is_terminated()
+    }
+
+    /// Whether the transport it uses is reliable.
+    pub(super) fn is_reliable(&self) -> bool {
+        self.path.is_some_and(|path| path.transport.is_reliable())
+    }
+
+    /// A response has come: no other address of the target will be tried, and a 2xx or a non-INVITE final leaves nothing to send again.
+    pub(super) fn on_answered(&mut self, class: Class) {
+        self.settle();
+        if class == Class::Success || (class == Class::Failure && matches!(self.client, Client::NonInvite(_))) {
+            self.sent = None;
+        }
+    }
+
+    /// Lets go of what only an unanswered branch needs.
+    pub(super) fn settle(&mut self) {
+        self.target = None;
+        self.candidates = VecDeque::new();
+    }
+}
+
+impl Client {
+    pub(super) fn on_response(&mut self, class: Class, schedule: &Schedule) -> Step {
+        match self {
+            Self::None => Step::default(),
+            Self::Invite(client) => client.on_response(class, schedule),
+            Self::NonInvite(client) => client.on_response(class, schedule),
+        }
+    }
+
+    pub(super) fn on_timer(&mut self, timer: Timer, schedule: &Schedule) -> Step {
+        match self {
+            Self::None => Step::default(),
+            Self::Invite(client) => client.on_timer(timer),
+            Self::NonInvite(client) => client.on_timer(timer, schedule),
+        }
+    }
+
+    pub(super) fn terminate(&mut self) {
+        match self {
+            Self::None => {}
+            Self::Invite(client) => client.terminate(),
+            Self::NonInvite(client) => client.terminate(),
+        }
+    }
+
+    /// No response has come yet.
+    pub(super) fn is_unanswered(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Invite(client) => client.is_calling(),
+            Self::NonInvite(client) => client.is_trying(),
+        }
+    }
+
+    /// No final response has come yet.
+    pub(super) fn is_pending(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Invite(client) => client.is_calling() || client.is_proceeding(),
+            Self::NonInvite(client) => client.is_pending(),
+        }
+    }
+
+    /// An INVITE that has had a provisional response: the one that a CANCEL may follow (9.1).
+    pub(super) fn is_cancellable(&self) -> bool {
+        matches!(self, Self::Invite(client) if client.is_proceeding())
+    }
+
+    fn is_terminated(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Invite(client) => client.is_terminated(),
+            Self::NonInvite(client) => client.is_terminated(),
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The response context (RFC 3261 16.2): one request, the server transaction it came in, and the branches it was forwarded on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::branch::Branch;
+use super::branch_parameter::LoopDigest;
+use super::environment::{AlarmKind, Environment};
+use super::io::{BranchId, ContextId, Output, Transmit, Watch};
+use super::plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target};
+use crate::message::{Message, Method};
+use crate::net::{ConnectionId, Flow, ListenerId, Path};
+use crate::time::Timestamp;
+use crate::transaction::{Class, Schedule, Send, ServerInvite, ServerNonInvite, Step, Timer, TransactionKey};
+
+/// One request and everything that becomes of it.
+#[derive(Debug)]
+pub(super) struct Context<S> {
+    pub(super) id: ContextId,
+    pub(super) server: Server,
+    /// Under which the table knows it; none for what is forwarded without state.
+    pub(super) key: Option<TransactionKey>,
+    pub(super) flow: Flow,
+    pub(super) reply_path: Path,
+    /// The request after preprocessing; dropped once nothing can need it.
+    pub(super) request: Option<Arc<Message>>,
+    pub(super) loop_digest: LoopDigest,
+    /// The last response sent upstream, for retransmissions.
+    pub(super) last_response: Option<Bytes>,
+    pub(super) state: Option<S>,
+    pub(super) watch: Watch,
+    pub(super) phase: Phase,
+    pub(super) hunt: Hunt,
+    pub(super) branches: Vec<Branch>,
+    /// The best final response so far (16.7 item 6).
+    pub(super) best: Option<Answer>,
+    /// Challenges of all 401 and 407 responses (16.7 item 7): field name and value.
+    pub(super) challenges: Vec<(Bytes, Bytes)>,
+    pub(super) cancelled: bool,
+    pub(super) arrived: Timestamp,
+    pub(super) attempts: u32,
+}
+
+/// How far a context has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waiting for the verdict.
+    Deciding,
+    /// Branches are being tried.
+    Hunting,
+    /// A final response has gone upstream, or none will.
+    Finished,
+}
+
+/// The server side of a context.
+#[derive(Debug)]
+pub(super) enum Server {
+    Invite(ServerInvite),
+    NonInvite(ServerNonInvite),
+    /// An ACK, or a CANCEL that matches nothing: forwarded without state (16.10, 16.11).
+    Stateless,
+}
+
+/// The targets that remain, and how requests for them are written.
+#[derive(Debug, Default)]
+pub(super) struct Hunt {
+    pub(super) groups: VecDeque<Group>,
+    /// The rest of a serial group.
+    pub(super) serial: VecDeque<Target>,
+    pub(super) edits: Arc<[Edit]>,
+    pub(super) record_route: RecordRoute,
+    pub(super) next_on: StatusSet,
+    pub(super) stopped: bool,
+    /// Where the route set says to send from and over which connection (see preprocessing).
+    pub(super) egress: Option<ListenerId>,
+    pub(super) connection: Option<ConnectionId>,
+}
+
+impl Hunt {
+    pub(super) fn load(&mut self, plan: Plan) {
+        self.groups = plan.groups.into();
+        self.serial.clear();
+        self.edits = plan.edits.into();
+        self.record_route = plan.record_route;
+        self.next_on = plan.next_on;
+    }
+
+    pub(super) fn replace(&mut self, groups: Vec<Group>) {
+        self.groups = groups.into();
+        self.serial.clear();
+        self.stopped = false;
+    }
+
+    /// The targets to start now: one of a serial group, all of a parallel one. Empty when there is nothing left. A parallel group wider
+    /// than `breadth` is tried one by one (RFC 5393 5.3.3).
+    pub(super) fn next_targets(&mut self, breadth: u32) -> Vec<Target> {
+        if self.stopped {
+            return Vec::new();
+        }
+        loop {
+            if let Some(target) = self.serial.pop_front() {
+                return vec![target];
+            }
+            let Some(group) = self.groups.pop_front() else { return Vec::new() };
+            match group.mode {
+                Mode::Parallel if group.targets.len() > 1 && group.targets.len() <= breadth as usize => return group.targets,
+                Mode::Parallel | Mode::Serial => self.serial = group.targets.into(),
+            }
+        }
+    }
+
+    pub(super) fn remaining(&self) -> u32 {
+        let grouped: usize = self.groups.iter().map(|group| group.targets.len()).sum();
+        if self.stopped { 0 } else { u32::try_from(self.serial.len() + grouped).unwrap_or(u32::MAX) }
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+        self.groups.clear();
+        self.serial.clear();
+    }
+}
+
+/// A final or provisional response on its way upstream.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    /// One that a branch received, with the edits of its review.
+    Received(Arc<Message>, Vec<Edit>),
+    /// One of our own.
+    Made(Reply),
+}
+
+impl Answer {
+    pub(super) fn status(&self) -> u16 {
+        match self {
+            Self::Received(message, _) => message.status(),
+            Self::Made(reply) => reply.status,
+        }
+    }
+
+    pub(super) fn received(&self) -> Option<Arc<Message>> {
+        match self {
+            Self::Received(message, _) => Some(Arc::clone(message)),
+            Self::Made(_) => None,
+        }
+    }
+}
+
+impl<S: Clone> Context<S> {
+    pub(super) fn is_invite(&self) -> bool {
+        matches!(self.server, Server::Invite(_))
+    }
+
+    pub(super) fn schedule(&self, env: &Environment) -> Schedule {
+        env.schedule(self.flow.transport.is_reliable())
+    }
+
+    pub(super) fn branch_id(&self, index: u16) -> BranchId {
+        BranchId { context: self.id, index }
+    }
+
+    pub(super) fn branch(&mut self, index: u16) -> Option<&mut Branch> {
+        self.branches.get_mut(usize::from(index))
+    }
+
+    /// Arms the timers of a server step, and repeats the last response if it says so.
+    pub(super) fn apply_server(&mut self, step: Step, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        for (timer, after) in step.arm.into_iter().flatten() {
+            if after.is_zero() {
+                self.on_server_timer(timer, env, out);
+            } else {
+                env.arm(self.id, after, AlarmKind::Server(timer));
+            }
+        }
+        if step.send == Some(Send::Response) {
+            match &self.last_response {
+                Some(bytes) => out.push(Output::Send(Transmit { bytes: bytes.clone(), path: self.reply_path, branch: None })),
+                None => self.send_trying(env, out),
+            }
+        }
+    }
+
+    pub(super) fn on_server_timer(&mut self, timer: Timer, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let schedule = self.schedule(env);
+        let step = match &mut self.server {
+            Server::Invite(server) => server.on_timer(timer, &schedule),
+            Server::NonInvite(server) => server.on_timer(timer),
+            Server::Stateless => Step::default(),
+        };
+        self.apply_server(step, env, out);
+    }
+
+    /// The request has come again.
+    pub(super) fn on_retransmission(&mut self, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let step = match &self.server {
+            Server::Invite(server) => server.on_retransmission(),
+            Server::NonInvite(server) => server.on_retransmission(),
+            Server::Stateless => Step::default(),
+        };
+        self.apply_server(step, env, out);
+    }
+
+    /// An ACK for the INVITE of this context. Whether it belongs to a 2xx, and so has to be forwarded.
+    pub(super) fn on_ack(&mut self, env: &mut Environment, out: &mut Vec<Output<S>>) -> bool {
+        let schedule = self.schedule(env);
+        let Server::Invite(server) = &mut self.server else { return false };
+        let step = server.on_ack(&schedule);
+        self.apply_server(step, env, out);
+        step.deliver
+    }
+
+    /// A 100 is due, unless something has been said already.
+    pub(super) fn send_trying(&mut self, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let due = match &self.server {
+            Server::Invite(server) => server.is_proceeding() && self.last_response.is_none(),
+            Server::NonInvite(server) => server.is_trying(),
+            Server::Stateless => false,
+        };
+        if due {
+            self.send_upstream(Answer::Made(Reply::status(100)), env, out);
+        }
+    }
+
+    /// Hands a response to the server transaction, which sends it or, if it comes too late, does not. Whether it went.
+    pub(super) fn send_upstream(&mut self, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) -> bool {
+        let schedule = self.schedule(env);
+        let class = Class::of(answer.status());
+        let step = match &mut self.server {
+            Server::Invite(server) => server.on_send(class, &schedule),
+            Server::NonInvite(server) => server.on_send(class, &schedule),
+            Server::Stateless => Step::default(),
+        };
+        if step.deliver
+            && let Some(bytes) = self.response_bytes(&answer, env)
+        {
+            // A 2xx to INVITE is retransmitted by the callee, not by us (RFC 6026 7.1).
+            self.last_response = (!(self.is_invite() && class == Class::Success)).then(|| bytes.clone());
+            out.push(Output::Send(Transmit { bytes, path: self.reply_path, branch: None }));
+        }
+        self.apply_server(step, env, out);
+        step.deliver
+    }
+
+    /// The response as it leaves: without our Via, or built from the request.
+    fn response_bytes(&self, answer: &Answer, env: &Environment) -> Option<Bytes> {
+        match answer {
+            Answer::Received(message, edits) => {
+                let mut splice = message.splice();
+                splice.remove_value(&message.values(&crate::message::Name::Via).next()?);
+                super::forward::apply_response_edits(&mut splice, edits);
+                if matches!(message.status(), 401 | 407) {
+                    self.append_challenges(message, &mut splice);
+                }
+                Some(splice.finish())
+            }
+            Answer::Made(reply) => {
+                let request = self.request.as_ref()?;
+                let tag = super::reply::to_tag(request, env.secret);
+                Some(super::reply::build(request, &self.flow, reply, Some(&tag)))
+            }
+        }
+    }
+
+    /// The server transaction ends without a response (RFC 4320 4.2, or a verdict to drop).
+    pub(super) fn end_silently(&mut self) {
+        self.phase = Phase::Finished;
+        match &mut self.server {
+            Server::NonInvite(server) => server.terminate(),
+            // An INVITE is answered in any case; only a verdict to drop ends it, and then the context goes as a whole.
+            Server::Invite(_) | Server::Stateless => {}
+        }
+    }
+
+    /// Drops what only a running hunt needs, so that a context that waits for stragglers is small.
+    pub(super) fn shrink(&mut self) {
+        self.best = None;
+        self.challenges = Vec::new();
+        self.hunt = Hunt { stopped: true, ..Hunt::default() };
+        if !self.watch.responses {
+            self.state = None;
+            // A 2xx needs nothing more of the request, and a failure is kept as bytes.
+            self.request = None;
+        }
+    }
+
+    /// Whether nothing can happen to it any more.
+    pub(super) fn is_over(&self) -> bool {
+        let server_over = match &self.server {
+            Server::Invite(server) => server.is_terminated(),
+            Server::NonInvite(server) => server.is_terminated(),
+            Server::Stateless => self.phase == Phase::Finished,
+        };
+        server_over && self.phase == Phase::Finished && self.branches.iter().all(Branch::is_over)
+    }
+
+    pub(super) fn method_matches(&self, method: Method<'_>) -> bool {
+        match &self.server {
+            Server::Invite(_) => method.is_invite(),
+            Server::NonInvite(_) => !method.is_invite(),
+            Server::Stateless => false,
+        }
+    }
+}

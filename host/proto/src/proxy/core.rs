@@ -1,0 +1,377 @@
+//! One shard of the proxy: everything that happens to its response contexts goes through here.
+//!
+//! The caller hands in a message, an answer to a question, or the time, and then carries out all outputs, in order. That is the whole
+//! contract: the core reads no clock, opens no socket and keeps nobody waiting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::branch_parameter::{self, LoopDigest, OwnBranch};
+use super::context::{Context, Hunt, Phase, Server};
+use super::environment::{Alarm, AlarmKind, Environment};
+use super::io::{BranchId, ContextId, FailureOutcome, Hop, Output, Reviewed, Transmit, Verdict, Watch};
+use super::own::OwnNames;
+use super::plan::{Plan, RecordRoute, Reply, StatusSet, Target};
+use super::preprocess::{Preprocessed, preprocess};
+use super::settings::Settings;
+use super::validate::{self, validate};
+use super::{context::Answer, reply, via};
+use crate::message::{Message, Method, Name};
+use crate::net::{Flow, Path, Transport};
+use crate::time::Timestamp;
+use crate::transaction::{ServerInvite, ServerNonInvite, TimerWheel, TransactionKey, TransactionTable, shard_of_request};
+
+/// One shard of the proxy. `S` is what the shell keeps with a request from its verdict on.
+#[derive(Debug)]
+pub struct Core<S> {
+    env: Environment,
+    slots: Vec<Slot<S>>,
+    free: Vec<u32>,
+    table: TransactionTable<ContextId>,
+    in_use: usize,
+}
+
+#[derive(Debug)]
+struct Slot<S> {
+    serial: u32,
+    context: Option<Box<Context<S>>>,
+}
+
+/// The shard that a message belongs to, of `shards`: a response to where its request came from, a request to where its
+/// retransmissions, its CANCEL and its ACK will come as well.
+pub fn shard_of(message: &Message, shards: u8) -> u8 {
+    if message.is_request() {
+        shard_of_request(message, shards)
+    } else {
+        branch_parameter::shard_of_response(message).filter(|shard| *shard < shards).unwrap_or_default()
+    }
+}
+
+impl<S: Clone> Core<S> {
+    /// An empty shard. `seed` makes its branches and tags: it must not be guessable, nor the same twice.
+    pub fn new(settings: Arc<Settings>, shard: u8, seed: u128) -> Self {
+        let own = OwnNames::new(&settings);
+        let env = Environment { settings, own, shard, secret: seed, wheel: TimerWheel::default(), now: Timestamp::ZERO };
+        Self { env, slots: Vec::new(), free: Vec::new(), table: TransactionTable::default(), in_use: 0 }
+    }
+
+    /// New settings, for everything that happens from now on. Listeners keep their places.
+    pub fn reconfigure(&mut self, settings: Arc<Settings>) {
+        self.env.own = OwnNames::new(&settings);
+        self.env.settings = settings;
+    }
+
+    /// Response contexts held: those in work, and those that wait for stragglers.
+    pub fn contexts(&self) -> usize {
+        self.in_use
+    }
+
+    /// Timers armed, those included that will find nothing to do.
+    pub fn timers(&self) -> usize {
+        self.env.wheel.len()
+    }
+
+    /// When [`Core::handle_timeout`] has to be called next.
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        self.env.wheel.next_due()
+    }
+
+    /// A message has come.
+    pub fn receive(&mut self, now: Timestamp, message: Message, flow: Flow, out: &mut Vec<Output<S>>) {
+        self.env.now = now;
+        if message.is_request() {
+            self.receive_request(message, flow, out);
+        } else {
+            self.receive_response(message, &flow, out);
+        }
+    }
+
+    /// The answer to [`Output::SelectTargets`].
+    pub fn decided(&mut self, now: Timestamp, context: ContextId, verdict: Verdict<S>, out: &mut Vec<Output<S>>) {
+        self.env.now = now;
+        self.with(context, |context, env| {
+            if context.phase == Phase::Deciding {
+                carry_out(context, verdict, env, out);
+            }
+        });
+    }
+
+    /// The answer to [`Output::Resolve`]: addresses in the order to try them, none if the name has none.
+    pub fn resolved(&mut self, now: Timestamp, branch: BranchId, hops: Vec<Hop>, out: &mut Vec<Output<S>>) {
+        self.env.now = now;
+        self.with(branch.context, |context, env| context.on_resolved(branch.index, hops, env, out));
+    }
+
+    /// The answer to [`Output::ReviewResponse`]; `response` is the one that came with it.
+    pub fn reviewed(&mut self, now: Timestamp, branch: BranchId, response: Arc<Message>, reviewed: Reviewed, out: &mut Vec<Output<S>>) {
+        self.env.now = now;
+        self.with(branch.context, |context, env| context.on_reviewed(branch.index, response, reviewed, env, out));
+    }
+
+    /// The answer to [`Output::BranchFailed`].
+    pub fn failure_decided(&mut self, now: Timestamp, branch: BranchId, outcome: FailureOutcome, out: &mut Vec<Output<S>>) {
+        self.env.now = now;
+        self.with(branch.context, |context, env| context.on_failure_decided(branch, outcome, env, out));
+    }
+
+    /// A [`Transmit`] with this branch could not be sent.
+    pub fn send_failed(&mut self, now: Timestamp, branch: BranchId, out: &mut Vec<Output<S>>) {
+        self.env.now = now;
+        self.with(branch.context, |context, env| context.on_send_failed(branch.index, env, out));
+    }
+
+    /// Does what is due by `now`.
+    pub fn handle_timeout(&mut self, now: Timestamp, out: &mut Vec<Output<S>>) {
+        self.env.now = now;
+        while let Some(Alarm { context, what }) = self.env.wheel.pop(now) {
+            self.with(context, |context, env| match what {
+                AlarmKind::Server(timer) => context.on_server_timer(timer, env, out),
+                AlarmKind::Trying => context.send_trying(env, out),
+                AlarmKind::Cancel(..) | AlarmKind::CancelGuard(_) => context.on_cancel_alarm(what, env, out),
+                AlarmKind::Client(..) | AlarmKind::C(_) | AlarmKind::NoResponse(_) | AlarmKind::NoAnswer(_) => {
+                    context.on_client_alarm(what, env, out);
+                }
+            });
+        }
+    }
+
+    fn receive_request(&mut self, request: Message, flow: Flow, out: &mut Vec<Output<S>>) {
+        // Without a Via there is nobody to answer.
+        if request.top_via().is_none() {
+            return;
+        }
+        let method = request.method();
+        let key = TransactionKey::of(&request, self.env.hash_key());
+        let found = self.table.find(key);
+        if method == Method::ACK {
+            self.receive_ack(request, flow, found, out);
+        } else if method == Method::CANCEL {
+            self.receive_cancel(request, flow, out);
+        } else if let Some(context) = found {
+            self.with(context, |context, env| context.on_retransmission(env, out));
+        } else {
+            self.receive_new(request, flow, Some(key), out);
+        }
+    }
+
+    /// An ACK is absorbed if it ends a transaction of ours, and forwarded if it belongs to a 2xx.
+    fn receive_ack(&mut self, ack: Message, flow: Flow, found: Option<ContextId>, out: &mut Vec<Output<S>>) {
+        let mut forward = found.is_none();
+        if let Some(context) = found {
+            self.with(context, |context, env| forward = context.on_ack(env, out));
+        }
+        // One for a failure that was answered without a transaction carries the tag that we made for it.
+        let answered_here = ack.to_tag().is_some_and(|tag| tag == &reply::to_tag(&ack, self.env.secret)[..]);
+        if forward && !answered_here {
+            self.receive_new(ack, flow, None, out);
+        }
+    }
+
+    /// 9.2 and 16.10: answered here if the INVITE is ours, forwarded without state if nothing is known of it.
+    fn receive_cancel(&mut self, cancel: Message, flow: Flow, out: &mut Vec<Output<S>>) {
+        let invite = self.table.find(TransactionKey::of_cancelled_invite(&cancel, self.env.hash_key()));
+        match invite {
+            Some(context) if cancel.defect().is_none() => {
+                self.answer_statelessly(&cancel, &flow, &Reply::status(200), out);
+                self.with(context, |context, env| context.on_cancel(&cancel, env, out));
+            }
+            _ => self.receive_new(cancel, flow, None, out),
+        }
+    }
+
+    fn receive_new(&mut self, request: Message, flow: Flow, key: Option<TransactionKey>, out: &mut Vec<Output<S>>) {
+        if let Some(defect) = request.defect() {
+            let refusal = Reply::with_reason(defect.status(), defect.reason());
+            self.answer_statelessly(&request, &flow, &refusal, out);
+            return;
+        }
+        if self.in_use >= self.env.settings.limits.contexts {
+            let retry = Reply::status(503).header("Retry-After", self.env.settings.limits.retry_after.to_string());
+            self.answer_statelessly(&request, &flow, &retry, out);
+            return;
+        }
+        let token_key = self.env.settings.token_key;
+        let preprocessed = preprocess(request, &self.env.own, &token_key);
+        let digest = LoopDigest::of(&preprocessed.request, &token_key);
+        if let validate::Verdict::Refused(refusal) = validate(&preprocessed.request, &self.env.own, digest) {
+            self.answer_statelessly(&preprocessed.request, &flow, &refusal, out);
+            return;
+        }
+        self.open(preprocessed, digest, flow, key, out);
+    }
+
+    /// Opens a context and asks where the request should go.
+    fn open(
+        &mut self,
+        preprocessed: Preprocessed,
+        loop_digest: LoopDigest,
+        flow: Flow,
+        key: Option<TransactionKey>,
+        out: &mut Vec<Output<S>>,
+    ) {
+        let Preprocessed { request, kind, egress, connection } = preprocessed;
+        let server = match key {
+            None => Server::Stateless,
+            Some(_) if request.method().is_invite() => Server::Invite(ServerInvite::start()),
+            Some(_) => Server::NonInvite(ServerNonInvite::start()),
+        };
+        let trying = self.trying_after(&server);
+        let id = self.reserve();
+        let context = Context {
+            id,
+            server,
+            key,
+            flow,
+            reply_path: via::reply_path(&request, &flow),
+            request: Some(Arc::clone(&request)),
+            loop_digest,
+            last_response: None,
+            state: None,
+            watch: Watch::default(),
+            phase: Phase::Deciding,
+            hunt: Hunt { egress, connection, ..Hunt::default() },
+            branches: Vec::new(),
+            best: None,
+            challenges: Vec::new(),
+            cancelled: false,
+            arrived: self.env.now,
+            attempts: 0,
+        };
+        if let Some(key) = key {
+            self.table.insert(key, id);
+        }
+        if let Some(slot) = self.slots.get_mut(id.slot as usize) {
+            slot.context = Some(Box::new(context));
+        }
+        match trying {
+            Some(Duration::ZERO) => self.with(id, |context, env| context.send_trying(env, out)),
+            Some(after) => self.env.arm(id, after, AlarmKind::Trying),
+            None => {}
+        }
+        out.push(Output::SelectTargets { context: id, request, flow, kind });
+    }
+
+    /// When a 100 is due: for INVITE within 200 ms (17.2.1), for others when the sender's timer E has reached T2 (RFC 4320 4.1).
+    fn trying_after(&self, server: &Server) -> Option<Duration> {
+        let timers = &self.env.settings.timers;
+        match server {
+            Server::Invite(_) => Some(timers.trying),
+            Server::NonInvite(_) => {
+                let mut interval = timers.t1;
+                let mut after = Duration::ZERO;
+                while interval < timers.t2 && !interval.is_zero() {
+                    after += interval;
+                    interval *= 2;
+                }
+                Some(after)
+            }
+            Server::Stateless => None,
+        }
+    }
+
+    fn receive_response(&mut self, response: Message, flow: &Flow, out: &mut Vec<Output<S>>) {
+        // 16.7 item 3, 18.1.2: what we did not ask for, or what has nobody to go to, is dropped.
+        let Some(top) = response.top_via() else { return };
+        let Some((own, _)) = top.branch().and_then(OwnBranch::parse) else { return };
+        if response.defect().is_some() || !self.env.own.wrote(&top) || response.values(&Name::Via).nth(1).is_none() {
+            return;
+        }
+        match own {
+            OwnBranch::Stateful { shard, id, nonce } => {
+                if shard == self.env.shard && nonce == branch_parameter::nonce(id, self.env.secret) {
+                    self.with(id.context, |context, env| context.on_response(id.index, response, flow, env, out));
+                }
+            }
+            OwnBranch::Stateless { digest } => self.forward_statelessly(&response, digest, flow, out),
+        }
+    }
+
+    /// 16.11: the answer to a CANCEL that was forwarded without state.
+    fn forward_statelessly(&self, response: &Message, digest: u64, flow: &Flow, out: &mut Vec<Output<S>>) {
+        let Some(next) = response.vias().nth(1) else { return };
+        let (Some(branch), Some(remote)) = (next.branch(), via::stateless_reply_address(&next)) else { return };
+        let Some(transport) = Transport::from_name(next.transport_name()) else { return };
+        let genuine = branch_parameter::stateless_digest(response.call_id(), branch, remote, &self.env.settings.token_key) == digest;
+        let Some(top) = response.values(&Name::Via).next().filter(|_| genuine) else { return };
+        let choice = super::own::EgressChoice { named: None, preferred: None, ingress: flow.listener };
+        let Some(listener) = self.env.own.egress(transport, remote, &choice) else { return };
+        let mut splice = response.splice();
+        splice.remove_value(&top);
+        let path = Path { transport, listener, remote, connection: None };
+        out.push(Output::Send(Transmit { bytes: splice.finish(), path, branch: None }));
+    }
+
+    /// 8.2.7: an answer that is made again for each retransmission, so that nothing is kept for a bad request. An ACK has none.
+    fn answer_statelessly(&self, request: &Message, flow: &Flow, refusal: &Reply, out: &mut Vec<Output<S>>) {
+        if request.method() == Method::ACK {
+            return;
+        }
+        let tag = reply::to_tag(request, self.env.secret);
+        let bytes = reply::build(request, flow, refusal, Some(&tag));
+        out.push(Output::Send(Transmit { bytes, path: via::reply_path(request, flow), branch: None }));
+    }
+
+    fn reserve(&mut self) -> ContextId {
+        self.in_use += 1;
+        if let Some(slot) = self.free.pop()
+            && let Some(entry) = self.slots.get_mut(slot as usize)
+        {
+            entry.serial = entry.serial.wrapping_add(1);
+            return ContextId { slot, serial: entry.serial };
+        }
+        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.slots.push(Slot { serial: 0, context: None });
+        ContextId { slot, serial: 0 }
+    }
+
+    /// Does something to a context, if it still exists, and lets it go if that was the last thing to happen to it.
+    fn with(&mut self, id: ContextId, act: impl FnOnce(&mut Context<S>, &mut Environment)) {
+        let Some(slot) = self.slots.get_mut(id.slot as usize).filter(|slot| slot.serial == id.serial) else { return };
+        let Some(context) = slot.context.as_deref_mut() else { return };
+        act(context, &mut self.env);
+        if context.is_over() {
+            if let Some(key) = context.key {
+                self.table.remove(key);
+            }
+            slot.context = None;
+            self.free.push(id.slot);
+            self.in_use -= 1;
+        }
+    }
+}
+
+/// Begins what the verdict says.
+fn carry_out<S: Clone>(context: &mut Context<S>, verdict: Verdict<S>, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    match verdict {
+        Verdict::Forward { plan, state, watch } => {
+            context.state = Some(state);
+            context.watch = watch;
+            context.begin(plan, env, out);
+        }
+        Verdict::Follow(edits) => {
+            let record_route = RecordRoute::default();
+            let target = Target { edits, ..Target::default() };
+            context.begin(Plan { record_route, next_on: StatusSet::failures(), ..Plan::to(target) }, env, out);
+        }
+        Verdict::Reply(reply) if matches!(context.server, Server::Stateless) => context.reply_statelessly(&reply, env, out),
+        Verdict::Reply(reply) => context.answer(Answer::Made(reply), env, out),
+        Verdict::Drop => context.forget(),
+    }
+}
+
+impl<S: Clone> Context<S> {
+    /// The verdict answers a request that is held without a transaction: a CANCEL; an ACK is just dropped.
+    fn reply_statelessly(&mut self, reply: &Reply, env: &Environment, out: &mut Vec<Output<S>>) {
+        if let Some(request) = self.request.take().filter(|request| request.method() != Method::ACK) {
+            let bytes = reply::build(&request, &self.flow, reply, Some(&reply::to_tag(&request, env.secret)));
+            out.push(Output::Send(Transmit { bytes, path: self.reply_path, branch: None }));
+        }
+        self.phase = Phase::Finished;
+    }
+
+    /// The verdict drops the request: as if it had never come, so that nothing is held for it.
+    fn forget(&mut self) {
+        self.server = Server::Stateless;
+        self.phase = Phase::Finished;
+    }
+}

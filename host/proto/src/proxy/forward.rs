@@ -1,0 +1,227 @@
+//! Request forwarding (RFC 3261 16.6): where a target's request goes, and how it is written.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::io::{Hop, Query};
+use super::own::transport_of;
+use super::plan::{Edit, RecordRoute, Target};
+use super::settings::Settings;
+use super::token;
+use super::via;
+use crate::message::{Message, Method, Name, NameAddr, Splice, Uri, uri_with_param, uri_without_param};
+use crate::net::{Flow, Listener, Transport};
+
+/// The parts of a target that do not depend on the address it turns out to have.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The Request-URI, if it changes.
+    uri: Option<Bytes>,
+    /// Route values to put on top.
+    routes: Vec<Bytes>,
+    /// A Route value to put at the end: the Request-URI that gave way to a strict router (item 6).
+    last_route: Option<Bytes>,
+    /// The topmost Route of the request has become its Request-URI.
+    drop_first_route: bool,
+    pub(super) next: NextHop,
+}
+
+/// Where a request goes next (item 7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NextHop {
+    /// An address stands there.
+    Address(Hop),
+    /// A name has to be looked up.
+    Name(Query),
+    /// There is no way: not a SIP URI, a transport nobody knows, or `sips` without a secure transport.
+    Unusable,
+}
+
+/// Items 2, 6 and 7: the Request-URI, the route set and the next hop of a target.
+pub(super) fn prepare(request: &Message, target: &Target, common: &[Edit]) -> Prepared {
+    let mut uri = target.uri.clone();
+    for edit in common.iter().chain(&target.edits) {
+        let current = uri.as_deref().unwrap_or(request.request_uri());
+        match edit {
+            Edit::SetUriParam(name, value) => uri = Some(uri_with_param(current, name, (!value.is_empty()).then_some(value))),
+            Edit::RemoveUriParam(name) => uri = Some(uri_without_param(current, name)),
+            Edit::Add(..) | Edit::Set(..) | Edit::Remove(_) => {}
+        }
+    }
+    let mut prepared = Prepared { routes: target.route.clone(), last_route: None, drop_first_route: false, next: NextHop::Unusable, uri };
+    let first_route = first_route_uri(request, &prepared.routes);
+    let is_sips = |uri: &[u8]| Uri::parse(uri).is_some_and(|uri| uri.is_sips());
+    let secure = is_sips(prepared.uri.as_deref().unwrap_or(request.request_uri()));
+    if let Some(route) = &first_route
+        && Uri::parse(route).is_none_or(|uri| uri.param(b"lr").is_none())
+    {
+        prepared.make_strict(request, route.clone());
+    }
+    let next = target.next_hop.as_deref().or(first_route.as_deref()).unwrap_or(prepared.uri.as_deref().unwrap_or(request.request_uri()));
+    prepared.next = next_hop(next, target.transport, secure);
+    prepared
+}
+
+impl Prepared {
+    /// Item 6: a first Route without `lr` is a strict router. It gets its own URI as Request-URI, and the old one as the last Route.
+    fn make_strict(&mut self, request: &Message, route: Bytes) {
+        let old = self.uri.take().unwrap_or_else(|| Bytes::copy_from_slice(request.request_uri()));
+        self.last_route = Some(in_brackets(&old));
+        self.uri = Some(route);
+        if self.routes.is_empty() {
+            self.drop_first_route = true;
+        } else {
+            self.routes.remove(0);
+        }
+    }
+}
+
+fn first_route_uri(request: &Message, preloaded: &[Bytes]) -> Option<Bytes> {
+    let uri_of = |value: &[u8]| NameAddr::parse(value).map(|route| Bytes::copy_from_slice(route.uri()));
+    match preloaded.first() {
+        Some(first) => uri_of(first),
+        None => uri_of(request.values(&Name::Route).next()?.bytes),
+    }
+}
+
+fn next_hop(uri: &[u8], forced: Option<Transport>, secure: bool) -> NextHop {
+    let Some(uri) = Uri::parse(uri).filter(|uri| uri.is_sip() || uri.is_sips()) else { return NextHop::Unusable };
+    let named = uri.param(b"transport").flatten();
+    let known = named.and_then(Transport::from_name);
+    if forced.is_none() && named.is_some() && known.is_none() {
+        return NextHop::Unusable;
+    }
+    let secure = secure || uri.is_sips();
+    let transport = match forced.unwrap_or_else(|| transport_of(&uri)) {
+        Transport::Udp | Transport::Tcp if secure => Transport::Tls,
+        Transport::Ws if secure => Transport::Wss,
+        transport => transport,
+    };
+    let maddr = uri.param(b"maddr").flatten().filter(|maddr| !maddr.is_empty());
+    let ip: Option<IpAddr> = match maddr {
+        Some(maddr) => std::str::from_utf8(maddr).ok().and_then(|text| text.trim_matches(['[', ']']).parse().ok()),
+        None => uri.host_ip(),
+    };
+    if let Some(ip) = ip {
+        let port = uri.port().unwrap_or(transport.default_port());
+        return NextHop::Address(Hop { transport, address: SocketAddr::new(ip, port) });
+    }
+    match std::str::from_utf8(maddr.unwrap_or(uri.host())) {
+        Ok(host) if !host.is_empty() => NextHop::Name(Query {
+            host: host.to_ascii_lowercase(),
+            port: uri.port(),
+            transport: forced.or(known).or(secure.then_some(transport)),
+            secure,
+        }),
+        _ => NextHop::Unusable,
+    }
+}
+
+/// What the copy for one address needs beside the request.
+#[derive(Debug)]
+pub(super) struct Copy<'a> {
+    pub(super) request: &'a Message,
+    pub(super) flow: &'a Flow,
+    pub(super) prepared: &'a Prepared,
+    pub(super) target: &'a Target,
+    pub(super) common: &'a [Edit],
+    pub(super) record_route: RecordRoute,
+    pub(super) ingress: &'a Listener,
+    pub(super) egress: &'a Listener,
+    pub(super) branch: &'a [u8],
+    pub(super) breadth: Option<u32>,
+    pub(super) settings: &'a Settings,
+}
+
+impl Copy<'_> {
+    /// Items 1 to 9: the request as it leaves.
+    pub(super) fn write(&self) -> Bytes {
+        let mut splice = self.request.splice();
+        if let Some(uri) = &self.prepared.uri {
+            splice.set_request_uri(uri.clone());
+        }
+        let hops = self.request.max_forwards().map_or(70, |hops| hops.saturating_sub(1).min(255));
+        splice.set(b"Max-Forwards", hops.to_string());
+        if let Some(breadth) = self.breadth {
+            splice.set(b"Max-Breadth", breadth.to_string());
+        }
+        self.write_routes(&mut splice);
+        self.write_record_route(&mut splice);
+        for edit in self.common.iter().chain(&self.target.edits) {
+            apply(&mut splice, edit);
+        }
+        if let Some((value, annotated)) = via::annotated(self.request, self.flow) {
+            splice.replace_value(&value, annotated);
+        }
+        splice.prepend(Name::Via, self.via());
+        if self.egress.transport.is_reliable() {
+            splice.require_content_length();
+        }
+        splice.finish()
+    }
+
+    fn write_routes(&self, splice: &mut Splice<'_>) {
+        if self.prepared.drop_first_route
+            && let Some(first) = self.request.values(&Name::Route).next()
+        {
+            splice.remove_value(&first);
+        }
+        for route in self.prepared.routes.iter().rev() {
+            splice.prepend(Name::Route, in_brackets(route));
+        }
+        if let Some(route) = &self.prepared.last_route {
+            splice.append(b"Route", route.clone());
+        }
+    }
+
+    /// Item 4. Where the two sides differ in listener there are two values, so that the requests of either side come in on the
+    /// listener that it can reach; the connection is noted on the side it belongs to.
+    fn write_record_route(&self, splice: &mut Splice<'_>) {
+        let method = self.request.method();
+        let forms_dialog = matches!(method, Method::INVITE | Method::SUBSCRIBE | Method::REFER) && self.request.to_tag().is_none();
+        if self.record_route == RecordRoute::Never || !forms_dialog {
+            return;
+        }
+        let key = &self.settings.token_key;
+        splice.prepend(Name::RecordRoute, token::record_route(self.ingress, self.flow.connection, self.request, key));
+        if self.ingress != self.egress {
+            splice.prepend(Name::RecordRoute, token::record_route(self.egress, None, self.request, key));
+        }
+    }
+
+    fn via(&self) -> Bytes {
+        let mut via = BytesMut::with_capacity(128);
+        via.put_slice(b"SIP/2.0/");
+        via.put_slice(self.egress.transport.via_name().as_bytes());
+        via.put_u8(b' ');
+        via.put_slice(self.egress.sent_by.as_bytes());
+        via.put_slice(b";branch=");
+        via.put_slice(self.branch);
+        via.freeze()
+    }
+}
+
+fn apply(splice: &mut Splice<'_>, edit: &Edit) {
+    match edit {
+        Edit::Add(name, value) => splice.append(name, value.clone()),
+        Edit::Set(name, value) => splice.set(name, value.clone()),
+        Edit::Remove(name) => splice.remove(name),
+        Edit::SetUriParam(..) | Edit::RemoveUriParam(_) => {}
+    }
+}
+
+/// Edits of a response: those of the Request-URI mean nothing there.
+pub(super) fn apply_response_edits(splice: &mut Splice<'_>, edits: &[Edit]) {
+    for edit in edits {
+        apply(splice, edit);
+    }
+}
+
+/// A URI as a Route value.
+fn in_brackets(uri: &[u8]) -> Bytes {
+    if uri.contains(&b'<') {
+        return Bytes::copy_from_slice(uri);
+    }
+    Bytes::from([b"<", uri, b">"].concat())
+}

@@ -1,0 +1,138 @@
+//! Which names and addresses are this proxy's, and which listener a message leaves from.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::settings::Settings;
+use crate::message::{Uri, Via};
+use crate::net::{Listener, ListenerId, Transport};
+
+/// The proxy's own names, prepared for comparison.
+#[derive(Debug)]
+pub(super) struct OwnNames {
+    listeners: Vec<(Listener, SentBy)>,
+    domains: Vec<String>,
+}
+
+#[derive(Debug)]
+struct SentBy {
+    host: String,
+    port: Option<u16>,
+}
+
+impl OwnNames {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let listeners = settings.listeners.iter().map(|listener| (listener.clone(), SentBy::parse(&listener.sent_by))).collect();
+        Self { listeners, domains: settings.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect() }
+    }
+
+    pub(super) fn listener(&self, id: ListenerId) -> Option<&Listener> {
+        self.listeners.get(usize::from(id.0)).map(|(listener, _)| listener)
+    }
+
+    /// Whether the URI's host and port are ours (RFC 3261 16.4).
+    pub(super) fn owns(&self, uri: &Uri<'_>) -> bool {
+        self.listener_at(uri).is_some() || self.owns_domain(uri)
+    }
+
+    fn owns_domain(&self, uri: &Uri<'_>) -> bool {
+        let host = uri.host();
+        self.domains.iter().any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
+            && uri.port().is_none_or(|port| self.listeners.iter().any(|(listener, _)| listener.address.port() == port))
+    }
+
+    /// The listener that the URI's address and port name: one of the URI's transport before others.
+    pub(super) fn listener_at(&self, uri: &Uri<'_>) -> Option<ListenerId> {
+        if !uri.is_sip() && !uri.is_sips() {
+            return None;
+        }
+        let transport = transport_of(uri);
+        let port = uri.port().unwrap_or(transport.default_port());
+        self.matching(uri.host(), uri.host_ip(), port, transport)
+    }
+
+    /// The listener that an address in a `maddr` names, for a message to `port` over `transport` (16.4).
+    pub(super) fn listener_at_address(&self, host: &[u8], port: u16, transport: Transport) -> Option<ListenerId> {
+        let ip = std::str::from_utf8(host).ok().and_then(|text| text.trim_matches(['[', ']']).parse().ok());
+        self.matching(host, ip, port, transport)
+    }
+
+    /// Whether a Via was written by one of our listeners.
+    pub(super) fn wrote(&self, via: &Via<'_>) -> bool {
+        let transport = Transport::from_name(via.transport_name()).unwrap_or(Transport::Udp);
+        let port = via.port().unwrap_or(transport.default_port());
+        self.matching(via.host(), via.host_ip(), port, transport).is_some()
+    }
+
+    fn matching(&self, host: &[u8], ip: Option<IpAddr>, port: u16, transport: Transport) -> Option<ListenerId> {
+        let mut other_transport = None;
+        for (index, (listener, sent_by)) in self.listeners.iter().enumerate() {
+            let same_address = listener.address.port() == port && ip == Some(listener.address.ip());
+            let same_name =
+                sent_by.port.unwrap_or(listener.transport.default_port()) == port && sent_by.host.as_bytes().eq_ignore_ascii_case(host);
+            if same_address || same_name {
+                let id = ListenerId(u16::try_from(index).ok()?);
+                if listener.transport == transport {
+                    return Some(id);
+                }
+                other_transport.get_or_insert(id);
+            }
+        }
+        other_transport
+    }
+
+    /// The listener to send from: the one named, else the preferred one, else one with the name of `ingress`, else the first; always
+    /// of the transport and address family of the destination. None if there is no such listener.
+    pub(super) fn egress(&self, transport: Transport, to: SocketAddr, choice: &EgressChoice<'_>) -> Option<ListenerId> {
+        let fits = |listener: &Listener| listener.transport == transport && listener.address.is_ipv4() == to.is_ipv4();
+        let find = |wanted: &dyn Fn(&Listener) -> bool| {
+            let index = self.listeners.iter().position(|(listener, _)| fits(listener) && wanted(listener))?;
+            u16::try_from(index).ok().map(ListenerId)
+        };
+        if let Some(name) = choice.named {
+            return find(&|listener| &*listener.name == name);
+        }
+        let preferred = [choice.preferred, Some(choice.ingress)].into_iter().flatten();
+        for id in preferred {
+            let Some(listener) = self.listener(id) else { continue };
+            if fits(listener) {
+                return Some(id);
+            }
+            if let Some(sibling) = find(&|other| other.name == listener.name) {
+                return Some(sibling);
+            }
+        }
+        // A loopback listener cannot reach another host, nor can the reverse be answered.
+        find(&|listener| listener.address.ip().is_loopback() == to.ip().is_loopback()).or_else(|| find(&|_| true))
+    }
+}
+
+/// What [`OwnNames::egress`] goes by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EgressChoice<'a> {
+    /// The decision's word.
+    pub(super) named: Option<&'a str>,
+    /// The listener of our second Route, in a dialog that crosses listeners.
+    pub(super) preferred: Option<ListenerId>,
+    /// Where the request came in.
+    pub(super) ingress: ListenerId,
+}
+
+impl SentBy {
+    fn parse(text: &str) -> Self {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse().ok()),
+            _ => (text, None),
+        };
+        Self { host: host.to_ascii_lowercase(), port }
+    }
+}
+
+/// The transport that a URI implies: its parameter, TLS for `sips`, else UDP (RFC 3263 4.1 for numeric hosts).
+pub(super) fn transport_of(uri: &Uri<'_>) -> Transport {
+    match uri.param(b"transport").flatten().and_then(Transport::from_name) {
+        Some(Transport::Tcp) | None if uri.is_sips() => Transport::Tls,
+        Some(Transport::Ws) if uri.is_sips() => Transport::Wss,
+        Some(transport) => transport,
+        None => Transport::Udp,
+    }
+}

@@ -1,0 +1,348 @@
+//! Working through the targets (RFC 3261 16.5, 16.6 items 7 to 11, 16.7 items 5 and 6): starting branches, and what follows a failure.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::branch::{Branch, BranchPhase, Candidate, Client};
+use super::branch_parameter;
+use super::context::{Answer, Context, Phase};
+use super::environment::{AlarmKind, Environment};
+use super::forward::{Copy, NextHop, Prepared, prepare};
+use super::io::{BranchId, Cause, FailureOutcome, Hop, Output, Transmit};
+use super::own::EgressChoice;
+use super::plan::{Plan, Reply, Target};
+use super::validate;
+use crate::message::Message;
+use crate::net::{ListenerId, Path, Transport};
+use crate::transaction::{ClientInvite, ClientNonInvite, Send, Step};
+
+impl<S: Clone> Context<S> {
+    /// Begins to carry out a plan.
+    pub(super) fn begin(&mut self, plan: Plan, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        self.phase = Phase::Hunting;
+        self.hunt.load(plan);
+        self.advance(env, out);
+    }
+
+    /// Starts the next targets once no branch is active, and answers when there are none left.
+    pub(super) fn advance(&mut self, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        while self.phase == Phase::Hunting && !self.branches.iter().any(Branch::is_active) {
+            let Some(request) = self.request.clone() else { return };
+            let breadth = validate::breadth(&request);
+            let room = env.settings.limits.branches.saturating_sub(self.branches.len());
+            let mut targets = self.hunt.next_targets(breadth.unwrap_or(env.settings.limits.max_breadth));
+            targets.truncate(room);
+            if targets.is_empty() {
+                self.answer_best(env, out);
+                return;
+            }
+            // RFC 5393 5.3.3: the breadth is shared among the branches that are pending together.
+            let share = (targets.len() > 1).then(|| {
+                let count = u32::try_from(targets.len()).unwrap_or(u32::MAX);
+                (breadth.unwrap_or(env.settings.limits.max_breadth) / count).max(1)
+            });
+            for target in targets {
+                self.start_target(target, share, &request, env, out);
+            }
+        }
+    }
+
+    fn start_target(&mut self, target: Target, breadth: Option<u32>, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        self.attempts += 1;
+        let Ok(index) = u16::try_from(self.branches.len()) else { return };
+        let next = prepare(request, &target, &self.hunt.edits).next;
+        self.branches.push(Branch::new(target, self.attempts, breadth, env.now));
+        match next {
+            NextHop::Address(hop) => {
+                if let Some(branch) = self.branch(index) {
+                    branch.candidates.push_back(Candidate { hop, any_size: false });
+                }
+                self.try_next_candidate(index, env, out);
+            }
+            NextHop::Name(query) => out.push(Output::Resolve { branch: self.branch_id(index), query }),
+            NextHop::Unusable => self.fail_early(index, Cause::Unusable, env, out),
+        }
+    }
+
+    /// The addresses of a branch's next hop have been found; none means that the name has none.
+    pub(super) fn on_resolved(&mut self, index: u16, hops: Vec<Hop>, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let Some(branch) = self.branch(index).filter(|branch| branch.phase == BranchPhase::Resolving) else { return };
+        branch.candidates = hops.into_iter().map(|hop| Candidate { hop, any_size: false }).collect();
+        if branch.candidates.is_empty() {
+            self.fail_early(index, Cause::Resolve, env, out);
+        } else {
+            self.try_next_candidate(index, env, out);
+        }
+        self.advance(env, out);
+    }
+
+    /// Sends the request to the first candidate that there is a listener for.
+    fn try_next_candidate(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let Some(request) = self.request.clone() else { return };
+        loop {
+            let Some(branch) = self.branch(index) else { return };
+            let (Some(candidate), Some(target)) = (branch.candidates.pop_front(), branch.target.clone()) else {
+                self.fail_early(index, Cause::Unusable, env, out);
+                return;
+            };
+            let prepared = prepare(&request, &target, &self.hunt.edits);
+            if self.send_to(index, candidate, &request, &target, &prepared, env, out) {
+                return;
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one copy, which nothing else groups")]
+    fn send_to(
+        &mut self,
+        index: u16,
+        candidate: Candidate,
+        request: &Message,
+        target: &Target,
+        prepared: &Prepared,
+        env: &mut Environment,
+        out: &mut Vec<Output<S>>,
+    ) -> bool {
+        let Some((mut path, mut bytes)) = self.write_for(index, candidate.hop, request, target, prepared, env) else { return false };
+        let too_large = bytes.len() > env.settings.udp_request_max && path.transport == Transport::Udp && !candidate.any_size;
+        if too_large {
+            // RFC 3261 18.1.1: over TCP, and back to UDP only if that is refused.
+            let tcp = Hop { transport: Transport::Tcp, ..candidate.hop };
+            if let Some(over_tcp) = self.write_for(index, tcp, request, target, prepared, env) {
+                (path, bytes) = over_tcp;
+                if let Some(branch) = self.branch(index) {
+                    branch.candidates.push_front(Candidate { any_size: true, ..candidate });
+                }
+            }
+        }
+        self.launch(index, path, bytes, env, out);
+        true
+    }
+
+    fn write_for(
+        &self,
+        index: u16,
+        hop: Hop,
+        request: &Message,
+        target: &Target,
+        prepared: &Prepared,
+        env: &Environment,
+    ) -> Option<(Path, Bytes)> {
+        let egress = self.egress(hop, target, env)?;
+        let branch = match &self.server {
+            super::context::Server::Stateless => branch_parameter::stateless(
+                branch_parameter::stateless_digest(
+                    request.call_id(),
+                    request.top_via().and_then(|via| via.branch()).unwrap_or_default(),
+                    self.reply_path.remote,
+                    &env.settings.token_key,
+                ),
+                self.loop_digest,
+            ),
+            super::context::Server::Invite(_) | super::context::Server::NonInvite(_) => {
+                branch_parameter::stateful(env.shard, self.branch_id(index), env.secret, self.loop_digest)
+            }
+        };
+        let copy = Copy {
+            request,
+            flow: &self.flow,
+            prepared,
+            target,
+            common: &self.hunt.edits,
+            record_route: self.hunt.record_route,
+            ingress: env.own.listener(self.flow.listener)?,
+            egress: env.own.listener(egress)?,
+            branch: &branch,
+            breadth: self.branches.get(usize::from(index)).and_then(|branch| branch.breadth),
+            settings: &env.settings,
+        };
+        // The connection of the dialog's first request leads back to who sent it, and to nobody else.
+        let connection = self.hunt.connection.filter(|_| hop.transport.is_reliable() && self.hunt.connection != self.flow.connection);
+        Some((Path { transport: hop.transport, listener: egress, remote: hop.address, connection }, copy.write()))
+    }
+
+    fn egress(&self, hop: Hop, target: &Target, env: &Environment) -> Option<ListenerId> {
+        let choice = EgressChoice { named: target.egress.as_deref(), preferred: self.hunt.egress, ingress: self.flow.listener };
+        env.own.egress(hop.transport, hop.address, &choice)
+    }
+
+    /// Starts the client transaction (items 10 and 11).
+    fn launch(&mut self, index: u16, path: Path, bytes: Bytes, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let schedule = env.schedule(path.transport.is_reliable());
+        let id = self.branch_id(index);
+        let (client, step) = match &self.server {
+            super::context::Server::Invite(_) => {
+                let (client, step) = ClientInvite::start(&schedule);
+                (Client::Invite(client), step)
+            }
+            super::context::Server::NonInvite(_) => {
+                let (client, step) = ClientNonInvite::start(&schedule);
+                (Client::NonInvite(client), step)
+            }
+            super::context::Server::Stateless => {
+                out.push(Output::Send(Transmit { bytes, path, branch: None }));
+                if let Some(branch) = self.branch(index) {
+                    branch.phase = BranchPhase::Done;
+                }
+                self.phase = Phase::Finished;
+                return;
+            }
+        };
+        let (patience, c) = (schedule.patience(), env.settings.timers.c);
+        let Some(branch) = self.branch(index) else { return };
+        branch.phase = BranchPhase::Running;
+        branch.client = client;
+        branch.path = Some(path);
+        branch.sent = Some(bytes.clone());
+        branch.sent_at = env.now;
+        branch.c_deadline = env.now + c;
+        let (no_response, no_answer) = branch.target.as_ref().map_or((None, None), |t| (t.response_timeout, t.answer_timeout));
+        out.push(Output::Send(Transmit { bytes, path, branch: Some(id) }));
+        self.apply_client(index, step, env, out);
+        if let Some(after) = no_response.filter(|after| *after < patience) {
+            env.arm(id.context, after, AlarmKind::NoResponse(index));
+        }
+        if self.is_invite() {
+            if let Some(after) = no_answer {
+                env.arm(id.context, after, AlarmKind::NoAnswer(index));
+            }
+            // A later timer C is armed when timer B finds the callee ringing: one alarm less for most calls.
+            if c < patience {
+                env.arm(id.context, c, AlarmKind::C(index));
+            }
+        }
+    }
+
+    /// Arms what a client step asks for and repeats the request. (An ACK needs the response and is sent by who has it.)
+    pub(super) fn apply_client(&mut self, index: u16, step: Step, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        for (timer, after) in step.arm.into_iter().flatten() {
+            if after.is_zero() {
+                let schedule = env.schedule(true);
+                if let Some(branch) = self.branch(index) {
+                    branch.client.on_timer(timer, &schedule);
+                }
+            } else {
+                env.arm(self.id, after, AlarmKind::Client(index, timer));
+            }
+        }
+        if step.send == Some(Send::Request) {
+            self.send_again(index, out);
+        }
+    }
+
+    pub(super) fn send_again(&mut self, index: u16, out: &mut Vec<Output<S>>) {
+        let Some(branch) = self.branch(index) else { return };
+        // Given up by the hunt: what is still to come is awaited, not asked for.
+        if let (Some(bytes), Some(path), false) = (branch.sent.clone(), branch.path, branch.abandoned) {
+            out.push(Output::Send(Transmit { bytes, path, branch: None }));
+        }
+    }
+
+    /// The transport could not send a branch's request: its next address is tried, then it counts as a 503 (16.9).
+    pub(super) fn on_send_failed(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let Some(branch) = self.branch(index) else { return };
+        if branch.phase != BranchPhase::Running || !branch.client.is_unanswered() {
+            return;
+        }
+        branch.client.terminate();
+        if branch.abandoned || self.cancelled || branch_is_exhausted(self.branch(index)) {
+            self.branch_failed(index, Cause::Transport, Answer::Made(Reply::status(503)), env, out);
+            return;
+        }
+        // A new client transaction has a branch of its own (16.6 item 8).
+        let Some(old) = self.branch(index) else { return };
+        old.phase = BranchPhase::Done;
+        let Some(target) = old.target.take() else { return };
+        let candidates = std::mem::take(&mut old.candidates);
+        let mut branch = Branch::new(*target, old.attempt, old.breadth, env.now);
+        branch.candidates = candidates;
+        let Ok(index) = u16::try_from(self.branches.len()) else { return };
+        self.branches.push(branch);
+        self.try_next_candidate(index, env, out);
+        self.advance(env, out);
+    }
+
+    /// A branch fails before anything has been sent.
+    fn fail_early(&mut self, index: u16, cause: Cause, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        if matches!(self.server, super::context::Server::Stateless) {
+            self.phase = Phase::Finished;
+            if let Some(branch) = self.branch(index) {
+                branch.phase = BranchPhase::Done;
+            }
+            return;
+        }
+        // 16.5 and 16.9: unreachable for now, as far as the caller is concerned.
+        let status = if cause == Cause::Unusable { 480 } else { 503 };
+        self.note_failure(index, cause, Answer::Made(Reply::status(status)), env, out);
+    }
+
+    /// A branch has ended in a failure; the hunt goes on from there.
+    pub(super) fn branch_failed(&mut self, index: u16, cause: Cause, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        self.note_failure(index, cause, answer, env, out);
+        self.advance(env, out);
+    }
+
+    /// Keeps the response for the choice of the best, and asks or decides whether the hunt goes on.
+    fn note_failure(&mut self, index: u16, cause: Cause, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let status = answer.status();
+        let response = answer.received();
+        let (cancelled, hunting) = (self.cancelled, self.phase == Phase::Hunting);
+        let Some(branch) = self.branch(index) else { return };
+        branch.settle();
+        if branch.abandoned || !hunting {
+            branch.phase = BranchPhase::Done;
+            return;
+        }
+        branch.failed_with = Some(status);
+        let ask = !cancelled;
+        branch.phase = BranchPhase::Done;
+        let (tag, attempt) = (Arc::clone(&branch.tag), branch.attempt);
+        self.keep_if_best(answer);
+        if let (true, true, Some(state), Some(request)) = (ask, self.watch.failures, self.state.clone(), self.request.clone()) {
+            if let Some(branch) = self.branch(index) {
+                branch.phase = BranchPhase::AwaitingDecision;
+            }
+            let remaining = self.hunt.remaining();
+            let branch = self.branch_id(index);
+            out.push(Output::BranchFailed { branch, state, tag, cause, attempt, remaining, request, response });
+            return;
+        }
+        self.continue_after(status, env, out);
+    }
+
+    /// Without a hook: a 6xx ends everything (16.7 item 5), another status goes on if the plan says so.
+    fn continue_after(&mut self, status: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        if status >= 600 {
+            self.hunt.stop();
+            self.cancel_branches(None, env, out);
+        } else if !self.hunt.next_on.contains(status) {
+            self.hunt.stop();
+        }
+    }
+
+    /// The answer to [`Output::BranchFailed`].
+    pub(super) fn on_failure_decided(&mut self, id: BranchId, outcome: FailureOutcome, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let cancelled = self.cancelled;
+        let Some(branch) = self.branch(id.index).filter(|branch| branch.phase == BranchPhase::AwaitingDecision) else { return };
+        branch.phase = BranchPhase::Done;
+        let status = branch.failed_with.unwrap_or_default();
+        match outcome {
+            _ if cancelled => {}
+            FailureOutcome::Next if status >= 600 => self.continue_after(status, env, out),
+            FailureOutcome::Next => {}
+            FailureOutcome::Instead(groups) => self.hunt.replace(groups),
+            FailureOutcome::Stop => self.hunt.stop(),
+            FailureOutcome::Reply(reply) => {
+                self.hunt.stop();
+                self.cancel_branches(None, env, out);
+                self.answer(Answer::Made(reply), env, out);
+            }
+        }
+        self.advance(env, out);
+    }
+}
+
+fn branch_is_exhausted(branch: Option<&mut Branch>) -> bool {
+    branch.is_none_or(|branch| branch.candidates.is_empty())
+}

@@ -1,0 +1,66 @@
+//! The token in our Record-Route: it shows that a request belongs to a dialog whose first request we have let through. A To tag alone
+//! shows nothing, as anybody can write one.
+//!
+//! ```text
+//! <sip:192.0.2.1:5060;lr;jf=TTTTTTTTTTTTTTTT>             token
+//! <sip:192.0.2.1:5060;transport=tcp;lr;jf=TTTTTTTTTTTTTTTT.FFFFFFFFFFFFFFFF>   with the connection that the other side came over
+//! ```
+
+use std::hash::Hasher;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use siphasher::sip::SipHasher24;
+
+use super::branch_parameter::{hex, put_hex};
+use crate::message::{Message, Uri};
+use crate::net::{ConnectionId, Listener, Transport};
+
+/// The URI parameter that holds it.
+const PARAMETER: &[u8] = b"jf";
+
+/// What a token says once it has been found genuine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    /// The connection that the dialog's first request came over.
+    pub(super) connection: Option<ConnectionId>,
+}
+
+/// The Record-Route value for one listener.
+pub(super) fn record_route(listener: &Listener, connection: Option<ConnectionId>, request: &Message, key: &[u8; 16]) -> Bytes {
+    let mut value = BytesMut::with_capacity(96);
+    value.put_slice(b"<sip:");
+    value.put_slice(listener.sent_by.as_bytes());
+    if listener.transport != Transport::Udp {
+        value.put_slice(b";transport=");
+        value.put_slice(listener.transport.uri_name().as_bytes());
+    }
+    value.put_slice(b";lr;jf=");
+    put_hex(&mut value, digest(request.call_id(), request.from_tag(), connection, key), 16);
+    if let Some(ConnectionId(number)) = connection {
+        value.put_u8(b'.');
+        put_hex(&mut value, number, 16);
+    }
+    value.put_u8(b'>');
+    value.freeze()
+}
+
+/// Reads the token of a URI of ours; none if it has none, or if it was not made for the dialog of `request`. The caller of the first
+/// request is now in From or, when the other side speaks, in To.
+pub(super) fn verify(uri: &Uri<'_>, request: &Message, key: &[u8; 16]) -> Option<Token> {
+    let (token, rest) = hex(uri.param(PARAMETER).flatten()?, 16)?;
+    let connection = match rest.strip_prefix(b".") {
+        Some(number) => Some(ConnectionId(hex(number, 16)?.0)),
+        None => None,
+    };
+    let genuine = [request.from_tag(), request.to_tag()].into_iter().any(|tag| digest(request.call_id(), tag, connection, key) == token);
+    genuine.then_some(Token { connection })
+}
+
+fn digest(call_id: &[u8], tag: Option<&[u8]>, connection: Option<ConnectionId>, key: &[u8; 16]) -> u64 {
+    let mut hasher = SipHasher24::new_with_key(key);
+    hasher.write_usize(call_id.len());
+    hasher.write(call_id);
+    hasher.write(tag.unwrap_or_default());
+    hasher.write_u64(connection.map_or(0, |ConnectionId(number)| number.wrapping_add(1)));
+    hasher.finish()
+}
