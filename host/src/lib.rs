@@ -1,1 +1,5 @@
 //! The shell of Jackfield.
+
+pub mod config;
+pub mod keys;
+pub mod metrics;
