@@ -1,1 +1,4 @@
 //! The shell of Jackfield.
+
+pub mod config;
+pub mod keys;

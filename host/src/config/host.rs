@@ -1,0 +1,176 @@
+//! Hosts and networks as they are written in the configuration.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// A block of addresses, `192.0.2.0/24` or `2001:db8::/32`; a bare address is a block of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Whether the address lies in the block. An IPv4 address mapped into IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                address.to_bits() & mask == network.to_bits()
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                address.to_bits() & mask == network.to_bits()
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+
+    fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+        match address {
+            IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)).into(),
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)).into(),
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// Why a [`Network`] could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// The part before the `/` is no address.
+    #[error("`{0}` is no IP address")]
+    Address(String),
+    /// The part after the `/` is no number in range.
+    #[error("the prefix length `{0}` is not a number from 0 to {1}")]
+    Prefix(String, u8),
+    /// Bits are set beyond the prefix.
+    #[error("the address has bits set beyond the prefix; the block is {0}")]
+    HostBits(Network),
+}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let address = parse_address(address).ok_or_else(|| NetworkError::Address(address.to_owned()))?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => longest,
+            Some(text) => {
+                let number = text.parse().ok().filter(|number| *number <= longest);
+                number.ok_or_else(|| NetworkError::Prefix(text.to_owned(), longest))?
+            }
+        };
+        let network = Self { address: Self::masked(address, prefix), prefix };
+        if network.address == address { Ok(network) } else { Err(NetworkError::HostBits(network)) }
+    }
+}
+
+/// An address with or without the brackets that IPv6 needs beside a port.
+pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
+    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => text.parse().ok(),
+    }
+}
+
+/// A host as SIP writes it (RFC 3261 25.1), in lower case with IPv6 in brackets; none if it is no host. An underscore passes:
+/// names inside of a network have it, and no resolver minds.
+pub(super) fn parse_host(text: &str) -> Option<String> {
+    if let Some(address) = parse_address(text) {
+        return Some(match address {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => format!("[{v6}]"),
+        });
+    }
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let label = |label: &str| {
+        let edge = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
+        let bytes = label.as_bytes();
+        (1..=63).contains(&bytes.len())
+            && edge(bytes.first())
+            && edge(bytes.last())
+            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    // A last label of digits only would be a mistyped IPv4 address.
+    let numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    (name.len() <= 253 && !numeric && name.split('.').all(label)).then(|| name.to_ascii_lowercase())
+}
+
+/// `host[:port]`, as it may stand in a Via; none if it is not that.
+pub(super) fn parse_sent_by(text: &str) -> Option<String> {
+    let colon_after_host = text.rfind(':').filter(|colon| !text.get(*colon..).unwrap_or_default().contains(']'));
+    match colon_after_host {
+        Some(colon) if text.starts_with('[') || text.matches(':').count() == 1 => {
+            let (host, port) = (text.get(..colon)?, text.get(colon + 1..)?);
+            let port = port.parse::<u16>().ok().filter(|port| *port != 0)?;
+            Some(format!("{}:{port}", parse_host(host)?))
+        }
+        _ => parse_host(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_contain_what_their_prefix_covers() {
+        for (network, address, inside) in [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("0.0.0.0/0", "203.0.113.9", true),
+            ("192.0.2.7", "192.0.2.7", true),
+            ("192.0.2.7", "192.0.2.8", false),
+            ("2001:db8::/32", "2001:db8:1::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("::/0", "192.0.2.1", false),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+            ("[::1]", "::1", true),
+        ] {
+            let network: Network = network.parse().unwrap();
+            assert_eq!(network.contains(address.parse().unwrap()), inside, "{network} {address}");
+        }
+    }
+
+    #[test]
+    fn networks_that_cannot_be_meant_are_refused() {
+        assert_eq!("10.0.0.0/33".parse::<Network>(), Err(NetworkError::Prefix("33".into(), 32)));
+        assert_eq!("pbx/8".parse::<Network>(), Err(NetworkError::Address("pbx".into())));
+        assert_eq!(
+            "10.0.0.1/8".parse::<Network>().unwrap_err().to_string(),
+            "the address has bits set beyond the prefix; the block is 10.0.0.0/8"
+        );
+    }
+
+    #[test]
+    fn hosts_and_sent_by() {
+        for (text, host, sent_by) in [
+            ("Example.TEST", Some("example.test"), Some("example.test")),
+            ("192.0.2.1", Some("192.0.2.1"), Some("192.0.2.1")),
+            ("::1", Some("[::1]"), Some("[::1]")),
+            ("[::1]", Some("[::1]"), Some("[::1]")),
+            ("[::1]:5070", None, Some("[::1]:5070")),
+            ("pbx_1.lan:5070", None, Some("pbx_1.lan:5070")),
+            ("pbx:0", None, None),
+            ("pbx:port", None, None),
+            ("sip:pbx", None, None),
+            ("192.0.2.256", None, None),
+            ("-a.test", None, None),
+            ("a..b", None, None),
+            ("", None, None),
+            ("*.example.test", None, None),
+        ] {
+            assert_eq!(parse_host(text).as_deref(), host, "host {text}");
+            assert_eq!(parse_sent_by(text).as_deref(), sent_by, "sent-by {text}");
+        }
+    }
+}

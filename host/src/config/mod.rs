@@ -1,0 +1,275 @@
+//! The configuration file: TOML in, checked plain types out. Every fault of a file is reported at once, each with its line, its
+//! column, its key and what to do about it. What these types say has been checked; nothing here opens a socket or starts anything.
+
+mod document;
+mod host;
+mod listen;
+mod plugins;
+mod problem;
+mod reader;
+mod state;
+mod values;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use host::{Network, NetworkError};
+pub use jackfield_proto::net::Transport;
+pub use jackfield_proto::proxy::{Limits as CoreLimits, Timers};
+pub use problem::{LoadError, Problem, Severity};
+pub use state::Environment;
+
+/// A checked configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// `domains`: hosts in lower case that stand for this proxy beside the addresses of its listeners (RFC 3261 16.4).
+    pub domains: Vec<String>,
+    /// `[listen.NAME]` in the order of the file; at least one.
+    pub listen: Vec<Listen>,
+    /// `[relay]`.
+    pub relay: Relay,
+    /// `[plugins]`.
+    pub plugins: Plugins,
+    /// `[timers]`.
+    pub timers: Timers,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[log]`.
+    pub log: Log,
+    /// `[admin]`.
+    pub admin: Admin,
+    /// `workers`: threads that carry messages, 1 to 255. Default: one for each core.
+    pub workers: usize,
+    /// `drain`: how long running transactions may go on after SIGTERM. Default 60 s.
+    pub drain: Duration,
+    /// `state-directory`: where the proxy may write: keys, compiled plugins, the control socket. Default: see [`Environment`].
+    pub state_directory: PathBuf,
+    /// `token-key-file`: the key of the tokens in Record-Route, for proxies that share dialogs. Default: `token.key` in the state
+    /// directory, made when it is missing (see [`crate::keys`]).
+    pub token_key_file: Option<PathBuf>,
+    /// What is probably not meant, but does not hinder.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads and checks a file, with defaults taken from the environment of this process.
+    ///
+    /// # Errors
+    /// The file cannot be read, or something in it is wrong.
+    pub fn load(file: &Path) -> Result<Self, LoadError> {
+        let octets = std::fs::read(file).map_err(|source| LoadError::Unreadable { file: file.to_owned(), source })?;
+        let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let invalid = |problems| LoadError::Invalid { file: file.to_owned(), problems };
+        let text = str::from_utf8(&octets).map_err(|error| invalid(vec![document::not_utf8(&octets, error)]))?;
+        Self::parse(&path, text, &Environment::of_process()).map_err(invalid)
+    }
+
+    /// Checks a text as the content of the file `path`, which is not touched; relative paths in it start at the file's directory.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Self, Vec<Problem>> {
+        document::parse(path, text, environment)
+    }
+}
+
+/// A `[listen.NAME]` table: an address with the transports spoken there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// NAME: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// `address`: the IP address and port to bind; port 5060 if none is written, and any free port for 0.
+    pub address: SocketAddr,
+    /// `transports`, each at most once. Default UDP and TCP.
+    pub transports: Vec<Transport>,
+    /// `advertise`: the `host[:port]` that goes into Via and Record-Route. Default: the bound address and port.
+    pub advertise: Option<String>,
+}
+
+impl Listen {
+    /// The sent-by of a socket of this listener that is bound to `bound`; an IPv6 address is in brackets.
+    pub fn sent_by(&self, bound: SocketAddr) -> String {
+        let of_socket = || SocketAddr::new(bound.ip(), bound.port()).to_string();
+        self.advertise.clone().unwrap_or_else(of_socket)
+    }
+}
+
+/// `[relay]`: where a request from outside may be sent without a plugin's decision. Nothing by default, so that there is no open relay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Relay {
+    /// Address blocks of `to`.
+    pub networks: Vec<Network>,
+    /// Host names of `to`, in lower case.
+    pub hosts: Vec<String>,
+}
+
+impl Relay {
+    /// Whether a request for this host (of a URI; in any case, IPv6 in brackets) may be relayed.
+    pub fn permits(&self, host: &str) -> bool {
+        match host::parse_address(host) {
+            Some(address) => self.permits_address(address),
+            None => {
+                let name = host.strip_suffix('.').unwrap_or(host);
+                self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
+            }
+        }
+    }
+
+    /// Whether a request for this address may be relayed.
+    pub fn permits_address(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(address))
+    }
+}
+
+/// `[plugins]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plugins {
+    /// `directory`: where the `NAME.wasm` files are. Set whenever `chain` is not empty.
+    pub directory: Option<PathBuf>,
+    /// `chain`: the names of the plugins that run, in this order; each at most once.
+    pub chain: Vec<String>,
+    /// The `[plugins.NAME]` tables.
+    pub table: BTreeMap<String, Plugin>,
+    /// `debounce`: how long size and time of a changed file have to be stable before it is taken up. Default 200 ms.
+    pub debounce: Duration,
+}
+
+impl Plugins {
+    /// The settings of a plugin; the defaults if it has no table.
+    pub fn settings(&self, name: &str) -> Plugin {
+        self.table.get(name).cloned().unwrap_or_default()
+    }
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self { directory: None, chain: Vec::new(), table: BTreeMap::new(), debounce: Duration::from_millis(200) }
+    }
+}
+
+/// A `[plugins.NAME]` table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plugin {
+    /// `on-error`: what becomes of a request when the plugin fails at it. Default `"reply 503"`.
+    pub on_error: OnError,
+    /// `[plugins.NAME.config]` as JSON, an object: what is handed to `init`. Dates and times become strings.
+    pub config: serde_json::Value,
+    /// `memory`: octets of linear memory of one instance. Default 16 MiB.
+    pub memory: u64,
+    /// `cpu`: CPU time of one hook call. Default 5 ms.
+    pub cpu_per_hook: Duration,
+    /// `init-cpu`: CPU time of `init` and of the self-check. Default 1 s.
+    pub cpu_init: Duration,
+}
+
+impl Default for Plugin {
+    fn default() -> Self {
+        Self {
+            on_error: OnError::Reply(503),
+            config: serde_json::Value::Object(serde_json::Map::new()),
+            memory: 16 << 20,
+            cpu_per_hook: Duration::from_millis(5),
+            cpu_init: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What becomes of a request when a plugin fails at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// `"reply STATUS"`: it is answered with this final status, 300 to 699.
+    Reply(u16),
+    /// `"next"`: the next plugin of the chain decides.
+    Next,
+}
+
+/// `[limits]`: bounds of what messages, transactions and connections may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Limits of the core. `contexts` is the share of one worker: the file's number divided by the workers, rounded up.
+    pub core: CoreLimits,
+    /// `message`: octets of one message. Default 64 KiB.
+    pub message: usize,
+    /// `headers`: header fields of one message. Default 256.
+    pub headers: usize,
+    /// `udp-request`: octets above which a request leaves over TCP where UDP was meant (RFC 3261 18.1.1). Default 1,300.
+    pub udp_request_max: usize,
+    /// `[limits.tcp]`.
+    pub tcp: TcpLimits,
+}
+
+/// `[limits.tcp]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpLimits {
+    /// `connections`: open connections of the whole process; one beyond that is closed at once. Default 10,000.
+    pub connections: usize,
+    /// `message-time`: how long a message may be unfinished before its connection is closed. Default 20 s.
+    pub message_time: Duration,
+    /// `idle-time`: how long a connection may carry nothing before it is closed. Default 10 min.
+    pub idle_time: Duration,
+    /// `connect-time`: how long opening a connection may take before the next target is tried. Default 4 s.
+    pub connect_time: Duration,
+}
+
+impl Default for TcpLimits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            message_time: Duration::from_secs(20),
+            idle_time: Duration::from_secs(600),
+            connect_time: Duration::from_secs(4),
+        }
+    }
+}
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `level`: the least severe level that is written. Default `"info"`. The variable RUST_LOG has precedence.
+    pub level: LogLevel,
+    /// `format`. Default `"human"`.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Human }
+    }
+}
+
+/// A level of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// `"error"`.
+    Error,
+    /// `"warn"`.
+    Warn,
+    /// `"info"`.
+    Info,
+    /// `"debug"`: with addresses and numbers of callers.
+    Debug,
+    /// `"trace"`: with a line for each message.
+    Trace,
+}
+
+/// The form of the log's lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `"human"`: text.
+    Human,
+    /// `"json"`: one JSON object for each line.
+    Json,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// `control`: the path of the control socket. Default: `control.sock` in the state directory.
+    pub control: PathBuf,
+    /// `metrics`: the address of the Prometheus listener. Default: none.
+    pub metrics: Option<SocketAddr>,
+}
