@@ -8,6 +8,8 @@ mod plugins;
 mod problem;
 mod reader;
 mod state;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,384 @@
+//! Whole files: what a good one means, and what is said of a bad one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+
+fn environment() -> Environment {
+    Environment { home: Some(PathBuf::from("/home/op")), cores: 4, ..Environment::default() }
+}
+
+fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+    Config::parse(Path::new("/etc/jackfield/jackfield.toml"), text, &environment())
+}
+
+/// The problems of a text as they are printed, for a file named `f`.
+fn problems(text: &str) -> Vec<String> {
+    let problems = parse(text).map_or_else(|problems| problems, |config| config.warnings);
+    problems.iter().map(|problem| problem.display(Path::new("f")).to_string()).collect()
+}
+
+const LISTEN: &str = "[listen.lan]\naddress = \"192.0.2.1:5060\"\n";
+
+#[test]
+fn a_small_file_has_the_documented_defaults() {
+    let config = parse(LISTEN).unwrap();
+    assert_eq!(
+        config,
+        Config {
+            path: PathBuf::from("/etc/jackfield/jackfield.toml"),
+            domains: vec![],
+            listen: vec![Listen {
+                name: "lan".into(),
+                address: "192.0.2.1:5060".parse().unwrap(),
+                transports: vec![Transport::Udp, Transport::Tcp],
+                advertise: None,
+            }],
+            relay: Relay::default(),
+            plugins: Plugins { directory: None, chain: vec![], table: BTreeMap::new(), debounce: Duration::from_millis(200) },
+            timers: Timers {
+                t1: Duration::from_millis(500),
+                t2: Duration::from_secs(4),
+                t4: Duration::from_secs(5),
+                c: Duration::from_secs(185),
+                trying: Duration::from_millis(150),
+            },
+            limits: Limits {
+                core: CoreLimits { contexts: 200_000, branches: 32, retry_after: 5, max_breadth: 60 },
+                message: 65_536,
+                headers: 256,
+                udp_request_max: 1300,
+                tcp: TcpLimits {
+                    connections: 10_000,
+                    message_time: Duration::from_secs(20),
+                    idle_time: Duration::from_secs(600),
+                    connect_time: Duration::from_secs(4),
+                },
+            },
+            log: Log { level: LogLevel::Info, format: LogFormat::Human },
+            admin: Admin { control: PathBuf::from("/home/op/.local/state/jackfield/control.sock"), metrics: None },
+            workers: 4,
+            drain: Duration::from_secs(60),
+            state_directory: PathBuf::from("/home/op/.local/state/jackfield"),
+            token_key_file: None,
+            warnings: vec![],
+        }
+    );
+}
+
+#[test]
+fn a_full_file_is_read() {
+    let config = parse(
+        r#"
+domains = ["Example.test", "203.0.113.1", "2001:db8::1"]
+workers = 2
+drain = "30s"
+state-directory = "state"
+token-key-file = "/run/keys/token"
+
+[listen.wan]
+address = "[2001:db8::1]:5060"
+transports = ["tcp"]
+advertise = "SIP.example.test:5070"
+
+[listen.lan]
+address = "192.0.2.1"
+
+[relay]
+to = ["127.0.0.0/8", "PBX.example", "2001:db8::/32", "192.0.2.9"]
+
+[plugins]
+directory = "plugins"
+chain = ["line-match", "header-match"]
+debounce = "50ms"
+
+[plugins.header-match]
+on-error = "next"
+memory = "32MiB"
+cpu = "10ms"
+init-cpu = "2s"
+config = { header = "X-Account", weight = 1.5, on = true, n = [1, 0x10], since = 2026-01-02, to = { a = "b" } }
+
+[plugins.line-match]
+on-error = "reply 480"
+
+[timers]
+t1 = "100ms"
+t2 = "1s"
+t4 = "2s"
+c = "4m"
+trying = "0s"
+
+[limits]
+message = "128KiB"
+headers = 64
+contexts = 1001
+branches = 8
+max-breadth = 20
+retry-after = "2m"
+udp-request = 1400
+
+[limits.tcp]
+connections = 7
+message-time = "5s"
+idle-time = "1h"
+connect-time = "500ms"
+
+[log]
+level = "debug"
+format = "json"
+
+[admin]
+control = "run/control.sock"
+metrics = "127.0.0.1:9090"
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.warnings, []);
+    assert_eq!(config.domains, ["example.test", "203.0.113.1", "[2001:db8::1]"]);
+    let names: Vec<_> = config.listen.iter().map(|listen| listen.name.as_str()).collect();
+    assert_eq!(names, ["wan", "lan"], "listeners keep the order of the file");
+    assert_eq!(config.listen[0].transports, [Transport::Tcp]);
+    assert_eq!(config.listen[0].sent_by("[::1]:9".parse().unwrap()), "sip.example.test:5070");
+    assert_eq!(config.listen[1].address, "192.0.2.1:5060".parse().unwrap());
+    assert_eq!(config.listen[1].sent_by("[2001:db8::2]:9".parse().unwrap()), "[2001:db8::2]:9");
+    for (host, permitted) in [
+        ("127.1.2.3", true),
+        ("[2001:db8::5]", true),
+        ("pbx.EXAMPLE", true),
+        ("pbx.example.", true),
+        ("192.0.2.9", true),
+        ("192.0.2.8", false),
+        ("example", false),
+    ] {
+        assert_eq!(config.relay.permits(host), permitted, "{host}");
+    }
+    let base = Path::new("/etc/jackfield");
+    assert_eq!(config.state_directory, base.join("state"));
+    assert_eq!(config.admin, Admin { control: base.join("run/control.sock"), metrics: Some("127.0.0.1:9090".parse().unwrap()) });
+    assert_eq!(config.token_key_file.as_deref(), Some(Path::new("/run/keys/token")));
+    assert_eq!((config.workers, config.drain), (2, Duration::from_secs(30)));
+    assert_eq!(config.plugins.directory, Some(base.join("plugins")));
+    assert_eq!(config.plugins.chain, ["line-match", "header-match"]);
+    assert_eq!(config.plugins.debounce, Duration::from_millis(50));
+    assert_eq!(
+        config.plugins.table["header-match"],
+        Plugin {
+            on_error: OnError::Next,
+            config: json!({"header": "X-Account", "weight": 1.5, "on": true, "n": [1, 16], "since": "2026-01-02", "to": {"a": "b"}}),
+            memory: 32 << 20,
+            cpu_per_hook: Duration::from_millis(10),
+            cpu_init: Duration::from_secs(2),
+        }
+    );
+    assert_eq!(config.plugins.settings("line-match").on_error, OnError::Reply(480));
+    assert_eq!(config.plugins.settings("absent"), Plugin::default());
+    assert_eq!(config.timers.t1, Duration::from_millis(100));
+    assert_eq!(config.timers.trying, Duration::ZERO);
+    assert_eq!(config.limits.core, CoreLimits { contexts: 501, branches: 8, retry_after: 120, max_breadth: 20 });
+    assert_eq!((config.limits.message, config.limits.headers, config.limits.udp_request_max), (131_072, 64, 1400));
+    assert_eq!(config.limits.tcp.connections, 7);
+    assert_eq!(config.limits.tcp.connect_time, Duration::from_millis(500));
+    assert_eq!(config.log, Log { level: LogLevel::Debug, format: LogFormat::Json });
+}
+
+#[test]
+fn all_faults_of_a_file_are_named_at_once_and_in_order() {
+    let text = r#"domain = ["example.test"]
+workers = 0
+
+[listen.lan]
+adress = "192.0.2.1:5060"
+transports = ["udp", "tsp", 5]
+
+[timers]
+t1 = 500
+
+[plugins.header-match]
+on-error = "replay 503"
+"#;
+    assert_eq!(
+        problems(text),
+        [
+            "f:1:1: domain: unknown key; did you mean `domains`?",
+            "f:2:11: workers: 0 is out of range; write a number from 1 to 255",
+            "f:4:9: listen.lan.address: is missing; add address = \"192.0.2.1:5060\"",
+            "f:5:1: listen.lan.adress: unknown key; did you mean `address`?",
+            "f:6:22: listen.lan.transports[1]: `tsp` is no transport; did you mean \"tcp\"?",
+            "f:6:29: listen.lan.transports[2]: is the number 5; write a string",
+            "f:9:6: timers.t1: 500 has no unit; write \"500ms\" or \"500s\"",
+            "f:11:1: warning: plugins.header-match: this plugin is not in the chain, so it never runs; add its name to chain",
+            "f:12:12: plugins.header-match.on-error: `replay 503` is not known; write \"next\", or \"reply STATUS\" with a status from \
+             300 to 699, like \"reply 503\"",
+        ]
+    );
+}
+
+#[test]
+fn each_fault_has_its_place_and_its_remedy() {
+    // What follows the listener of LISTEN, which fills the lines 1 and 2; and the one problem that it makes.
+    for (text, expected) in [
+        ("[relay]\nto = \"pbx\"", "4:6: relay.to: is a string; write a list"),
+        (
+            "[relay]\nto = [\"sip:pbx\"]",
+            "4:7: relay.to[0]: `sip:pbx` is no host, address or block; write it like \"pbx.example.com\" or \"192.0.2.0/24\"",
+        ),
+        (
+            "[relay]\nto = [\"10.0.0.1/8\"]",
+            "4:7: relay.to[0]: the address has bits set beyond the prefix; the block is 10.0.0.0/8; write it like \"192.0.2.0/24\"",
+        ),
+        (
+            "[timers]\nt1 = \"0.5s\"",
+            "4:6: timers.t1: `0.5s` is no duration; write a whole number and a unit (ms, s, m, h, d), like \"500ms\" or \"20s\"",
+        ),
+        ("[timers]\ntrying = \"1s\"", "4:10: timers.trying: `1s` is out of range; write 0ms to 200ms"),
+        ("[timers]\nt1 = \"5s\"", "4:6: timers.t1: t2 is shorter than t1; intervals grow from t1 up to t2 (RFC 3261 17.1.2.2)"),
+        (
+            "[timers]\nc = \"2m\"",
+            "4:5: warning: timers.c: timer C has to be longer than 3 minutes (RFC 3261 16.6 item 11); shorter ones end calls that still ring",
+        ),
+        (
+            "[limits]\nmessage = \"1MB\"",
+            "4:11: limits.message: `1MB` is no size; write a whole number and a unit (B, KiB, MiB, GiB), like \"16MiB\"",
+        ),
+        ("[limits]\nmessage = 100", "4:11: limits.message: 100 is out of range; write a number from 1024 to 16777216"),
+        (
+            "[limits.tcp]\nidle = \"1m\"",
+            "4:1: limits.tcp.idle: unknown key; known here: connections, message-time, idle-time, connect-time",
+        ),
+        ("[log]\nlevel = \"warning\"", "4:9: log.level: `warning` is not known; write one of error, warn, info, debug, trace"),
+        ("[log]\nlevel = \"inof\"", "4:9: log.level: `inof` is not known; did you mean \"info\"?"),
+        ("[log]\nformat = true", "4:10: log.format: is the truth value true; write a string"),
+        ("[admin]\nmetrics = \"127.0.0.1\"", "4:11: admin.metrics: `127.0.0.1` has no port; write it like \"127.0.0.1:9090\""),
+        (
+            "[admin]\nmetrics = \"192.0.2.1:5060\"",
+            "4:11: admin.metrics: 192.0.2.1:5060 is already taken by the listener `lan`; choose another port",
+        ),
+        (
+            "[listen.b]\naddress = \"pbx.example:5060\"",
+            "4:11: listen.b.address: `pbx.example:5060` is a name; write the IP address to bind, and the name into `advertise`",
+        ),
+        (
+            "[listen.b]\naddress = \"2001:db8::1:70000\"",
+            "4:11: listen.b.address: `2001:db8::1:70000` is ambiguous; write IPv6 in brackets, like \"[2001:db8::1]:5060\"",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.1:70000\"",
+            "4:11: listen.b.address: `192.0.2.1:70000` has no valid port; write a number from 0 to 65535",
+        ),
+        (
+            "[listen.b]\naddress = \"0.0.0.0:5070\"",
+            "4:11: listen.b.address: 0.0.0.0 is no address that peers can answer to; add advertise = \"HOST\", or listen on an address of this machine",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.1\"\ntransports = [\"udp\"]",
+            "3:9: listen.b: 192.0.2.1:5060 is already taken by the listener `lan` in line 1; give one of them another port or transport",
+        ),
+        (
+            "[listen.b]\naddress = \"0.0.0.0\"\nadvertise = \"a\"",
+            "3:9: listen.b: 0.0.0.0:5060 is already taken by the listener `lan` in line 1; give one of them another port or transport",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.2\"\nadvertise = \"sip:a\"",
+            "5:13: listen.b.advertise: `sip:a` is no host or host:port; write it like \"sip.example.com\" or \"203.0.113.1:5060\"",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.2\"\ntransports = []",
+            "5:14: listen.b.transports: is empty; write at least one transport, like [\"udp\", \"tcp\"]",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.2\"\ntransports = [\"TCP\"]",
+            "5:15: listen.b.transports[0]: transports are written in lower case: \"tcp\"",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.2\"\ntransports = [\"tls\"]",
+            "5:15: listen.b.transports[0]: this version does not speak `tls` yet; write \"udp\" or \"tcp\"",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.2\"\ntransports = [\"udp\", \"udp\"]",
+            "5:22: listen.b.transports[1]: `udp` is here twice; remove one",
+        ),
+        (
+            "[listen.\"a b\"]\naddress = \"192.0.2.2\"",
+            "3:9: listen.\"a b\": a listener's name is made of letters, digits, `-`, `_` and `.`; rename it",
+        ),
+        (
+            "[plugins]\nchain = [\"a\"]",
+            "4:9: plugins.chain: there is no directory to load these from; add directory = \"plugins\" to [plugins]",
+        ),
+        (
+            "[plugins]\ndirectory = \"p\"\nchain = [\"a\", \"a\"]",
+            "5:15: plugins.chain[1]: `a` is here twice; a plugin runs once for a request, remove one",
+        ),
+        ("[plugins]\ndirectory = \"p\"\nchain = [\"a.wasm\"]", "5:10: plugins.chain[0]: a plugin is named without `.wasm`; write \"a\""),
+        (
+            "[plugins]\ndirectory = \"p\"\nchain = [\"../a\"]",
+            "5:10: plugins.chain[0]: `../a` cannot be a plugin's name; names are up to 64 letters, digits, `-` and `_`",
+        ),
+        (
+            "[plugins]\ndirectory = \"p\"\nchain = [\"chain\"]",
+            "5:10: plugins.chain[0]: `chain` is a key of [plugins] and cannot name a plugin; rename its file",
+        ),
+        ("[plugins]\ndirectory = \"\"", "4:13: plugins.directory: is empty; write a path"),
+        (
+            "[plugins]\ncha1n = [\"a\"]",
+            "4:1: plugins.cha1n: unknown key; [plugins] has directory, chain and debounce, and a table [plugins.NAME] for a plugin",
+        ),
+    ] {
+        assert_eq!(problems(&format!("{LISTEN}{text}\n")), [format!("f:{expected}")], "{text}");
+    }
+}
+
+#[test]
+fn faults_in_the_configuration_of_a_plugin_are_named() {
+    let head = format!("{LISTEN}[plugins]\ndirectory = \"p\"\nchain = [\"a\"]\n");
+    for (text, expected) in [
+        ("[plugins.a]\nonerror = \"next\"", "7:1: plugins.a.onerror: unknown key; did you mean `on-error`?"),
+        ("[plugins.a]\nmemory = \"8KiB\"", "7:10: plugins.a.memory: `8KiB` is out of range; write 1048576 to 1073741824 octets"),
+        ("[plugins.a]\ncpu = \"2s\"", "7:7: plugins.a.cpu: `2s` is out of range; write 1ms to 1s"),
+        ("[plugins.a]\nconfig = 1", "7:10: plugins.a.config: is the number 1; write a table"),
+        ("[plugins.a.config]\nx = [1.0, nan]", "7:11: plugins.a.config.x[1]: nan cannot be handed to a plugin; write a finite number"),
+        (
+            "[plugins.a.config]\nx = 9223372036854775808",
+            "7:5: plugins.a.config.x: 9223372036854775808 does not fit into 64 bits; write it as a string",
+        ),
+    ] {
+        assert_eq!(problems(&format!("{head}{text}\n")), [format!("f:{expected}")], "{text}");
+    }
+}
+
+#[test]
+fn a_file_without_listener_or_without_a_place_for_state_is_refused() {
+    let advice = "there is no listener; add a table [listen.NAME] with address = \"192.0.2.1:5060\"";
+    assert_eq!(problems(""), [format!("f:1:1: listen: {advice}")]);
+    assert_eq!(problems("\n[listen]\n"), [format!("f:2:2: listen: {advice}")]);
+    let homeless = Config::parse(Path::new("f"), LISTEN, &Environment::default()).unwrap_err();
+    assert_eq!(homeless.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), ["state-directory"]);
+    let long = format!("state-directory = \"/{}\"\n{LISTEN}", "x".repeat(100));
+    assert!(problems(&long)[0].starts_with("f:1:1: admin.control: the path /xxx"), "{:?}", problems(&long));
+}
+
+#[test]
+fn broken_toml_is_named_with_its_place() {
+    let found = problems("domains = [\n\n[listen.lan]\naddress = \n");
+    assert!(found.len() >= 2 && found.iter().all(|line| line.contains("not valid TOML: ")), "{found:#?}");
+    assert!(found[1].starts_with("f:4:"), "{found:#?}");
+    let duplicate = problems("workers = 1\nworkers = 2\n");
+    assert_eq!(duplicate, ["f:2:1: not valid TOML: duplicate key"]);
+}
+
+#[test]
+fn a_file_is_loaded_from_disk_with_its_directory_as_base() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jackfield.toml");
+    std::fs::write(&file, format!("state-directory = \"state\"\n{LISTEN}")).unwrap();
+    assert_eq!(Config::load(&file).unwrap().state_directory, directory.path().join("state"));
+    std::fs::write(&file, b"# caf\xe9\n").unwrap();
+    let error = Config::load(&file).unwrap_err();
+    assert_eq!(error.to_string(), format!("{}:1:6: not valid UTF-8; save the file as UTF-8", file.display()));
+    let absent = Config::load(&directory.path().join("absent.toml")).unwrap_err();
+    assert!(matches!(absent, LoadError::Unreadable { .. }));
+}
