@@ -1,0 +1,259 @@
+//! What a worker counts.
+
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use jackfield_proto::net::Transport;
+
+use super::{Count, Counts, Level};
+
+pub(super) const TRANSPORTS: [Transport; 5] = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
+
+/// Whether a message is a request or a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A request.
+    Request,
+    /// A response.
+    Response,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 2] = [Self::Request, Self::Response];
+
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+        }
+    }
+}
+
+/// Why octets that came in were not taken as a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// No SIP at all; nothing was answered.
+    NotSip,
+    /// SIP, but broken: answered with 400 or the like where it was a request, dropped where it was a response.
+    Malformed,
+    /// Larger than `limits.message`, or with more than `limits.headers` fields.
+    TooLarge,
+    /// A stream whose messages cannot be told apart; its connection was closed.
+    Framing,
+}
+
+impl Rejection {
+    pub(super) const ALL: [Self; 4] = [Self::NotSip, Self::Malformed, Self::TooLarge, Self::Framing];
+
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::NotSip => "not-sip",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too-large",
+            Self::Framing => "framing",
+        }
+    }
+}
+
+/// A limit that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `limits.contexts`.
+    Contexts,
+    /// `limits.branches`.
+    Branches,
+    /// `limits.tcp.connections`.
+    Connections,
+    /// `limits.tcp.message-time`.
+    MessageTime,
+    /// `limits.tcp.idle-time`.
+    IdleTime,
+    /// `limits.tcp.connect-time`.
+    ConnectTime,
+    /// What one connection may have waiting to be sent.
+    SendQueue,
+}
+
+impl Limit {
+    pub(super) const ALL: [Self; 7] =
+        [Self::Contexts, Self::Branches, Self::Connections, Self::MessageTime, Self::IdleTime, Self::ConnectTime, Self::SendQueue];
+
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Contexts => "contexts",
+            Self::Branches => "branches",
+            Self::Connections => "tcp.connections",
+            Self::MessageTime => "tcp.message-time",
+            Self::IdleTime => "tcp.idle-time",
+            Self::ConnectTime => "tcp.connect-time",
+            Self::SendQueue => "tcp.send-queue",
+        }
+    }
+}
+
+/// Who opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The peer.
+    Inbound,
+    /// The proxy.
+    Outbound,
+}
+
+impl Direction {
+    pub(super) const ALL: [Self; 2] = [Self::Inbound, Self::Outbound];
+
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Inbound => "in",
+            Self::Outbound => "out",
+        }
+    }
+}
+
+/// The cells of one worker, on cache lines of their own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WorkerMetrics {
+    received: [Counts<5>; 2],
+    sent: [Counts<5>; 2],
+    send_failures: Counts<5>,
+    rejections: Counts<4>,
+    limits: Counts<7>,
+    answered: Counts<6>,
+    unanswered: Count,
+    opened: Counts<2>,
+    connect_failures: Count,
+    open: AtomicI64,
+    /// Response contexts that the worker holds.
+    pub contexts: Level,
+    /// Transactions that the worker holds.
+    pub transactions: Level,
+}
+
+impl WorkerMetrics {
+    /// Counts a message that came in.
+    pub fn received(&self, transport: Transport, kind: Kind) {
+        self.received[kind as usize].increment(transport as usize);
+    }
+
+    /// Counts a message that was sent, retransmissions included.
+    pub fn sent(&self, transport: Transport, kind: Kind) {
+        self.sent[kind as usize].increment(transport as usize);
+    }
+
+    /// Counts a message that could not be sent.
+    pub fn send_failed(&self, transport: Transport) {
+        self.send_failures.increment(transport as usize);
+    }
+
+    /// Counts octets that were not taken as a message.
+    pub fn rejected(&self, rejection: Rejection) {
+        self.rejections.increment(rejection as usize);
+    }
+
+    /// Counts that a limit was reached.
+    pub fn limit_reached(&self, limit: Limit) {
+        self.limits.increment(limit as usize);
+    }
+
+    /// Counts a request whose final response, of this status, has gone upstream; none where the context ended without one.
+    pub fn completed(&self, status: Option<u16>) {
+        match status.and_then(|status| (status / 100).checked_sub(1)) {
+            Some(class) => self.answered.increment(usize::from(class)),
+            None => self.unanswered.increment(),
+        }
+    }
+
+    /// Counts a stream connection that was opened.
+    pub fn connection_opened(&self, direction: Direction) {
+        self.opened.increment(direction as usize);
+        self.open.fetch_add(1, Relaxed);
+    }
+
+    /// Takes note that a connection counted as opened, here or at another worker, has been closed.
+    pub fn connection_closed(&self) {
+        self.open.fetch_sub(1, Relaxed);
+    }
+
+    /// Counts a connection that could not be opened.
+    pub fn connect_failed(&self) {
+        self.connect_failures.increment();
+    }
+
+    pub(super) fn messages_received(&self) -> u64 {
+        self.received.iter().flat_map(|kind| &kind.0).map(Count::value).sum()
+    }
+
+    pub(super) fn messages_sent(&self) -> u64 {
+        self.sent.iter().flat_map(|kind| &kind.0).map(Count::value).sum()
+    }
+
+    pub(super) fn received_by(&self, transport: Transport, kind: Kind) -> u64 {
+        self.received[kind as usize].value(transport as usize)
+    }
+
+    pub(super) fn sent_by(&self, transport: Transport, kind: Kind) -> u64 {
+        self.sent[kind as usize].value(transport as usize)
+    }
+
+    pub(super) fn send_failures(&self, transport: Transport) -> u64 {
+        self.send_failures.value(transport as usize)
+    }
+
+    pub(super) fn rejections(&self, rejection: Rejection) -> u64 {
+        self.rejections.value(rejection as usize)
+    }
+
+    pub(super) fn limits(&self, limit: Limit) -> u64 {
+        self.limits.value(limit as usize)
+    }
+
+    pub(super) fn answered(&self, class: usize) -> u64 {
+        self.answered.value(class)
+    }
+
+    pub(super) fn unanswered(&self) -> u64 {
+        self.unanswered.value()
+    }
+
+    pub(super) fn opened(&self, direction: Direction) -> u64 {
+        self.opened.value(direction as usize)
+    }
+
+    pub(super) fn connect_failures(&self) -> u64 {
+        self.connect_failures.value()
+    }
+
+    /// Connections opened less connections closed by this worker.
+    pub(super) fn open_signed(&self) -> i64 {
+        self.open.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_of_the_enums_has_its_cell() {
+        let worker = WorkerMetrics::default();
+        for transport in TRANSPORTS {
+            for kind in Kind::ALL {
+                worker.received(transport, kind);
+                worker.sent(transport, kind);
+                assert_eq!((worker.received_by(transport, kind), worker.sent_by(transport, kind)), (1, 1));
+            }
+            worker.send_failed(transport);
+            assert_eq!(worker.send_failures(transport), 1);
+        }
+        Rejection::ALL.into_iter().for_each(|rejection| worker.rejected(rejection));
+        assert_eq!(Rejection::ALL.map(|rejection| worker.rejections(rejection)), [1; 4]);
+        Limit::ALL.into_iter().for_each(|limit| worker.limit_reached(limit));
+        assert_eq!(Limit::ALL.map(|limit| worker.limits(limit)), [1; 7]);
+        for status in [Some(200), Some(299), Some(300), Some(486), Some(503), Some(603), None, Some(0)] {
+            worker.completed(status);
+        }
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|class| worker.answered(class)), [0, 2, 1, 1, 1, 1]);
+        assert_eq!(worker.unanswered(), 2);
+    }
+}
