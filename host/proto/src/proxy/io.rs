@@ -12,14 +12,14 @@ use crate::message::Message;
 use crate::net::{Flow, Path, Transport};
 
 /// A response context (RFC 3261 16.2): one request with everything that became of it. Numbers are not used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ContextId {
     pub(crate) slot: u32,
     pub(crate) serial: u32,
 }
 
 /// One attempt at one target inside a response context.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BranchId {
     /// The context it belongs to.
     pub context: ContextId,

@@ -1,0 +1,85 @@
+//! What the transports count. Each worker has counters of its own, so that counting never makes two cores share a cache line.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counters of one worker's transports. They only grow.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Counter,)*
+        }
+
+        /// The counters of all workers, added up.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Totals {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Totals {
+            /// Adds the counters of one worker.
+            pub fn add(&mut self, counters: &Counters) {
+                $(self.$name += counters.$name.value();)*
+            }
+
+            /// Every counter with its name, in a fixed order.
+            pub fn entries(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams received, keepalives and rubbish included.
+    udp_received,
+    /// Datagrams handed to the kernel.
+    udp_sent,
+    /// Errors that the kernel reported on receiving, such as an ICMP error of an earlier datagram.
+    udp_receive_errors,
+    /// Datagrams that the kernel refused to send: too large, no route, forbidden.
+    udp_send_errors,
+    /// Datagrams dropped because the socket's backlog was full.
+    udp_dropped,
+    /// Messages received on connections.
+    tcp_received,
+    /// Messages handed to connections.
+    tcp_sent,
+    /// Keepalives answered (RFC 5626 4.4.1).
+    tcp_pings,
+    /// Connections accepted.
+    tcp_accepted,
+    /// Connections closed at once because there were too many, or that could not be accepted.
+    tcp_refused,
+    /// Connections opened to a peer.
+    tcp_connected,
+    /// Connections that could not be opened: refused, timed out, no route, too many.
+    tcp_connect_failures,
+    /// Connections closed, for whatever reason.
+    tcp_closed,
+    /// Connections closed because their octets are no SIP messages (RFC 3261 18.3).
+    tcp_framing_errors,
+    /// Connections closed because a message was not finished in time, in either direction.
+    tcp_stalled,
+    /// Connections closed because nothing happened on them.
+    tcp_idle,
+    /// Messages dropped because the connection's queue was full.
+    tcp_dropped,
+}
+
+/// One counter.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The count so far.
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

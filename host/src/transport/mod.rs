@@ -1,0 +1,250 @@
+//! Sockets: UDP and TCP listeners, connections, and the way of a message to its peer.
+//!
+//! Every worker has a [`Local`]: a UDP socket and a TCP listener of its own for each address, and the connections that were accepted or
+//! opened there. What arrives is handed to the worker's [`Handler`] on the worker's thread, in order within a flow. Any worker can send
+//! over any connection: the table of connections is shared, and a message is written by the thread that sends it as long as the kernel
+//! takes it.
+
+mod bind;
+mod connection;
+mod counters;
+mod outbox;
+mod settings;
+mod table;
+mod tcp;
+mod udp;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use jackfield_proto::net::{ConnectionId, Flow, Listener, ListenerId, Path, Transport};
+use jackfield_proto::proxy::BranchId;
+use tokio::runtime::Handle;
+
+pub use bind::{BindError, Endpoint};
+pub use counters::{Counter, Counters, Totals};
+pub use settings::Settings;
+
+/// Who takes what the sockets of one worker receive. Called on the worker's thread; it must not panic and not block.
+pub trait Handler: Send + Sync + 'static {
+    /// A datagram, or one message of a connection.
+    fn received(&self, bytes: Bytes, flow: Flow);
+
+    /// Something that [`Local::send`] took cannot be sent after all. May be called by another worker's thread than took it.
+    fn send_failed(&self, origin: Origin);
+}
+
+/// Whom to tell when a message cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The shard that the branch lives in; the transport only carries it.
+    pub shard: u8,
+    /// The branch.
+    pub branch: BranchId,
+}
+
+/// A message on its way out.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The message.
+    pub bytes: Bytes,
+    /// Where to.
+    pub path: Path,
+    /// Whom to tell if it fails; none for responses and what else nobody waits for.
+    pub origin: Option<Origin>,
+}
+
+/// Why a message was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// There is no such listener, or it does not speak that transport.
+    #[error("no listener {0:?} for {1}")]
+    NoListener(ListenerId, Transport),
+    /// The kernel refused.
+    #[error("cannot send: {0}")]
+    Refused(#[from] io::Error),
+    /// The connection's queue is full: the peer does not read.
+    #[error("the peer does not read")]
+    QueueFull,
+    /// There are as many connections as there may be.
+    #[error("too many connections")]
+    TooManyConnections,
+}
+
+/// What the workers share.
+#[derive(Debug)]
+struct Shared {
+    listeners: Vec<Listener>,
+    settings: ArcSwap<Settings>,
+    table: table::Table,
+    connections: AtomicU64,
+    started: Instant,
+}
+
+impl Shared {
+    fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Milliseconds since the start.
+    fn uptime(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// All sockets, bound, and no worker serving them yet.
+#[derive(Debug)]
+pub struct Sockets {
+    shared: Arc<Shared>,
+    counters: Vec<Arc<Counters>>,
+    workers: Vec<bind::Bound>,
+}
+
+impl Sockets {
+    /// Binds every endpoint for that many workers.
+    pub fn bind(endpoints: &[Endpoint], workers: usize, settings: Settings) -> Result<Self, BindError> {
+        let (listeners, bound) = bind::bind(endpoints, workers, &settings)?;
+        let shared = Arc::new(Shared {
+            listeners,
+            settings: ArcSwap::from_pointee(settings),
+            table: table::Table::default(),
+            connections: AtomicU64::new(1),
+            started: Instant::now(),
+        });
+        Ok(Self { shared, counters: bound.iter().map(|_| Arc::default()).collect(), workers: bound })
+    }
+
+    /// The listeners with the ports that the kernel chose; [`ListenerId`] is an index into this.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.shared.listeners
+    }
+
+    /// A view of the counters and bounds that outlives the start.
+    pub fn monitor(&self) -> Monitor {
+        Monitor { shared: self.shared.clone(), counters: self.counters.clone() }
+    }
+
+    /// One share for each worker.
+    pub fn split(self) -> Vec<Share> {
+        let Self { shared, counters, workers } = self;
+        workers.into_iter().zip(counters).map(|(bound, counters)| Share { shared: shared.clone(), counters, bound }).collect()
+    }
+}
+
+/// The transports as seen from outside the workers.
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    shared: Arc<Shared>,
+    counters: Vec<Arc<Counters>>,
+}
+
+impl Monitor {
+    /// The counters of all workers, added up.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.counters.iter().for_each(|counters| totals.add(counters));
+        totals
+    }
+
+    /// Connections open now, or being opened.
+    pub fn connections(&self) -> usize {
+        self.shared.table.len()
+    }
+
+    /// New bounds and times, for what begins from now on.
+    pub fn reconfigure(&self, settings: Settings) {
+        self.shared.settings.store(Arc::new(settings));
+    }
+}
+
+/// The sockets of one worker, to be taken to its thread.
+#[derive(Debug)]
+pub struct Share {
+    shared: Arc<Shared>,
+    counters: Arc<Counters>,
+    bound: bind::Bound,
+}
+
+impl Share {
+    /// Registers the sockets with the runtime that this is called in. Nothing is received before [`Local::serve`].
+    pub fn open(self) -> io::Result<Local> {
+        let Self { shared, counters, bound } = self;
+        let mut ports = Vec::new();
+        ports.resize_with(shared.listeners.len(), || None);
+        for (id, socket) in bound.udp {
+            if let Some(port) = ports.get_mut(usize::from(id.0)) {
+                *port = Some(Arc::new(udp::Port::new(id, socket, shared.settings.load().udp_backlog, counters.clone())?));
+            }
+        }
+        let mut acceptors = Vec::new();
+        for (id, socket) in bound.tcp {
+            acceptors.push((id, tokio::net::TcpListener::from_std(socket)?));
+        }
+        let local = Local {
+            runtime: Handle::current(),
+            shared,
+            counters,
+            ports,
+            acceptors: Mutex::new(acceptors),
+            scratch: Mutex::new(vec![0; connection::READ_SIZE].into_boxed_slice()),
+        };
+        Ok(local)
+    }
+}
+
+/// The transports of one worker.
+#[derive(Debug)]
+pub struct Local {
+    runtime: Handle,
+    shared: Arc<Shared>,
+    counters: Arc<Counters>,
+    /// By [`ListenerId`]; none where the listener is not UDP.
+    ports: Vec<Option<Arc<udp::Port>>>,
+    /// Until they are served.
+    acceptors: Mutex<Vec<(ListenerId, tokio::net::TcpListener)>>,
+    /// Where connections of this worker are read into, one at a time.
+    scratch: Mutex<Box<[u8]>>,
+}
+
+impl Local {
+    /// Starts receiving. The tasks live in the runtime that [`Share::open`] was called in, and end with it.
+    pub fn serve<H: Handler>(self: &Arc<Self>, handler: &Arc<H>) {
+        for port in self.ports.iter().flatten() {
+            self.runtime.spawn(udp::receive(port.clone(), handler.clone()));
+            self.runtime.spawn(udp::flush(port.clone()));
+        }
+        let acceptors = std::mem::take(&mut *self.acceptors.lock().unwrap_or_else(PoisonError::into_inner));
+        for (id, acceptor) in acceptors {
+            self.runtime.spawn(tcp::accept(acceptor, id, self.clone(), handler.clone()));
+        }
+    }
+
+    /// Sends a message, or takes it for sending: then a later failure comes to [`Handler::send_failed`] of `handler`. An error here is
+    /// reported nowhere else. `handler` also takes what arrives on a connection that has to be opened.
+    pub fn send<H: Handler>(self: &Arc<Self>, outgoing: Outgoing, handler: &Arc<H>) -> Result<(), SendError> {
+        let path = outgoing.path;
+        match path.transport {
+            Transport::Udp => match self.ports.get(usize::from(path.listener.0)) {
+                Some(Some(port)) => port.send(outgoing.bytes, path.remote),
+                _ => Err(SendError::NoListener(path.listener, path.transport)),
+            },
+            Transport::Tcp => tcp::send(self, outgoing, handler),
+            Transport::Tls | Transport::Ws | Transport::Wss => Err(SendError::NoListener(path.listener, path.transport)),
+        }
+    }
+
+    /// The counters of this worker.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+/// How long a peer may take to read what we said before a connection is closed on it.
+const LINGER: Duration = Duration::from_secs(1);

@@ -1,0 +1,151 @@
+//! Datagrams.
+
+use std::net::Ipv4Addr;
+
+use tokio::net::UdpSocket;
+
+use super::super::BindError;
+use super::*;
+
+async fn peer() -> UdpSocket {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free")
+}
+
+async fn arrives(peer: &UdpSocket, expected: &[u8], from: SocketAddr) {
+    let mut buffer = vec![0; 70_000];
+    let (length, source) = soon(peer.recv_from(&mut buffer)).await.expect("a datagram");
+    assert_eq!((&buffer[..length], source), (expected, from));
+}
+
+#[tokio::test]
+async fn a_datagram_comes_with_its_flow_and_is_answered_from_the_same_port() {
+    let bed = Bed::new(2, Settings::default());
+    let peer = peer().await;
+    peer.send_to(b"hello", bed.udp()).await.expect("sent");
+    let (bytes, flow) = bed.next().await;
+    assert_eq!(&bytes[..], b"hello");
+    let remote = peer.local_addr().expect("bound");
+    assert_eq!(flow, Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None });
+    for worker in 0..2 {
+        bed.send(worker, "answer", back(flow)).expect("taken");
+        arrives(&peer, b"answer", bed.udp()).await;
+    }
+}
+
+#[tokio::test]
+async fn datagrams_of_one_flow_stay_in_order_and_none_is_lost() {
+    let bed = Bed::new(2, Settings::default());
+    let peer = peer().await;
+    for number in 0..300 {
+        soon(peer.send_to(format!("{number}").as_bytes(), bed.udp())).await.expect("sent");
+    }
+    for number in 0..300 {
+        assert_eq!(bed.next().await.0, format!("{number}"));
+    }
+    assert_eq!(bed.monitor.totals().udp_received, 300);
+}
+
+#[tokio::test]
+async fn what_is_sent_before_the_runtime_has_looked_at_the_socket_is_sent_all_the_same() {
+    let bed = Bed::new(1, Settings::default());
+    let peer = peer().await;
+    let remote = peer.local_addr().expect("bound");
+    bed.send(0, "first", udp_path(remote)).expect("taken");
+    bed.send(0, "second", udp_path(remote)).expect("taken");
+    arrives(&peer, b"first", bed.udp()).await;
+    arrives(&peer, b"second", bed.udp()).await;
+    until(|| bed.monitor.totals().udp_sent == 2).await;
+}
+
+#[tokio::test]
+async fn the_largest_datagram_passes_in_both_directions() {
+    let bed = Bed::new(1, Settings::default());
+    let peer = peer().await;
+    let large = vec![b'x'; 65_507];
+    soon(peer.send_to(&large, bed.udp())).await.expect("sent");
+    let (bytes, flow) = bed.next().await;
+    assert_eq!(bytes, large);
+    bed.send(0, bytes, back(flow)).expect("taken");
+    arrives(&peer, &large, bed.udp()).await;
+}
+
+#[tokio::test]
+async fn a_datagram_that_the_kernel_refuses_is_an_error_for_its_sender_alone() {
+    let bed = Bed::new(1, Settings::default());
+    let peer = peer().await;
+    let remote = peer.local_addr().expect("bound");
+    // One datagram so that the socket is known to be writable: then the error comes at once.
+    bed.send(0, "first", udp_path(remote)).expect("taken");
+    arrives(&peer, b"first", bed.udp()).await;
+    let refused = bed.send(0, vec![0; 65_508], udp_path(remote));
+    assert!(matches!(refused, Err(SendError::Refused(_))), "{refused:?}");
+    assert_eq!(bed.monitor.totals().udp_send_errors, 1);
+    bed.send(0, "second", udp_path(remote)).expect("taken");
+    arrives(&peer, b"second", bed.udp()).await;
+}
+
+#[tokio::test]
+async fn an_icmp_error_ends_nothing() {
+    let bed = Bed::new(1, Settings::default());
+    let gone = peer().await.local_addr().expect("bound");
+    let peer = peer().await;
+    for _ in 0..10 {
+        bed.send(0, "into the void", udp_path(gone)).expect("taken");
+    }
+    peer.send_to(b"still there?", bed.udp()).await.expect("sent");
+    let (bytes, flow) = bed.next().await;
+    assert_eq!(&bytes[..], b"still there?");
+    bed.send(0, "yes", back(flow)).expect("taken");
+    arrives(&peer, b"yes", bed.udp()).await;
+}
+
+#[tokio::test]
+async fn a_full_backlog_drops_and_counts() {
+    let bed = Bed::new(1, Settings { udp_backlog: 100, ..Settings::default() });
+    let peer = peer().await;
+    let remote = peer.local_addr().expect("bound");
+    // The runtime has not seen the socket yet, so all of them wait.
+    for _ in 0..5 {
+        bed.send(0, vec![b'x'; 40], udp_path(remote)).expect("taken or dropped");
+    }
+    assert_eq!(bed.monitor.totals().udp_dropped, 3);
+    arrives(&peer, &[b'x'; 40], bed.udp()).await;
+    arrives(&peer, &[b'x'; 40], bed.udp()).await;
+}
+
+#[tokio::test]
+async fn ipv6() {
+    let bed = Bed::v6();
+    let peer = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).await.expect("a port is free");
+    peer.send_to(b"hello", bed.udp()).await.expect("sent");
+    let (bytes, flow) = bed.next().await;
+    assert_eq!((&bytes[..], flow.remote), (&b"hello"[..], peer.local_addr().expect("bound")));
+    bed.send(0, "answer", back(flow)).expect("taken");
+    arrives(&peer, b"answer", bed.udp()).await;
+}
+
+#[tokio::test]
+async fn a_second_instance_on_the_same_address_is_refused_by_name() {
+    let bed = Bed::new(2, Settings::default());
+    for (transport, address) in [(Transport::Udp, bed.udp()), (Transport::Tcp, bed.tcp())] {
+        let error = Sockets::bind(&[endpoint(transport, address)], 2, Settings::default()).expect_err("the address is taken");
+        assert!(matches!(&error, BindError::Refused { error, .. } if error.kind() == std::io::ErrorKind::AddrInUse), "{error}");
+        assert!(error.to_string().contains("listener test"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_transport_without_code_is_refused() {
+    let error = Sockets::bind(&[endpoint(Transport::Tls, "127.0.0.1:0".parse().expect("an address"))], 1, Settings::default());
+    assert!(matches!(error, Err(BindError::Unsupported { transport: Transport::Tls, .. })));
+}
+
+#[tokio::test]
+async fn a_listener_that_is_not_there_cannot_be_sent_from() {
+    let bed = Bed::new(1, Settings::default());
+    let remote = bed.udp();
+    for listener in [ListenerId(1), ListenerId(7)] {
+        let path = Path { transport: Transport::Udp, listener, remote, connection: None };
+        assert!(matches!(bed.send(0, "x", path), Err(SendError::NoListener(..))));
+    }
+}
