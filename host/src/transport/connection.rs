@@ -178,7 +178,7 @@ impl Reader<'_> {
                 Err(error) => return Err(End::Framing(self.refusal(&error))),
             }
         }
-        self.unfinished = if self.framer.is_empty() { None } else { self.unfinished.or(Some(uptime)) };
+        self.unfinished = if !self.framer.is_mid_message() { None } else { self.unfinished.or(Some(uptime)) };
         Ok(length)
     }
 
@@ -192,7 +192,7 @@ impl Reader<'_> {
     /// The 400 for a request that has no certain end, as far as its header section can be understood.
     fn refusal(&self, error: &FramingError) -> Option<Bytes> {
         let limits = self.local.shared.settings.load().message;
-        let request = Message::parse(error.header()?.clone(), Framing::Stream, &limits).ok()?;
+        let request = Message::parse(error.head()?.clone(), Framing::Stream, &limits).ok()?;
         let answerable = request.is_request() && request.method() != Method::ACK && request.top_via().is_some();
         answerable.then(|| respond(&request, 400, Some(b"Bad Content-Length")).finish())
     }
