@@ -30,6 +30,7 @@ impl<S: Clone> Context<S> {
         }
         let Some(branch) = self.branch(index) else { return };
         let schedule = env.schedule(branch.is_reliable());
+        let first = branch.client.is_unanswered();
         let step = branch.client.on_response(class, &schedule);
         if step.send == Some(Send::Ack) {
             self.acknowledge(index, &response, step.deliver, out);
@@ -41,7 +42,7 @@ impl<S: Clone> Context<S> {
         let Some(branch) = self.branch(index) else { return };
         branch.on_answered(class);
         if class == Class::Provisional {
-            self.on_provisional(index, response.status(), env, out);
+            self.on_provisional(index, response.status(), first, env, out);
         }
         // Item 5: a 100 is hop by hop; and RFC 4320 4.1 knows no other provisional response but for INVITE.
         if response.status() == 100 || (class == Class::Provisional && !self.is_invite()) {
@@ -119,12 +120,17 @@ impl<S: Clone> Context<S> {
         }
     }
 
-    fn on_provisional(&mut self, index: u16, status: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
-        let (now, c) = (env.now, env.settings.timers.c);
+    /// `first`: nothing has come on this branch before, so that it was timer B's until now and is timer C's from here on.
+    fn on_provisional(&mut self, index: u16, status: u16, first: bool, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let (context, now, c) = (self.id, env.now, env.settings.timers.c);
         let Some(branch) = self.branch(index) else { return };
         // Item 2: all but 100 set timer C again; its alarm looks at the deadline when it goes off.
         if status > 100 {
             branch.c_deadline = now + c;
+        }
+        // The alarm of timer B is still to come and serves a timer C that is longer: one alarm less for most calls.
+        if first && branch.c_deadline < branch.sent_at + env.schedule(false).patience() {
+            env.arm(context, branch.c_deadline.since(now), AlarmKind::C(index));
         }
         if let Cancel::Wanted(reason) = &mut branch.cancel {
             let reason = reason.take();

@@ -203,14 +203,8 @@ impl<S: Clone> Context<S> {
         if let Some(after) = no_response.filter(|after| *after < patience) {
             env.arm(id.context, after, AlarmKind::NoResponse(index));
         }
-        if self.is_invite() {
-            if let Some(after) = no_answer {
-                env.arm(id.context, after, AlarmKind::NoAnswer(index));
-            }
-            // A later timer C is armed when timer B finds the callee ringing: one alarm less for most calls.
-            if c < patience {
-                env.arm(id.context, c, AlarmKind::C(index));
-            }
+        if let Some(after) = no_answer.filter(|_| self.is_invite()) {
+            env.arm(id.context, after, AlarmKind::NoAnswer(index));
         }
     }
 
