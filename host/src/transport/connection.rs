@@ -38,7 +38,7 @@ enum End {
 pub(super) async fn serve<H: Handler>(connection: Arc<Connection>, stream: Arc<TcpStream>, local: Arc<Local>, handler: Arc<H>) {
     let framer = StreamFramer::new(local.shared.settings.load().message);
     let mut reader = Reader { framer, unfinished: None, connection: &connection, stream: &stream, local: &local };
-    let end = reader.run(&*handler).await;
+    let end = reader.run(&handler).await;
     tracing::debug!(remote = %connection.remote, ?end, "connection ended");
     let farewell = match end {
         End::Peer => None,
@@ -97,7 +97,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn run<H: Handler>(&mut self, handler: &H) -> End {
+    async fn run<H: Handler>(&mut self, handler: &Arc<H>) -> End {
         let (_, first) = self.deadline();
         let alarm = sleep(first);
         tokio::pin!(alarm);
@@ -148,7 +148,7 @@ impl Reader<'_> {
     }
 
     /// Reads once, and hands on the messages that are complete. Says how many octets were read.
-    fn read<H: Handler>(&mut self, handler: &H) -> Result<usize, End> {
+    fn read<H: Handler>(&mut self, handler: &Arc<H>) -> Result<usize, End> {
         let mut scratch = self.local.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         let length = match self.stream.try_read(&mut scratch) {
             Ok(0) => return Err(End::Peer),
@@ -178,7 +178,7 @@ impl Reader<'_> {
                 Err(error) => return Err(End::Framing(self.refusal(&error))),
             }
         }
-        self.unfinished = if !self.framer.is_mid_message() { None } else { self.unfinished.or(Some(uptime)) };
+        self.unfinished = if self.framer.is_mid_message() { self.unfinished.or(Some(uptime)) } else { None };
         Ok(length)
     }
 
@@ -189,11 +189,12 @@ impl Reader<'_> {
         self.connection.flush(self.local.shared.uptime()).map(|()| 0).map_err(|_| End::Peer)
     }
 
-    /// The 400 for a request that has no certain end, as far as its header section can be understood.
+    /// The 400 or 513 for a request that has no certain end, as far as its header section can be understood.
     fn refusal(&self, error: &FramingError) -> Option<Bytes> {
         let limits = self.local.shared.settings.load().message;
         let request = Message::parse(error.head()?.clone(), Framing::Stream, &limits).ok()?;
         let answerable = request.is_request() && request.method() != Method::ACK && request.top_via().is_some();
-        answerable.then(|| respond(&request, 400, Some(b"Bad Content-Length")).finish())
+        let status = error.status().filter(|_| answerable)?;
+        Some(respond(&request, status, None).finish())
     }
 }

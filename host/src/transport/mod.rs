@@ -35,10 +35,10 @@ pub use settings::Settings;
 /// Who takes what the sockets of one worker receive. Called on the worker's thread; it must not panic and not block.
 pub trait Handler: Send + Sync + 'static {
     /// A datagram, or one message of a connection.
-    fn received(&self, bytes: Bytes, flow: Flow);
+    fn received(self: &Arc<Self>, bytes: Bytes, flow: Flow);
 
     /// Something that [`Local::send`] took cannot be sent after all. May be called by another worker's thread than took it.
-    fn send_failed(&self, origin: Origin);
+    fn send_failed(self: &Arc<Self>, origin: Origin);
 }
 
 /// Whom to tell when a message cannot be sent.

@@ -117,7 +117,7 @@ pub(super) async fn receive<H: Handler>(port: Arc<Port>, handler: Arc<H>) {
     let mut buffer = vec![0; BUFFER].into_boxed_slice();
     loop {
         let ready = poll_fn(|context| port.socket.poll_recv_ready(context)).await;
-        match ready.map(|()| receive_burst(&port, &mut buffer, &*handler)) {
+        match ready.map(|()| receive_burst(&port, &mut buffer, &handler)) {
             Ok(Burst::Empty) => {}
             Ok(Burst::More) => tokio::task::yield_now().await,
             Ok(Burst::Errors) | Err(_) => tokio::time::sleep(PAUSE).await,
@@ -135,7 +135,7 @@ enum Burst {
     Errors,
 }
 
-fn receive_burst<H: Handler>(port: &Port, buffer: &mut [u8], handler: &H) -> Burst {
+fn receive_burst<H: Handler>(port: &Port, buffer: &mut [u8], handler: &Arc<H>) -> Burst {
     let mut errors = 0;
     for _ in 0..BURST {
         match port.socket.try_recv_from(buffer) {

@@ -44,11 +44,11 @@ struct Recorder {
 }
 
 impl Handler for Recorder {
-    fn received(&self, bytes: Bytes, flow: Flow) {
+    fn received(self: &Arc<Self>, bytes: Bytes, flow: Flow) {
         self.received.send((bytes, flow)).expect("the test is still there");
     }
 
-    fn send_failed(&self, origin: Origin) {
+    fn send_failed(self: &Arc<Self>, origin: Origin) {
         self.failed.send(origin).expect("the test is still there");
     }
 }

@@ -1,0 +1,94 @@
+//! Who decides about requests. The engine knows this trait alone; the plugins are behind it, and tests put something simpler there.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jackfield_proto::message::Message;
+use jackfield_proto::net::{Flow, Listener};
+use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Plan, Reply, RequestKind, Reviewed, Watch};
+
+/// Decides. Called on the workers' threads, so it must not block; a worker calls for one message at a time.
+pub trait Decider: Send + Sync + 'static {
+    /// What a decision keeps for the later questions about its call.
+    type State: Clone + Send + Sync + 'static;
+
+    /// Whether requests in a dialog are to be asked about too. They cost nothing where nobody wants them.
+    fn wants_in_dialog(&self) -> bool;
+
+    /// Where should this request go?
+    fn on_request(&self, worker: usize, request: RequestView<'_>) -> Decision<Self::State>;
+
+    /// May this response pass? Asked where the decision wanted to be.
+    fn on_response(&self, worker: usize, state: &Self::State, response: ResponseView<'_>) -> Reviewed;
+
+    /// What comes after this failure? Asked where the decision wanted to be.
+    fn on_failure(&self, worker: usize, state: &Self::State, failure: FailureView<'_>) -> FailureOutcome;
+}
+
+/// A decision about a request.
+#[derive(Debug)]
+pub enum Decision<S> {
+    /// None: what holds without a decision holds, with these edits.
+    Undecided(Vec<Edit>),
+    /// Forward by a plan.
+    Forward {
+        /// The plan.
+        plan: Plan,
+        /// Comes back with the later questions.
+        state: S,
+        /// Which later questions are wanted.
+        watch: Watch,
+    },
+    /// Answer it.
+    Reply(Reply),
+    /// Absorb it.
+    Drop,
+}
+
+/// A request to decide about.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestView<'a> {
+    /// The request, without our own Route values.
+    pub request: &'a Arc<Message>,
+    /// How it came.
+    pub flow: &'a Flow,
+    /// The listeners that [`Flow::listener`] counts.
+    pub listeners: &'a [Listener],
+    /// Whether it belongs to a dialog of ours.
+    pub kind: RequestKind,
+}
+
+/// A response to review.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseView<'a> {
+    /// The tag of the target that sent it.
+    pub tag: &'a Arc<str>,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// From sending the request to this response.
+    pub elapsed: Duration,
+    /// The request as received.
+    pub request: &'a Arc<Message>,
+    /// The response as received.
+    pub response: &'a Arc<Message>,
+    /// Where it came from.
+    pub source: SocketAddr,
+}
+
+/// A failed branch.
+#[derive(Clone, Copy, Debug)]
+pub struct FailureView<'a> {
+    /// The tag of the target that failed.
+    pub tag: &'a Arc<str>,
+    /// Why.
+    pub cause: Cause,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// Targets of the plan not tried yet.
+    pub remaining: u32,
+    /// The request as received.
+    pub request: &'a Arc<Message>,
+    /// The response, where one came.
+    pub response: Option<&'a Arc<Message>>,
+}

@@ -1,0 +1,297 @@
+//! The one place that moves data between the core and the world.
+//!
+//! There is one worker for each processor core to be used: a thread with a runtime of its own, sockets of its own, and one shard of the
+//! core whose timers it drives. A message is handled from the first octet to the last where it was received: the worker that has it
+//! finds the shard that its transaction belongs to, locks it, lets the core run, unlocks it, and carries out what the core wants. Nothing
+//! is spawned, queued or allocated on that way but the message itself.
+
+mod clock;
+mod decider;
+mod policy;
+mod shard;
+mod timers;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jackfield_proto::message;
+use jackfield_proto::net::Listener;
+use jackfield_proto::proxy::{Core, Settings};
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::resolver::Resolver;
+use crate::transport::{self, Monitor, Share, Sockets};
+
+pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
+
+use clock::Clock;
+use policy::Policy;
+use shard::Shard;
+use worker::Worker;
+
+/// Threads of one worker that may wait for name look-ups.
+const LOOKUP_THREADS: usize = 32;
+
+/// How often a draining engine looks whether it is done.
+const DRAIN_CHECK: Duration = Duration::from_millis(50);
+
+/// What an engine is started with, beside its sockets.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Key of the tokens in Record-Route.
+    pub token_key: [u8; 16],
+    /// Where the workers count.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There are more workers than a branch parameter can name.
+    #[error("{0} workers are more than 255")]
+    TooManyWorkers(usize),
+    /// The system gives no thread, no runtime or no randomness.
+    #[error("cannot start a worker: {0}")]
+    Worker(#[from] io::Error),
+}
+
+/// What the workers share.
+pub(crate) struct Shared<D: Decider> {
+    clock: Clock,
+    shards: Box<[Shard<D::State>]>,
+    decider: Arc<D>,
+    rules: ArcSwap<Rules>,
+    resolver: Resolver,
+    metrics: Arc<Metrics>,
+    draining: AtomicBool,
+    panics: AtomicU64,
+}
+
+impl<D: Decider> Shared<D> {
+    fn shard_count(&self) -> u8 {
+        u8::try_from(self.shards.len()).unwrap_or(u8::MAX)
+    }
+
+    fn shard(&self, index: u8) -> Option<&Shard<D::State>> {
+        self.shards.get(usize::from(index))
+    }
+}
+
+/// What a change of configuration may change outside the core.
+#[derive(Debug)]
+struct Rules {
+    message: message::Limits,
+    policy: Policy,
+    retry_after: u32,
+}
+
+impl Rules {
+    fn new(config: &Config, listeners: &[Listener]) -> Self {
+        Self {
+            message: message_limits(config),
+            policy: Policy { relay: config.relay.clone(), domains: config.domains.clone(), listeners: listeners.to_vec() },
+            retry_after: config.limits.core.retry_after,
+        }
+    }
+}
+
+fn message_limits(config: &Config) -> message::Limits {
+    message::Limits { message: config.limits.message, headers: config.limits.headers }
+}
+
+/// What the transports are told by a configuration.
+pub fn transport_settings(config: &Config) -> transport::Settings {
+    let tcp = &config.limits.tcp;
+    transport::Settings {
+        connections: tcp.connections,
+        message: message_limits(config),
+        unfinished: tcp.message_time,
+        idle: tcp.idle_time,
+        connect: tcp.connect_time,
+        ..transport::Settings::default()
+    }
+}
+
+fn core_settings(config: &Config, listeners: &[Listener], token_key: [u8; 16]) -> Settings {
+    Settings {
+        listeners: listeners.to_vec(),
+        domains: config.domains.clone(),
+        timers: config.timers,
+        limits: config.limits.core,
+        udp_request_max: config.limits.udp_request_max,
+        token_key,
+    }
+}
+
+/// A running proxy.
+pub struct Engine<D: Decider> {
+    shared: Arc<Shared<D>>,
+    listeners: Vec<Listener>,
+    token_key: [u8; 16],
+    transport: Monitor,
+    stop: watch::Sender<bool>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl<D: Decider> std::fmt::Debug for Engine<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
+}
+
+/// How it goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Snapshot {
+    /// Response contexts held now.
+    pub contexts: usize,
+    /// Connections open now, or being opened.
+    pub connections: usize,
+    /// What the transports have counted.
+    pub transport: transport::Totals,
+    /// Panics caught while something was handled: each is a defect.
+    pub panics: u64,
+    /// Whether no new calls are taken.
+    pub draining: bool,
+}
+
+impl<D: Decider> Engine<D> {
+    /// Starts a worker for each share of the sockets; returns when all of them receive.
+    pub fn start(sockets: Sockets, decider: Arc<D>, setup: Setup<'_>) -> Result<Self, StartError> {
+        let Setup { config, token_key, metrics } = setup;
+        let (listeners, transport) = (sockets.listeners().to_vec(), sockets.monitor());
+        let shares = sockets.split();
+        let count = u8::try_from(shares.len()).map_err(|_| StartError::TooManyWorkers(shares.len()))?;
+        let settings = Arc::new(core_settings(config, &listeners, token_key));
+        let shards =
+            (0..count).map(|index| Ok(Shard::new(index, Core::new(settings.clone(), index, seed()?)))).collect::<io::Result<_>>()?;
+        let shared = Arc::new(Shared {
+            clock: Clock::start(),
+            shards,
+            decider,
+            rules: ArcSwap::from_pointee(Rules::new(config, &listeners)),
+            resolver: Resolver::default(),
+            metrics,
+            draining: AtomicBool::new(false),
+            panics: AtomicU64::new(0),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let engine = Self { shared, listeners, token_key, transport, stop, threads: Mutex::default() };
+        for (index, share) in shares.into_iter().enumerate() {
+            let thread = spawn_worker(index, share, engine.shared.clone(), stopped.clone())?;
+            engine.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        }
+        Ok(engine)
+    }
+
+    /// The listeners, with the ports that they are bound to.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// Takes up timers, limits, domains and relay rules of a changed configuration. Listeners and the number of workers stay as they
+    /// are until a restart.
+    pub fn reconfigure(&self, config: &Config) {
+        let settings = Arc::new(core_settings(config, &self.listeners, self.token_key));
+        for shard in &self.shared.shards {
+            shard.with(|core| core.reconfigure(settings.clone()));
+        }
+        self.shared.rules.store(Arc::new(Rules::new(config, &self.listeners)));
+        self.transport.reconfigure(transport_settings(config));
+    }
+
+    /// How it goes.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            contexts: self.shared.shards.iter().map(Shard::contexts).sum(),
+            connections: self.transport.connections(),
+            transport: self.transport.totals(),
+            panics: self.shared.panics.load(Ordering::Relaxed),
+            draining: self.shared.draining.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes no new calls any more, and waits until those under way are done, but not longer than `patience`. Returns the number of
+    /// contexts that are left.
+    pub async fn drain(&self, patience: Duration) -> usize {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        let drained = async {
+            while self.snapshot().contexts > 0 {
+                tokio::time::sleep(DRAIN_CHECK).await;
+            }
+        };
+        // Out of patience or drained: what is left says which.
+        let _ = tokio::time::timeout(patience, drained).await;
+        self.snapshot().contexts
+    }
+
+    /// Ends the workers, with whatever they are at.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker ended by a panic");
+            }
+        }
+    }
+}
+
+impl<D: Decider> Drop for Engine<D> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Starts the thread of a worker; returns when its sockets are registered.
+fn spawn_worker<D: Decider>(
+    index: usize,
+    share: Share,
+    shared: Arc<Shared<D>>,
+    mut stopped: watch::Receiver<bool>,
+) -> io::Result<JoinHandle<()>> {
+    let (started, start) = mpsc::channel();
+    let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let runtime = match Builder::new_current_thread().enable_all().max_blocking_threads(LOOKUP_THREADS).build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        runtime.block_on(async {
+            let local = match share.open() {
+                Ok(local) => Arc::new(local),
+                Err(error) => return drop(started.send(Err(error))),
+            };
+            let worker = Arc::new(Worker::new(index, shared, local));
+            worker.transport.serve(&worker);
+            tokio::spawn(timers::drive(worker.clone()));
+            // Nobody waits for this only if the start has failed already.
+            let _ = started.send(Ok(()));
+            // An error means that the engine is gone.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        });
+        // A look-up that hangs must not hold up the end of the process.
+        runtime.shutdown_background();
+    })?;
+    let failed = || io::Error::other("the worker ended before it had started");
+    start.recv().map_err(|_| failed())??;
+    Ok(thread)
+}
+
+/// Where a shard's identifiers begin: unknown to anybody, since tags and branches must not be guessed (RFC 3261 19.3).
+fn seed() -> io::Result<u128> {
+    let mut octets = [0; 16];
+    io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut octets)?;
+    Ok(u128::from_ne_bytes(octets))
+}

@@ -1,0 +1,63 @@
+//! What holds where nobody has decided: dialogs go their way, what is configured as a relay's destination passes, and nothing else, so
+//! that the proxy is no open relay.
+
+use jackfield_proto::message::{Message, Method, Name, NameAddr, Uri};
+use jackfield_proto::net::Listener;
+use jackfield_proto::proxy::{Edit, Reply, RequestKind, Verdict};
+
+use crate::config::Relay;
+
+/// The rules by which requests are judged that no plugin has decided about.
+#[derive(Clone, Debug)]
+pub(super) struct Policy {
+    pub(super) relay: Relay,
+    /// In lower case.
+    pub(super) domains: Vec<String>,
+    pub(super) listeners: Vec<Listener>,
+}
+
+impl Policy {
+    /// The verdict about a request without a decision.
+    pub(super) fn verdict<S>(&self, request: &Message, kind: RequestKind, edits: Vec<Edit>) -> Verdict<S> {
+        match kind {
+            RequestKind::InDialog => Verdict::Follow(edits),
+            RequestKind::Initial => match self.refusal(request) {
+                None => Verdict::Follow(edits),
+                Some(_) if !has_answer(request) => Verdict::Drop,
+                Some(reply) => Verdict::Reply(reply),
+            },
+        }
+    }
+
+    /// Why the request may not go where it wants to go; none if it may. That is its topmost Route, or else its Request-URI (16.6 item
+    /// 7); a `maddr` there overrules the host (19.1.1), and so it is what has to be allowed.
+    fn refusal(&self, request: &Message) -> Option<Reply> {
+        let route = request.field(&Name::Route).and_then(NameAddr::parse);
+        let next_hop = match &route {
+            Some(route) => route.uri_parsed(),
+            None => Uri::parse(request.request_uri()),
+        };
+        let Some(uri) = next_hop.filter(|uri| uri.is_sip() || uri.is_sips()) else {
+            return Some(Reply::status(404));
+        };
+        let host = uri.param(b"maddr").flatten().unwrap_or(uri.host());
+        if self.is_ours(host, uri.port()) {
+            return Some(Reply::status(404));
+        }
+        let permitted = str::from_utf8(host).is_ok_and(|host| self.relay.permits(host));
+        (!permitted).then(|| Reply::status(403))
+    }
+
+    fn is_ours(&self, host: &[u8], port: Option<u16>) -> bool {
+        let Ok(host) = str::from_utf8(host) else { return false };
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+        let listens_at = |listener: &Listener| port.unwrap_or(listener.transport.default_port()) == listener.address.port();
+        self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(host))
+            || self.listeners.iter().any(|listener| address == Some(listener.address.ip()) && listens_at(listener))
+    }
+}
+
+/// Whether a request can be answered: an ACK never, and a CANCEL that matches nothing has been (RFC 3261 17, 9.2).
+pub(super) fn has_answer(request: &Message) -> bool {
+    ![Method::ACK, Method::CANCEL].contains(&request.method())
+}

@@ -1,0 +1,188 @@
+//! One worker: takes what its sockets receive through the core, and carries out what the core wants.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use jackfield_proto::message::{Framing, Message};
+use jackfield_proto::net::{Flow, Transport};
+use jackfield_proto::proxy::{BranchId, Core, Output, Query, Reply, RequestKind, Transmit, Verdict, shard_of};
+use jackfield_proto::time::Timestamp;
+
+use super::Shared;
+use super::decider::{Decider, Decision, FailureView, RequestView, ResponseView};
+use super::shard::Shard;
+use crate::metrics::{Kind, Rejection, WorkerMetrics};
+use crate::transport::{Handler, Local, Origin, Outgoing};
+
+type Outputs<D> = Vec<Output<<D as Decider>::State>>;
+
+/// A worker. All its methods run on its own thread.
+pub(super) struct Worker<D: Decider> {
+    pub(super) index: usize,
+    pub(super) shared: Arc<Shared<D>>,
+    pub(super) transport: Arc<Local>,
+    /// Vectors that keep their room from one message to the next.
+    scratch: Mutex<[Outputs<D>; 2]>,
+}
+
+impl<D: Decider> Handler for Worker<D> {
+    fn received(self: &Arc<Self>, bytes: Bytes, flow: Flow) {
+        self.guard("a message", |work| self.receive(bytes, flow, work));
+    }
+
+    fn send_failed(self: &Arc<Self>, origin: Origin) {
+        self.guard("a failed send", |work| {
+            if let Some(shard) = self.shared.shard(origin.shard) {
+                self.step(shard, work, |core, now, out| core.send_failed(now, origin.branch, out));
+                self.carry_out(shard, work);
+            }
+        });
+    }
+}
+
+impl<D: Decider> Worker<D> {
+    pub(super) fn new(index: usize, shared: Arc<Shared<D>>, transport: Arc<Local>) -> Self {
+        Self { index, shared, transport, scratch: Mutex::default() }
+    }
+
+    fn metrics(&self) -> &WorkerMetrics {
+        self.shared.metrics.worker(self.index)
+    }
+
+    /// Handles one thing. A panic in there is a defect of ours; it is logged and costs that one thing, and not the calls of everybody.
+    pub(super) fn guard(self: &Arc<Self>, what: &'static str, handle: impl FnOnce(&mut Work<D>)) {
+        let [outputs, batch] = std::mem::take(&mut *self.scratch.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut work = Work { outputs, batch };
+        if catch_unwind(AssertUnwindSafe(|| handle(&mut work))).is_err() {
+            self.shared.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(worker = self.index, "panic while handling {what}; going on without it");
+            work.outputs.clear();
+        }
+        let Work { outputs, batch } = work;
+        *self.scratch.lock().unwrap_or_else(PoisonError::into_inner) = [outputs, batch];
+    }
+
+    fn receive(self: &Arc<Self>, bytes: Bytes, flow: Flow, work: &mut Work<D>) {
+        let framing = if flow.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
+        let limits = self.shared.rules.load().message;
+        let Ok(message) = Message::parse(bytes, framing, &limits) else {
+            self.metrics().rejected(Rejection::NotSip);
+            return;
+        };
+        if message.defect().is_some() {
+            self.metrics().rejected(Rejection::Malformed);
+        }
+        let kind = if message.is_request() { Kind::Request } else { Kind::Response };
+        self.metrics().received(flow.transport, kind);
+        let Some(shard) = self.shared.shard(shard_of(&message, self.shared.shard_count())) else { return };
+        self.step(shard, work, |core, now, out| core.receive(now, message, flow, out));
+        self.carry_out(shard, work);
+    }
+
+    /// One step of the core; its outputs come behind those that are there.
+    fn step(&self, shard: &Shard<D::State>, work: &mut Work<D>, act: impl FnOnce(&mut Core<D::State>, Timestamp, &mut Outputs<D>)) {
+        let now = self.shared.clock.now();
+        shard.with(|core| act(core, now, &mut work.outputs));
+    }
+
+    /// Does what the core wants, and what it wants in turn, until it wants nothing more. The shard is locked only while the core itself
+    /// runs: a plugin that takes its time keeps nobody from it.
+    pub(super) fn carry_out(self: &Arc<Self>, shard: &Shard<D::State>, work: &mut Work<D>) {
+        while !work.outputs.is_empty() {
+            let mut batch = std::mem::take(&mut work.batch);
+            std::mem::swap(&mut batch, &mut work.outputs);
+            for output in batch.drain(..) {
+                self.perform(shard, output, work);
+            }
+            work.batch = batch;
+        }
+    }
+
+    fn perform(self: &Arc<Self>, shard: &Shard<D::State>, output: Output<D::State>, work: &mut Work<D>) {
+        let decider = &self.shared.decider;
+        match output {
+            Output::Send(transmit) => self.send(shard, transmit, work),
+            Output::SelectTargets { context, request, flow, kind } => {
+                let verdict = self.decide(&request, &flow, kind);
+                self.step(shard, work, |core, now, out| core.decided(now, context, verdict, out));
+            }
+            Output::ReviewResponse { branch, state, tag, attempt, elapsed, request, response, source } => {
+                let view = ResponseView { tag: &tag, attempt, elapsed, request: &request, response: &response, source };
+                let reviewed = decider.on_response(self.index, &state, view);
+                self.step(shard, work, |core, now, out| core.reviewed(now, branch, response, reviewed, out));
+            }
+            Output::BranchFailed { branch, state, tag, cause, attempt, remaining, request, response } => {
+                let view = FailureView { tag: &tag, cause, attempt, remaining, request: &request, response: response.as_ref() };
+                let outcome = decider.on_failure(self.index, &state, view);
+                self.step(shard, work, |core, now, out| core.failure_decided(now, branch, outcome, out));
+            }
+            Output::Resolve { branch, query } => self.resolve(shard.index, branch, query),
+            Output::Completed { status, .. } => self.metrics().completed(status),
+        }
+    }
+
+    fn send(self: &Arc<Self>, shard: &Shard<D::State>, transmit: Transmit, work: &mut Work<D>) {
+        let Transmit { bytes, path, branch } = transmit;
+        let kind = if bytes.starts_with(b"SIP/") { Kind::Response } else { Kind::Request };
+        let origin = branch.map(|branch| Origin { shard: shard.index, branch });
+        match self.transport.send(Outgoing { bytes, path, origin }, self) {
+            Ok(()) => self.metrics().sent(path.transport, kind),
+            Err(error) => {
+                tracing::debug!(remote = %path.remote, %error, "a message cannot be sent");
+                self.metrics().send_failed(path.transport);
+                if let Some(branch) = branch {
+                    self.step(shard, work, |core, now, out| core.send_failed(now, branch, out));
+                }
+            }
+        }
+    }
+
+    /// The verdict about a request: the decider's, or what holds without one.
+    fn decide(&self, request: &Arc<Message>, flow: &Flow, kind: RequestKind) -> Verdict<D::State> {
+        let Shared { decider, rules, .. } = &*self.shared;
+        let rules = rules.load();
+        let decision = match kind {
+            RequestKind::InDialog if !decider.wants_in_dialog() => return Verdict::Follow(Vec::new()),
+            RequestKind::Initial if self.shared.draining.load(Ordering::Relaxed) => return self.turn_away(request, rules.retry_after),
+            _ => decider.on_request(self.index, RequestView { request, flow, listeners: &rules.policy.listeners, kind }),
+        };
+        match decision {
+            Decision::Undecided(edits) => rules.policy.verdict(request, kind, edits),
+            Decision::Forward { plan, state, watch } => Verdict::Forward { plan, state, watch },
+            Decision::Reply(reply) => Verdict::Reply(reply),
+            Decision::Drop => Verdict::Drop,
+        }
+    }
+
+    /// No new calls while the proxy ends; an ACK or a CANCEL has no answer.
+    fn turn_away(&self, request: &Message, retry_after: u32) -> Verdict<D::State> {
+        if super::policy::has_answer(request) {
+            Verdict::Reply(Reply::status(503).header("Retry-After", retry_after.to_string()))
+        } else {
+            Verdict::Drop
+        }
+    }
+
+    /// Looks a name up beside the data path; this worker takes the answer to the shard.
+    fn resolve(self: &Arc<Self>, shard: u8, branch: BranchId, query: Query) {
+        let worker = self.clone();
+        tokio::spawn(async move {
+            let hops = worker.shared.resolver.resolve(&query).await;
+            worker.guard("addresses", |work| {
+                if let Some(shard) = worker.shared.shard(shard) {
+                    worker.step(shard, work, |core, now, out| core.resolved(now, branch, hops, out));
+                    worker.carry_out(shard, work);
+                }
+            });
+        });
+    }
+}
+
+/// Outputs of the core that are still to be carried out.
+pub(super) struct Work<D: Decider> {
+    pub(super) outputs: Outputs<D>,
+    /// Empty; kept for its room.
+    batch: Outputs<D>,
+}
