@@ -1,6 +1,8 @@
 //! The shell of Jackfield.
 
+pub mod admin;
 pub mod config;
 pub mod keys;
+pub mod logging;
 pub mod metrics;
-pub mod transport;
+pub mod signals;
