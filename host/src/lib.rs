@@ -1,8 +1,11 @@
 //! The shell of Jackfield.
 
+pub mod admin;
 pub mod config;
 pub mod engine;
 pub mod keys;
+pub mod logging;
 pub mod metrics;
 pub mod resolver;
+pub mod signals;
 pub mod transport;

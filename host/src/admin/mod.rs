@@ -1,0 +1,9 @@
+//! What an operator sees of a running proxy: status over a control socket, metrics over HTTP. This knows neither the engine nor the
+//! plugins: `main` hands in a [`Snapshot`] that asks them.
+
+pub mod client;
+pub mod control;
+pub mod prometheus;
+mod snapshot;
+
+pub use snapshot::{ListenerStatus, PluginState, PluginStatus, Snapshot, State, Status};

@@ -1,0 +1,117 @@
+//! What can be seen. These travel as JSON; fields that one side does not know are passed over, so that an older command can ask a
+//! newer proxy.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where the figures come from. Asked on the thread that serves the control socket; must answer without waiting for calls.
+pub trait Snapshot: Send + Sync + 'static {
+    /// The proxy as a whole.
+    fn status(&self) -> Status;
+
+    /// The plugins in the order of the chain, then those that are loaded but not in it.
+    fn plugins(&self) -> Vec<PluginStatus>;
+}
+
+/// Whether the proxy takes calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It does.
+    #[default]
+    Serving,
+    /// It lets running transactions finish, and then ends.
+    Draining,
+}
+
+/// The proxy as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Status {
+    /// The version of the proxy.
+    pub version: String,
+    /// The process.
+    pub pid: u32,
+    /// Whether it takes calls.
+    pub state: State,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Why the last change of the configuration was refused; none if it was taken up or there was none.
+    pub config_error: Option<String>,
+    /// Threads that carry messages.
+    pub workers: usize,
+    /// The listeners.
+    pub listeners: Vec<ListenerStatus>,
+    /// Response contexts held now.
+    pub contexts: u64,
+    /// Transactions held now.
+    pub transactions: u64,
+    /// Stream connections open now.
+    pub connections: u64,
+    /// Messages received since the start.
+    pub messages_received: u64,
+    /// Messages sent since the start.
+    pub messages_sent: u64,
+    /// Requests since the start by the class of their final response: 1xx (always 0), 2xx, ... 6xx.
+    pub requests_answered: [u64; 6],
+    /// The generation of the chain, counted from 1; 0 where there is no chain.
+    pub generation: u64,
+    /// The names of the chain.
+    pub chain: Vec<String>,
+}
+
+/// One socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct ListenerStatus {
+    /// The NAME of `[listen.NAME]`.
+    pub name: String,
+    /// The transport, as the configuration writes it.
+    pub transport: String,
+    /// The address it is bound to.
+    pub address: String,
+    /// What goes into Via and Record-Route.
+    pub sent_by: String,
+}
+
+/// What a plugin is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginState {
+    /// A version is loaded and gets calls.
+    Serving,
+    /// It is being loaded for the first time.
+    #[default]
+    Loading,
+    /// There is no file of that name.
+    Missing,
+    /// There is a file, but no version of it could be loaded; the plugin's `on-error` answers.
+    Refused,
+}
+
+/// One plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct PluginStatus {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// The first digits of the SHA-256 of the file that is loaded.
+    pub version: Option<String>,
+    /// What it is doing.
+    pub state: PluginState,
+    /// The hooks that it subscribed to.
+    pub hooks: Vec<String>,
+    /// The generation of the chain that this version came with.
+    pub generation: u64,
+    /// Calls of its hooks, over all versions.
+    pub calls: u64,
+    /// Failed calls, over all versions.
+    pub failures: u64,
+    /// The last failed call or refused version, in one line.
+    pub last_error: Option<String>,
+}
