@@ -1,9 +1,9 @@
 //! What holds where nobody has decided: dialogs go their way, what is configured as a relay's destination passes, and nothing else, so
 //! that the proxy is no open relay.
 
-use jackfield_proto::message::{Message, Method, Name, NameAddr, Uri};
+use jackfield_proto::message::{Message, Method, Uri};
 use jackfield_proto::net::Listener;
-use jackfield_proto::proxy::{Edit, Reply, RequestKind, Verdict};
+use jackfield_proto::proxy::{Edit, Reply, RequestKind, Verdict, next_hop_uri};
 
 use crate::config::Relay;
 
@@ -32,12 +32,7 @@ impl Policy {
     /// Why the request may not go where it wants to go; none if it may. That is its topmost Route, or else its Request-URI (16.6 item
     /// 7); a `maddr` there overrules the host (19.1.1), and so it is what has to be allowed.
     fn refusal(&self, request: &Message) -> Option<Reply> {
-        let route = request.field(&Name::Route).and_then(NameAddr::parse);
-        let next_hop = match &route {
-            Some(route) => route.uri_parsed(),
-            None => Uri::parse(request.request_uri()),
-        };
-        let Some(uri) = next_hop.filter(|uri| uri.is_sip() || uri.is_sips()) else {
+        let Some(uri) = Uri::parse(next_hop_uri(request)).filter(|uri| uri.is_sip() || uri.is_sips()) else {
             return Some(Reply::status(404));
         };
         let host = uri.param(b"maddr").flatten().unwrap_or(uri.host());

@@ -29,6 +29,7 @@ impl LoopDigest {
     /// loop. The key is that of all shards, as a loop may come back to another one.
     pub(super) fn of(request: &Message, key: &[u8; 16]) -> Self {
         let mut hasher = SipHasher13::new_with_key(key);
+        hasher.write(b"loop");
         hasher.write(request.request_uri());
         for field in request.fields() {
             if !matches!(field.name, Name::Via | Name::MaxForwards | Name::MaxBreadth | Name::RecordRoute | Name::ContentLength) {

@@ -77,11 +77,20 @@ impl Prepared {
     }
 }
 
+/// The URI that decides where a request goes if nobody else does: its topmost Route, or else its Request-URI (item 7). Whoever polices
+/// destinations has to go by the same.
+pub fn next_hop_uri(request: &Message) -> &[u8] {
+    topmost_route(request).unwrap_or(request.request_uri())
+}
+
+fn topmost_route(request: &Message) -> Option<&[u8]> {
+    NameAddr::parse(request.values(&Name::Route).next()?.bytes).map(|route| route.uri())
+}
+
 fn first_route_uri(request: &Message, preloaded: &[Bytes]) -> Option<Bytes> {
-    let uri_of = |value: &[u8]| NameAddr::parse(value).map(|route| Bytes::copy_from_slice(route.uri()));
     match preloaded.first() {
-        Some(first) => uri_of(first),
-        None => uri_of(request.values(&Name::Route).next()?.bytes),
+        Some(first) => NameAddr::parse(first).map(|route| Bytes::copy_from_slice(route.uri())),
+        None => topmost_route(request).map(Bytes::copy_from_slice),
     }
 }
 
