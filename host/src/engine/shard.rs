@@ -2,18 +2,14 @@
 //!
 //! Any worker may hand a message to any shard; the timers of a shard are driven by the one worker that owns it. That worker sleeps until
 //! the earliest deadline it knows of (`armed`). Who makes an earlier one nudges it. `armed` is read and written under the shard's lock,
-//! so that no nudge can get lost. It is rounded up: timers that are due close together cost one wake-up, and a busy shard, which always
-//! has a deadline within the next few milliseconds, is never nudged.
+//! so that no nudge can get lost. The core's deadlines lie on ticks of 10 ms: timers that are due close together cost one wake-up, and a
+//! busy shard, which always has a deadline within the next few ticks, is never nudged.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jackfield_proto::proxy::{Core, Output};
 use jackfield_proto::time::Timestamp;
 use tokio::sync::Notify;
-
-/// Deadlines are moved to the next multiple of this.
-const GRANULARITY: Duration = Duration::from_millis(10);
 
 /// A shard of the core.
 #[derive(Debug)]
@@ -44,7 +40,7 @@ impl<S: Clone> Shard<S> {
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut Core<S>) -> R) -> R {
         let mut inner = self.lock();
         let result = act(&mut inner.core);
-        let next = inner.core.next_timeout().map(round_up);
+        let next = inner.core.next_timeout();
         let earlier = next.is_some_and(|next| inner.armed.is_none_or(|armed| next < armed));
         if earlier {
             inner.armed = next;
@@ -62,7 +58,7 @@ impl<S: Clone> Shard<S> {
         if inner.core.next_timeout().is_some_and(|next| next <= now) {
             inner.core.handle_timeout(now, out);
         }
-        inner.armed = inner.core.next_timeout().map(round_up);
+        inner.armed = inner.core.next_timeout();
         inner.armed
     }
 
@@ -75,9 +71,4 @@ impl<S: Clone> Shard<S> {
     pub(super) fn contexts(&self) -> usize {
         self.lock().core.contexts()
     }
-}
-
-fn round_up(at: Timestamp) -> Timestamp {
-    let step = GRANULARITY.as_micros() as u64;
-    Timestamp::from_duration(Duration::from_micros(at.as_micros().div_ceil(step).saturating_mul(step)))
 }
