@@ -67,9 +67,8 @@ impl Edit {
 }
 
 /// The header fields that only the proxy writes, with their compact forms (RFC 3261 7.3.3).
-const PROXY_OWNED: [&str; 14] = [
-    "Via", "v", "Route", "Record-Route", "From", "f", "To", "t", "Call-ID", "i", "CSeq", "Max-Forwards", "Content-Length", "l",
-];
+const PROXY_OWNED: [&str; 14] =
+    ["Via", "v", "Route", "Record-Route", "From", "f", "To", "t", "Call-ID", "i", "CSeq", "Max-Forwards", "Content-Length", "l"];
 
 /// RFC 3261 25.1: token.
 pub(crate) fn is_token(text: &str) -> bool {

@@ -124,8 +124,13 @@ impl Target {
 
     /// Sets an option; one of the same name that was set before is replaced.
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        set_option(&mut self.options, name.into(), value.into());
+        self.set_option(name, value);
         self
+    }
+
+    /// Sets an option of a target that exists, like one of a plan so far.
+    pub fn set_option(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        set_option(&mut self.options, name.into(), value.into());
     }
 
     /// Names this target for [`Branch::tag`](crate::Branch::tag) and the metrics.

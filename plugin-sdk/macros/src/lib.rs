@@ -2,6 +2,8 @@
 
 mod attribute;
 mod expand;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 

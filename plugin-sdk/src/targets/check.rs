@@ -16,7 +16,8 @@ pub(super) fn check_uri(uri: &str, schemes: &[&str], key: impl Display) -> Resul
     Ok(())
 }
 
-pub(crate) fn check_transport(transport: &str, key: impl Display) -> Result<()> {
+/// Whether the text names a transport; the error names the key.
+pub fn check_transport(transport: &str, key: impl Display) -> Result<()> {
     if ["udp", "tcp", "tls", "ws", "wss"].contains(&transport) {
         return Ok(());
     }
@@ -30,13 +31,16 @@ pub(super) fn check_timeout(ms: u32, key: impl Display) -> Result<()> {
 /// Whether the text is a list of final statuses and classes, like `408 5xx`; the error names the key.
 pub fn check_status_list(text: &str, key: impl Display) -> Result<()> {
     for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
-        let good = match word.strip_suffix("xx") {
-            Some(class) => matches!(class, "3" | "4" | "5" | "6"),
-            None => word.parse().is_ok_and(|status: u16| (300..700).contains(&status)),
+        let class = match word.strip_suffix("xx") {
+            Some(class) => class.parse().ok(),
+            None => word.parse().ok().map(|status: u16| status / 100),
         };
-        if !good {
-            return Err(Error::new(format_args!("{key}: expected statuses and classes of 300 to 699, like \"408 5xx\"; \"{word}\" is neither")));
-        }
+        let fault = match class {
+            Some(3..=5) => continue,
+            Some(6) => "always ends the search (RFC 3261 16.7)",
+            Some(_) | None => "is none",
+        };
+        return Err(Error::new(format_args!("{key}: expected statuses and classes of 300 to 599, like \"408 5xx\"; \"{word}\" {fault}")));
     }
     Ok(())
 }

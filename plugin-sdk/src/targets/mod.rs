@@ -56,7 +56,7 @@ use serde::Deserialize;
 
 use crate::{Decision, Error, Group, Plan, Reply, Result};
 
-pub use check::{check_status_list, host_matches};
+pub use check::{check_status_list, check_transport, host_matches};
 use table::SetTable;
 
 /// The table `targets`: sets by name, as read.
@@ -69,7 +69,7 @@ impl TargetSets {
     pub fn routes(&self) -> Result<Routes> {
         let mut routes = BTreeMap::new();
         for (name, set) in &self.0 {
-            let route = self.route(name, set).map_err(|error| error.context("targets"))?;
+            let route = self.route(name, set).map_err(|error| Error::new(format_args!("targets.{error}")))?;
             routes.insert(name.clone(), Rc::new(route));
         }
         Ok(Routes(routes))

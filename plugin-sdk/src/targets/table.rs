@@ -89,7 +89,9 @@ impl SetTable {
         let Some(text) = &self.reply else { return Ok(None) };
         let (status, reason) = text.split_once(' ').unwrap_or((text, ""));
         let status = status.parse().ok().filter(|status| (300..700).contains(status)).ok_or_else(|| {
-            Error::new(format_args!("{name}.reply: expected a final status of 300 to 699 and a phrase, like \"404 Unknown Line\", not \"{text}\""))
+            Error::new(format_args!(
+                "{name}.reply: expected a final status of 300 to 699 and a phrase, like \"404 Unknown Line\", not \"{text}\""
+            ))
         })?;
         if reason.contains(['\r', '\n']) {
             return Err(Error::new(format_args!("{name}.reply: the phrase holds a line break")));

@@ -115,3 +115,6 @@ impl Plugin for HeaderMatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

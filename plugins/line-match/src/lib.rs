@@ -128,3 +128,6 @@ impl Plugin for LineMatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,3 +107,6 @@ fn authority_of_uri(uri: &str) -> Authority {
     };
     Authority { host: host.to_ascii_lowercase(), port }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! The side of unit tests: messages parsed here, services that do what the test says.
+
+pub(crate) mod message;
+pub(crate) mod services;
