@@ -1,0 +1,140 @@
+//! What passed between the parties of a call, and how that looks on paper.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use jackfield_proto::message::Message;
+
+/// The proxy's name in a ladder.
+pub(crate) const PROXY: &str = "jackfield";
+/// The calling agent's name in a ladder.
+pub(crate) const CALLER: &str = "caller";
+
+/// One message on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    at: Instant,
+    from: String,
+    to: String,
+    text: String,
+    call_id: Vec<u8>,
+}
+
+/// The steps that all agents of this process saw.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record(Arc<Mutex<Vec<Step>>>);
+
+impl Record {
+    /// Notes a message between two parties.
+    pub(crate) fn note(&self, from: &str, to: &str, message: &Message) {
+        let text = if message.is_request() {
+            String::from_utf8_lossy(message.method().as_bytes()).into_owned()
+        } else {
+            format!("{} {}", message.status(), String::from_utf8_lossy(message.reason()))
+        };
+        let call_id = message.call_id().to_vec();
+        let step = Step { at: Instant::now(), from: from.to_owned(), to: to.to_owned(), text, call_id };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(step);
+    }
+
+    /// Takes out the steps of one call, in the order of time.
+    pub(crate) fn take(&self, call_id: &[u8]) -> Vec<Step> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut mine, others): (Vec<Step>, Vec<Step>) = all.drain(..).partition(|step| step.call_id == call_id);
+        *all = others;
+        mine.sort_by_key(|step| step.at);
+        mine
+    }
+}
+
+/// How to print: with colours on a terminal, plain otherwise.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paint(pub(crate) bool);
+
+impl Paint {
+    /// For what the eye should find first.
+    pub(crate) fn strong(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    /// For good news.
+    pub(crate) fn good(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    /// For bad news.
+    pub(crate) fn bad(self, text: &str) -> String {
+        self.wrap("31", text)
+    }
+
+    /// For what may be overlooked.
+    pub(crate) fn faint(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+
+    fn request(self, text: &str) -> String {
+        self.wrap("36", text)
+    }
+
+    fn wrap(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Columns from the middle of one party to the middle of the next.
+const SPAN: usize = 26;
+const MARGIN: usize = 6;
+
+/// Draws the steps of one call between the parties that took part, the caller on the left.
+pub(crate) fn draw(steps: &[Step], paint: Paint) -> String {
+    let mut parties: Vec<&str> = Vec::new();
+    for name in steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]) {
+        if !parties.contains(&name) {
+            parties.push(name);
+        }
+    }
+    parties.sort_by_key(|name| (*name != CALLER, *name != PROXY));
+    let Some(start) = steps.first().map(|step| step.at) else { return String::new() };
+    let mut text = heading(&parties, paint);
+    for step in steps {
+        let place = |name: &str| parties.iter().position(|party| *party == name).unwrap_or(0);
+        let milliseconds = step.at.duration_since(start).as_secs_f64() * 1000.0;
+        let line = rung(parties.len(), place(&step.from), place(&step.to), &step.text, paint);
+        let _ = writeln!(text, "{line}  {}", paint.faint(&format!("{milliseconds:7.1} ms")));
+    }
+    text
+}
+
+fn heading(parties: &[&str], paint: Paint) -> String {
+    let mut line = String::new();
+    for (index, name) in parties.iter().enumerate() {
+        let middle = MARGIN + index * SPAN;
+        let start = middle.saturating_sub(name.len() / 2);
+        line += &" ".repeat(start.saturating_sub(line.len()));
+        line += name;
+    }
+    format!("{}\n", paint.strong(&line))
+}
+
+fn rung(parties: usize, from: usize, to: usize, label: &str, paint: Paint) -> String {
+    let mut line = format!("{}|", " ".repeat(MARGIN));
+    for gap in 0..parties.saturating_sub(1) {
+        let filled = if gap >= from.min(to) && gap < from.max(to) {
+            let room = SPAN - 3;
+            let shown: String = label.chars().take(room - 4).collect();
+            let dashes = "-".repeat(room - 2 - shown.chars().count());
+            let arrow = if from < to { format!(" --{}{dashes}>", spaced(&shown)) } else { format!(" <-{}{dashes}-", spaced(&shown)) };
+            let arrow = arrow.chars().take(SPAN - 2).collect::<String>();
+            if label.starts_with(|first: char| first.is_ascii_digit()) { paint.good(&arrow) } else { paint.request(&arrow) }
+        } else {
+            " ".repeat(SPAN - 2)
+        };
+        let _ = write!(line, "{filled} |");
+    }
+    line
+}
+
+fn spaced(label: &str) -> String {
+    format!(" {label} ")
+}

@@ -1,0 +1,203 @@
+//! The quickstart: a proxy on this machine, three calls through its plugins, and then your own experiments.
+
+mod agent;
+mod callee;
+mod caller;
+mod demonstration;
+mod ladder;
+mod proxy;
+mod settings;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use callee::Taken;
+use caller::Caller;
+use demonstration::{ALL, Demonstration};
+use ladder::{Paint, Record};
+use proxy::Proxy;
+use settings::Settings;
+
+/// Starts Jackfield on 127.0.0.1, carries three calls through its plugins, and goes on serving until Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(name = "run", bin_name = "examples/quickstart/run")]
+struct Arguments {
+    /// End after the calls, with status 1 if one of them failed
+    #[arg(long)]
+    exit: bool,
+    /// The proxy's program
+    #[arg(long, hide = true, default_value = "target/release/jackfield")]
+    program: PathBuf,
+    /// This folder
+    #[arg(long, hide = true, default_value = "examples/quickstart")]
+    folder: PathBuf,
+    /// Where files of the running example go
+    #[arg(long, hide = true, default_value = "target/quickstart")]
+    scratch: PathBuf,
+    #[command(subcommand)]
+    command: Option<Verb>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Place one of the calls again, through the example that is running in another terminal
+    Call {
+        /// header, line or option; or a SIP URI of your own
+        what: String,
+        /// A further header field of a call to a URI of your own
+        #[arg(long = "header", value_name = "NAME: VALUE")]
+        headers: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let paint = Paint(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    let done = match &arguments.command {
+        Some(Verb::Call { what, headers }) => place_again(&arguments, what, headers, paint),
+        None => demonstrate(&arguments, paint),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{} {error:#}", paint.bad("quickstart:"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The file that tells another terminal with which configuration the example runs.
+fn running(scratch: &Path) -> PathBuf {
+    scratch.join("running")
+}
+
+fn demonstrate(arguments: &Arguments, paint: Paint) -> Result<bool> {
+    std::fs::create_dir_all(&arguments.scratch).with_context(|| format!("cannot make {}", arguments.scratch.display()))?;
+    let shipped = arguments.folder.join("jackfield.toml");
+    let settings = Settings::prepare(&shipped, &arguments.scratch.join("jackfield.toml"))?;
+    let record = Record::default();
+    let (tell, taken) = channel();
+    for (name, address) in &settings.callees {
+        callee::start(name, *address, record.clone(), tell.clone())?;
+    }
+    let log = arguments.scratch.join("jackfield.log");
+    let mut proxy = Proxy::start(&arguments.program, &settings.file, settings.proxy, log)?;
+    println!("{} serves on {} (UDP and TCP) with {}", paint.strong("Jackfield"), settings.proxy, settings.file.display());
+    let caller = Caller::new(settings.proxy, record.clone())?;
+    let mut good = true;
+    for (number, demonstration) in ALL.iter().enumerate() {
+        println!("\n{}", paint.strong(&format!("Call {}: {}", number + 1, demonstration.title)));
+        if let Err(error) = carry(demonstration, &caller, &record, &taken, paint) {
+            good = false;
+            println!("{} {error:#}\nThe end of the proxy's log:\n{}", paint.bad("This call failed:"), proxy.log_tail());
+        }
+    }
+    let verdict = if good { paint.good("All three calls went their way.") } else { paint.bad("Not all calls went their way.") };
+    println!("\n{verdict}");
+    if arguments.exit {
+        return Ok(good);
+    }
+    std::fs::write(running(&arguments.scratch), settings.file.as_os_str().as_encoded_bytes())?;
+    print_hints(&settings, &proxy, paint);
+    let served = serve(&mut proxy, &record, &taken, paint);
+    // The next run writes it anew.
+    let _ = std::fs::remove_file(running(&arguments.scratch));
+    served.map(|()| good)
+}
+
+fn carry(demonstration: &Demonstration, caller: &Caller, record: &Record, taken: &Receiver<Taken>, paint: Paint) -> Result<()> {
+    println!("  asked for   {}", demonstration.uri);
+    for (name, value) in demonstration.headers {
+        println!("  with        {name}: {value}");
+    }
+    let (call_id, ended) = caller.call(demonstration.uri, demonstration.headers);
+    let arrived = taken.try_recv();
+    let steps = record.take(call_id.as_bytes());
+    if let Ok(arrived) = &arrived {
+        println!("  route taken {} -> {} at {}", demonstration.plugin, paint.good(&arrived.callee), arrived.address);
+        println!("  arrived as  {}", arrived.uri());
+        for (name, _) in demonstration.arrives_with.iter().filter(|(name, _)| !name.is_empty()) {
+            println!("  with        {name}: {}", arrived.header(name).unwrap_or_else(|| "(absent)".to_owned()));
+        }
+    }
+    print!("\n{}", ladder::draw(&steps, paint));
+    ended?;
+    demonstration.check(&arrived.context("no callee took the call")?)
+}
+
+fn place_again(arguments: &Arguments, what: &str, headers: &[String], paint: Paint) -> Result<bool> {
+    let file = std::fs::read_to_string(running(&arguments.scratch))
+        .context("the example is not running; start it with examples/quickstart/run")?;
+    let settings = Settings::of_running(Path::new(file.trim()))?;
+    let record = Record::default();
+    let caller = Caller::new(settings.proxy, record.clone())?;
+    let own: Vec<(&str, &str)> = headers
+        .iter()
+        .map(|line| line.split_once(':').map(|(n, v)| (n.trim(), v.trim())).context("a header field is `Name: value`"))
+        .collect::<Result<_>>()?;
+    let (call_id, ended) = if what.starts_with("sip:") {
+        caller.call(what, &own)
+    } else {
+        let demonstration = Demonstration::named(what)?;
+        caller.call(demonstration.uri, &[demonstration.headers, &own].concat())
+    };
+    print!("{}", ladder::draw(&record.take(call_id.as_bytes()), paint));
+    println!("{}", paint.faint("The other half of the ladder is in the terminal where the example runs."));
+    ended.map(|()| true)
+}
+
+fn print_hints(settings: &Settings, proxy: &Proxy, paint: Paint) {
+    let file = settings.file.display();
+    println!(
+        "\nIt goes on serving until Ctrl-C. Now change something:\n\n\
+         {}\n  edit     {file}   (let account 12345678 go to the office)\n  tell it  kill -HUP {}\n\n\
+         {}\n  edit     plugins/header-match/src/lib.rs\n  rebuild  plugins/build header-match\n\n\
+         {}\n  call     examples/quickstart/run call header    (or line, option, or a SIP URI)\n  its log  {}\n",
+        paint.strong("The configuration"),
+        proxy.pid(),
+        paint.strong("A plugin (the running proxy takes up the new file by itself)"),
+        paint.strong("And see the next call take the new way"),
+        proxy.log().display(),
+    );
+}
+
+/// Shows the calls of other terminals until Ctrl-C, SIGTERM or the proxy's own end.
+fn serve(proxy: &mut Proxy, record: &Record, taken: &Receiver<Taken>, paint: Paint) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut look = tokio::time::interval(Duration::from_millis(500));
+        let mut shown = Vec::new();
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = look.tick() => {}
+            }
+            if let Some(status) = proxy.ended()? {
+                anyhow::bail!("the proxy ended ({status}); its log:\n{}", proxy.log_tail());
+            }
+            // A call is shown half a second after its INVITE, when its BYE has passed too.
+            for arrived in std::mem::take(&mut shown) {
+                show_arrival(&arrived, record, paint);
+            }
+            shown.extend(taken.try_iter());
+        }
+        println!("\nending");
+        Ok(())
+    })
+}
+
+fn show_arrival(arrived: &Taken, record: &Record, paint: Paint) {
+    println!("{} took {}", paint.good(&arrived.callee), arrived.uri());
+    print!("{}", ladder::draw(&record.take(arrived.request.call_id()), paint));
+}

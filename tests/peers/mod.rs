@@ -1,0 +1,18 @@
+//! Programs that others wrote: SIPp and baresip. `tests/run` installs them, and leaves these suites out where it cannot.
+
+mod baresip;
+mod registrar;
+mod sipp;
+
+use std::process::Child;
+
+/// A program of someone else's, ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, and then there is nothing to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,88 @@
+//! Start, signals and end of the process.
+
+use rustix::process::Signal;
+
+use crate::support::config::Config;
+use crate::support::dialog::Dialog;
+use crate::support::peer::Peer;
+use crate::support::scene::{Scene, invite, start, whole_call};
+use crate::support::wait;
+
+fn to_callee(bob: &Peer, label: &str) -> Config {
+    Config::new().key("drain = \"5s\"").plugin("mark", format!("next_hop = {:?}\nlabel = {label:?}", bob.uri("bob")))
+}
+
+#[test]
+fn drain_on_sigterm_takes_no_new_call_and_finishes_those_that_ring() {
+    let scene = Scene::new();
+    let (alice, bob, carol) = (scene.peer("alice"), scene.peer("bob"), scene.peer("carol"));
+    let (mut proxy, link) = start(&to_callee(&bob, ""), &["mark"], &alice);
+    alice.send(&invite(&alice, "sip:bob@example.test", &link), &link);
+    let at_bob = bob.expect("INVITE");
+    bob.reply(&at_bob, 180);
+    alice.expect_status(180);
+    proxy.signal(Signal::TERM);
+    let late = carol.to(proxy.address());
+    // The signal and a datagram may overtake each other: carol is turned away from the moment that the proxy has seen the signal.
+    wait::until("503 for a new call", || {
+        carol.send(&carol.request("OPTIONS", "sip:bob@example.test;new", &late), &late);
+        (carol.expect_final().status() == 503).then_some(())
+    });
+    bob.reply(&at_bob, 200);
+    let answer = alice.expect_status(200);
+    let mut dialog = Dialog::of_caller(&answer);
+    alice.send(&dialog.request(&alice, "ACK", &link), &link);
+    bob.expect("ACK");
+    let status = proxy.ended();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn a_proxy_without_calls_ends_at_once_on_sigterm() {
+    let scene = Scene::new();
+    let alice = scene.peer("alice");
+    let (mut proxy, _) = start(&Config::new().key("drain = \"1h\""), &[], &alice);
+    proxy.signal(Signal::TERM);
+    let status = proxy.ended();
+    assert!(status.success(), "{status}");
+    assert!(!proxy.file("control.sock").exists(), "the control socket goes with the process");
+}
+
+#[test]
+fn sighup_re_reads_the_configuration() {
+    let scene = Scene::new();
+    let (alice, bob) = (scene.peer("alice"), scene.peer("bob"));
+    let (proxy, link) = start(&to_callee(&bob, "before"), &["mark"], &alice);
+    let call = || invite(&alice, "sip:bob@example.test", &link);
+    assert_eq!(whole_call(&alice, &bob, &call(), &link).value("X-Label"), "before");
+    proxy.write_config(&to_callee(&bob, "after"));
+    assert_eq!(whole_call(&alice, &bob, &call(), &link).value("X-Label"), "before", "nobody has told the proxy yet");
+    proxy.signal(Signal::HUP);
+    wait::until("call with the new label", || (whole_call(&alice, &bob, &call(), &link).value("X-Label") == "after").then_some(()));
+}
+
+#[test]
+fn bad_toml_on_sighup_changes_nothing_and_names_line_and_key() {
+    let scene = Scene::new();
+    let (alice, bob) = (scene.peer("alice"), scene.peer("bob"));
+    let (proxy, link) = start(&to_callee(&bob, "before"), &["mark"], &alice);
+    proxy.write_config(&to_callee(&bob, "after").table("[limits]\nmesage = 1"));
+    let text = std::fs::read_to_string(proxy.file("proxy.toml")).expect("the file just written");
+    let line = text.lines().position(|line| line.starts_with("mesage")).expect("the key just written") + 1;
+    proxy.signal(Signal::HUP);
+    proxy.logged(&["mesage", &format!("proxy.toml:{line}:")]);
+    let got = whole_call(&alice, &bob, &invite(&alice, "sip:bob@example.test", &link), &link);
+    assert_eq!(got.value("X-Label"), "before");
+}
+
+#[test]
+fn a_config_that_a_plugin_refuses_leaves_the_old_one_serving() {
+    let scene = Scene::new();
+    let (alice, bob) = (scene.peer("alice"), scene.peer("bob"));
+    let (proxy, link) = start(&to_callee(&bob, "before"), &["mark"], &alice);
+    proxy.write_config(&Config::new().plugin("mark", "next_hop = 7"));
+    proxy.signal(Signal::HUP);
+    proxy.logged(&["mark", "next_hop"]);
+    let got = whole_call(&alice, &bob, &invite(&alice, "sip:bob@example.test", &link), &link);
+    assert_eq!(got.value("X-Label"), "before");
+}

@@ -1,0 +1,13 @@
+//! Behaviour, one test for each statement about it. The names are the statements.
+
+mod cancel;
+mod check;
+mod control;
+mod dialog;
+mod lifecycle;
+mod misbehaviour;
+mod policing;
+mod reload;
+mod reload_under_load;
+mod shipped;
+mod stream;

@@ -1,0 +1,49 @@
+//! Versions come and go, half of them broken, while calls run: none fails, and memory stays where it was.
+
+use std::time::Duration;
+
+use crate::support::config::Config;
+use crate::support::load::{AnsweringMachine, Load, Order};
+use crate::support::proxy::Proxy;
+use crate::support::wasm::{install, octets, with_note, with_text};
+use crate::support::{full, wait};
+
+/// Growth that is noise: allocators keep what they had, and the peak of calls under way differs from moment to moment.
+const MEMORY_NOISE_KIB: u64 = 24 * 1024;
+
+#[test]
+fn reloads_half_of_them_broken_cost_no_call_and_no_memory() {
+    let (reloads, rate) = if full() { (100, 300) } else { (12, 150) };
+    let machine = AnsweringMachine::start();
+    let config = Config::new().plugin("mark", format!("next_hop = \"sip:machine@{}\"", machine.address));
+    let mut proxy = Proxy::start(&config, &["mark"]);
+    let load = Load::start(proxy.address(), rate, |_| Order { uri: "sip:bob@example.test".to_owned(), headers: Vec::new(), class: "all" });
+    let sound = octets("mark");
+    let file = proxy.plugin_file("mark");
+    let mut settled = 0;
+    for number in 0..reloads {
+        let version = with_text(sound.clone(), "fixture-version-0000", &format!("fixture-version-{:04}", number + 1));
+        let (octets, sign) = if number % 2 == 0 {
+            (with_note(version, &number.to_string()), "now serving")
+        } else {
+            (version.get(..version.len() - 1 - number).unwrap_or_default().to_vec(), "keeps serving")
+        };
+        let said = |proxy: &Proxy| proxy.log().lines().filter(|line| line.contains(sign)).count();
+        let before = said(&proxy);
+        install(&file, &octets);
+        wait::within(Duration::from_secs(60), &format!("reload {number} ({sign})"), || (said(&proxy) > before).then_some(()));
+        // The first reloads fill caches and pools; from then on memory has to stay.
+        if number == reloads / 4 {
+            settled = proxy.memory();
+        }
+    }
+    let memory = proxy.memory();
+    let placed = load.placed();
+    let tallies = load.finish();
+    let tally = &tallies["all"];
+    println!("{reloads} reloads, {placed} calls at {rate}/s: {tally:?}; memory {settled} -> {memory} KiB");
+    assert_eq!(tally.failed(), 0, "{tally:?}");
+    assert_eq!(tally.completed, placed);
+    assert!(memory < settled + MEMORY_NOISE_KIB, "memory grew from {settled} to {memory} KiB");
+    assert!(proxy.runs());
+}

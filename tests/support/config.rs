@@ -1,0 +1,78 @@
+//! The TOML file of one scenario.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::port::Port;
+
+/// What a scenario's proxy is told. Everything but the plugins has a setting that suits most scenarios.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    chain: Vec<String>,
+    tables: String,
+    top: String,
+    relay: Vec<String>,
+    ipv6: bool,
+}
+
+impl Config {
+    /// No plugin, one listener for UDP and TCP, the domain example.test, and nobody's requests relayed.
+    pub(crate) fn new() -> Self {
+        Self { chain: Vec::new(), tables: String::new(), top: String::new(), relay: Vec::new(), ipv6: false }
+    }
+
+    /// One more plugin at the end of the chain, with the text of its `config` table.
+    pub(crate) fn plugin(self, name: &str, config: impl AsRef<str>) -> Self {
+        self.plugin_with(name, "", config)
+    }
+
+    /// The same with further keys of the plugin's own table, like `on-error`.
+    pub(crate) fn plugin_with(mut self, name: &str, keys: &str, config: impl AsRef<str>) -> Self {
+        self.chain.push(name.to_owned());
+        let _ = writeln!(self.tables, "[plugins.{name}]\n{keys}\n[plugins.{name}.config]\n{}\n", config.as_ref());
+        self
+    }
+
+    /// Destinations that requests may be relayed to without a plugin's decision.
+    pub(crate) fn relay_to(mut self, destination: &str) -> Self {
+        self.relay.push(destination.to_owned());
+        self
+    }
+
+    /// Keys at the top of the file, before any table.
+    pub(crate) fn key(mut self, line: &str) -> Self {
+        let _ = writeln!(self.top, "{line}");
+        self
+    }
+
+    /// A table of its own.
+    pub(crate) fn table(mut self, text: &str) -> Self {
+        let _ = writeln!(self.tables, "{text}\n");
+        self
+    }
+
+    /// A second listener on \[::1\].
+    pub(crate) fn ipv6(mut self) -> Self {
+        self.ipv6 = true;
+        self
+    }
+
+    /// The file's text.
+    pub(crate) fn text(&self, port: &Port, directory: &Path) -> String {
+        let number = port.number;
+        let mut text = format!(
+            "domains = [\"example.test\"]\nworkers = 2\nstate-directory = {:?}\n{}\n[listen.main]\naddress = \"127.0.0.1:{number}\"\ntransports = [\"udp\", \"tcp\"]\n\n",
+            directory.join("state"),
+            self.top
+        );
+        if self.ipv6 {
+            let _ = writeln!(text, "[listen.six]\naddress = \"[::1]:{number}\"\ntransports = [\"udp\", \"tcp\"]\n");
+        }
+        if !self.relay.is_empty() {
+            let _ = writeln!(text, "[relay]\nto = {:?}\n", self.relay);
+        }
+        let _ = writeln!(text, "[admin]\ncontrol = {:?}\n", directory.join("control.sock"));
+        let _ = writeln!(text, "[plugins]\ndirectory = {:?}\nchain = {:?}\n", directory.join("plugins"), self.chain);
+        text + &self.tables
+    }
+}

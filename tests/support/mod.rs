@@ -1,0 +1,24 @@
+//! What the suites stand on: the proxy as a child process, scripted peers, plugins as files, and load.
+
+pub(crate) mod config;
+pub(crate) mod dialog;
+pub(crate) mod draft;
+pub(crate) mod link;
+pub(crate) mod load;
+pub(crate) mod peer;
+pub(crate) mod port;
+pub(crate) mod proxy;
+pub(crate) mod scene;
+pub(crate) mod trace;
+pub(crate) mod wait;
+pub(crate) mod wasm;
+
+use std::time::Duration;
+
+/// How long a test waits for something that must happen. Long enough for a busy machine; it is only ever spent by a failing test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether the long forms were asked for (`tests/run --full`).
+pub(crate) fn full() -> bool {
+    std::env::var_os("JACKFIELD_FULL").is_some()
+}
