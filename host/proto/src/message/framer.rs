@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use memchr::memchr;
 
-use super::grammar::{head, skip};
+use super::grammar::{head, is_token_octet, skip};
 use super::index::{content_length, section, start_line};
 use super::{Limits, Name};
 
@@ -133,8 +133,11 @@ impl StreamFramer {
             if self.skip_line_ends() {
                 return Ok(Some(Frame::Ping));
             }
-            if !self.waiting().first().is_none_or(|o| super::grammar::is_token_octet(*o) || matches!(o, b'\r')) {
-                return Err(FramingError::NotSip);
+            match self.waiting().first() {
+                // A line end that may yet become a ping.
+                None | Some(b'\r') => return Ok(None),
+                Some(octet) if is_token_octet(*octet) => {}
+                Some(_) => return Err(FramingError::NotSip),
             }
         }
         let length = match self.length {
@@ -218,5 +221,86 @@ impl StreamFramer {
                 _ => self.searched = at + 1,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Framing, Message};
+    use super::*;
+
+    /// Feeds a stream in segments of `size`; the bodies of its messages, `ping` for pings.
+    fn frames(stream: &[u8], size: usize) -> Result<Vec<String>, FramingError> {
+        let mut framer = StreamFramer::new(Limits { message: 1000, headers: 10 });
+        let mut frames = Vec::new();
+        for segment in stream.chunks(size) {
+            framer.feed(segment);
+            while let Some(frame) = framer.next()? {
+                frames.push(match frame {
+                    Frame::Ping => "ping".into(),
+                    Frame::Message(octets) => {
+                        String::from_utf8(Message::parse(octets, Framing::Stream, &Limits::default()).unwrap().body().to_vec()).unwrap()
+                    }
+                });
+            }
+        }
+        Ok(frames)
+    }
+
+    #[test]
+    fn messages_however_they_are_cut() {
+        let stream = b"OPTIONS sip:h SIP/2.0\r\nContent-Length: 5\r\n\r\nhello\r\n\r\n\r\nA sip:h SIP/2.0\r\nl:\r\n 0004\r\nX: y\r\n\r\nB s\r\n\r\n\r\n\r\n\r\n\
+            SIP/2.0 200 OK\r\n\r\nC sip:h SIP/2.0\r\nCONTENT-LENGTH   :  2 \r\nL: 02\r\n\r\n\r\n";
+        for size in 1..stream.len() {
+            assert_eq!(frames(stream, size).unwrap(), ["hello", "ping", "B s\r", "ping", "ping", "", "\r\n"], "{size}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_frame_nothing() {
+        for length in ["-5", "five", "", "5 5", "99999999999999999999", "18446744073709551621", "5\r\nl: 6"] {
+            let stream = format!("A sip:h SIP/2.0\r\nContent-Length: {length}\r\n\r\nhello");
+            let error = frames(stream.as_bytes(), 7).unwrap_err();
+            assert_eq!((error.status(), error.head().map(|head| head.ends_with(b"\r\n\r\n"))), (Some(400), Some(true)), "{length}");
+        }
+        let error = frames(b"A sip:h SIP/2.0\r\nl: 4294967301\r\n\r\nhello", 7).unwrap_err();
+        assert_eq!(error.status(), Some(513), "2^32+5 does not wrap");
+    }
+
+    #[test]
+    fn limits_are_kept() {
+        let long = format!("A sip:h SIP/2.0\r\nX: {}", "y".repeat(2000));
+        for size in [1, 100, 5000] {
+            let error = frames(long.as_bytes(), size).unwrap_err();
+            assert_eq!((error.status(), error.head().map(Bytes::len)), (Some(513), Some(1000)), "{size}");
+        }
+        assert_eq!(frames(b"A sip:h SIP/2.0\r\nl: 974\r\n\r\n", 100).map(|_| ()).unwrap_err().status(), Some(513));
+        assert!(frames(b"A sip:h SIP/2.0\r\nl: 973\r\n\r\n", 100).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_not_sip_is_noticed_early() {
+        for stream in [&b"\x16\x03\x01\0\xa5"[..], b"GET\r\n", b"\0", b" A sip:h SIP/2.0\r\n"] {
+            assert_eq!(frames(stream, 3), Err(FramingError::NotSip));
+        }
+        assert!(frames(&b"\n".repeat(5000), 100).unwrap().is_empty());
+    }
+
+    #[test]
+    fn nothing_comes_after_an_error() {
+        let mut framer = StreamFramer::new(Limits::default());
+        framer.feed(b"\0");
+        assert_eq!(framer.next(), Err(FramingError::NotSip));
+        framer.feed(b"\r\n\r\n");
+        assert_eq!((framer.next(), framer.buffered(), framer.is_mid_message()), (Ok(None), 0, false));
+    }
+
+    #[test]
+    fn line_ends_are_no_unfinished_message() {
+        let mut framer = StreamFramer::new(Limits::default());
+        framer.feed(b"\r\n");
+        assert_eq!((framer.next(), framer.is_mid_message()), (Ok(None), false));
+        framer.feed(b"OPTIONS");
+        assert_eq!((framer.next(), framer.is_mid_message(), framer.buffered()), (Ok(None), true, 7));
     }
 }

@@ -4,31 +4,80 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
-const TOKEN: [bool; 256] = token_table();
+/// A set of octets.
+pub(super) struct Class([bool; 256]);
 
-const fn token_table() -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut byte = 0usize;
-    while byte < 256 {
-        let allowed = (byte as u8).is_ascii_alphanumeric()
-            || matches!(byte as u8, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
-        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-        {
-            table[byte] = allowed;
+/// token (RFC 3261 25.1).
+pub(super) static TOKEN: Class = Class::alphanumeric().with(b"-.!%*_+`'~");
+
+impl Class {
+    pub(super) const fn alphanumeric() -> Self {
+        let mut class = Self([false; 256]);
+        let mut octet = 0;
+        while octet < 256 {
+            class = class.set(octet, (octet as u8).is_ascii_alphanumeric());
+            octet += 1;
         }
-        byte += 1;
+        class
     }
-    table
+
+    /// Everything that is printed: no controls, no space.
+    pub(super) const fn visible() -> Self {
+        let mut class = Self([true; 256]);
+        let mut octet = 0;
+        while octet <= 0x20 {
+            class = class.set(octet, false);
+            octet += 1;
+        }
+        class.set(0x7f, false)
+    }
+
+    pub(super) const fn with(self, octets: &[u8]) -> Self {
+        self.set_all(octets, true)
+    }
+
+    pub(super) const fn without(self, octets: &[u8]) -> Self {
+        self.set_all(octets, false)
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    const fn set_all(mut self, octets: &[u8], member: bool) -> Self {
+        let mut at = 0;
+        while at < octets.len() {
+            self = self.set(octets[at] as usize, member);
+            at += 1;
+        }
+        self
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    const fn set(mut self, octet: usize, member: bool) -> Self {
+        self.0[octet] = member;
+        self
+    }
+
+    pub(super) fn contains(&self, octet: u8) -> bool {
+        self.0.get(usize::from(octet)).copied().unwrap_or_default()
+    }
+
+    /// How many octets at the beginning are members.
+    pub(super) fn span(&self, octets: &[u8]) -> usize {
+        octets.iter().position(|o| !self.contains(*o)).unwrap_or(octets.len())
+    }
+
+    pub(super) fn contains_all(&self, octets: &[u8]) -> bool {
+        octets.iter().all(|o| self.contains(*o))
+    }
 }
 
 /// Whether the octet may stand in a token.
 pub(super) fn is_token_octet(octet: u8) -> bool {
-    TOKEN.get(usize::from(octet)).copied().unwrap_or_default()
+    TOKEN.contains(octet)
 }
 
 /// Whether this is a token: at least one octet, and none but those of tokens.
 pub(super) fn is_token(octets: &[u8]) -> bool {
-    !octets.is_empty() && octets.iter().copied().all(is_token_octet)
+    !octets.is_empty() && TOKEN.contains_all(octets)
 }
 
 /// Linear whitespace. Inside a header field CR and LF only occur as parts of a fold, which counts as one SP (RFC 3261 7.3.1).
@@ -63,6 +112,11 @@ pub(super) fn trim(octets: &[u8]) -> &[u8] {
     trim_end(trim_start(octets))
 }
 
+/// Splits after `count` octets.
+pub(super) fn split(octets: &[u8], count: usize) -> (&[u8], &[u8]) {
+    octets.split_at_checked(count).unwrap_or((octets, b""))
+}
+
 /// Splits at the first octet that `stop` accepts, which stays with the second part.
 pub(super) fn split_at_first(octets: &[u8], stop: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
     let at = octets.iter().position(|o| stop(*o)).unwrap_or(octets.len());
@@ -95,6 +149,12 @@ pub(super) fn quoted_string(octets: &[u8]) -> Option<usize> {
 /// Where `part`, a slice of `whole`, begins in it.
 pub(super) fn offset_in(whole: &[u8], part: &[u8]) -> usize {
     (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize).min(whole.len())
+}
+
+/// Prints to the end of the buffer.
+pub(super) fn print(out: &mut impl std::io::Write, text: std::fmt::Arguments<'_>) {
+    // Writing to memory cannot fail.
+    let _ = out.write_fmt(text);
 }
 
 #[cfg(test)]

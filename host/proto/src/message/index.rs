@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::Limits;
 use super::defect::Defect;
-use super::grammar::{decimal, is_lws, is_token, is_token_octet, slice, trim_start};
+use super::grammar::{TOKEN, decimal, is_lws, is_token, is_token_octet, slice, split, trim_start};
 use super::name::{Name, NameId};
 
 /// One line of the header section with its continuation lines.
@@ -144,8 +144,8 @@ pub(super) fn section(message: &[u8], start: usize, limits: &Limits) -> Section 
 
 fn entry(message: &[u8], start: usize, end: usize) -> Entry {
     let line = slice(message, start..end);
-    let name_length = line.iter().position(|o| !is_token_octet(*o)).unwrap_or(line.len());
-    let (name, rest) = line.split_at_checked(name_length).unwrap_or_default();
+    let name_length = TOKEN.span(line);
+    let (name, rest) = split(line, name_length);
     // Only SP and HTAB may stand between name and colon, and a fold of them: HCOLON = *( SP / HTAB ) ":" SWS.
     let after = trim_start(rest);
     let malformed = Entry { start: start as u32, value_start: start as u32, value_end: end as u32, name_length: 0, id: NameId::MALFORMED };

@@ -17,6 +17,9 @@ mod uri;
 mod via;
 mod vocabulary;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::ops::Range;
 

@@ -4,7 +4,7 @@ use memchr::memchr;
 
 use super::grammar::{head, quoted_string, skip, split_at_first, trim, trim_end, trim_start};
 use super::params::Params;
-use super::uri::Uri;
+use super::uri::{URI, Uri};
 
 /// An address with its display name and the parameters of the header field, split but not copied.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ impl<'a> NameAddr<'a> {
     }
 
     fn with_plausible_uri(self) -> Option<Self> {
-        (!self.uri.is_empty() && !self.uri.iter().any(|o| matches!(o, 0..=b' ' | 0x7f | b'<' | b'>' | b'"'))).then_some(self)
+        (!self.uri.is_empty() && URI.contains_all(self.uri)).then_some(self)
     }
 
     /// The display name as it is spelled, quotes included; empty if there is none.

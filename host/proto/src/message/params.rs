@@ -2,7 +2,7 @@
 
 use memchr::memchr2;
 
-use super::grammar::{head, quoted_string, skip, trim};
+use super::grammar::{head, is_lws, quoted_string, skip, split, split_at_first, trim, trim_end};
 
 /// One parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,16 +37,10 @@ impl<'a> Iterator for Params<'a> {
     type Item = Param<'a>;
 
     fn next(&mut self) -> Option<Param<'a>> {
-        while !self.rest.is_empty() {
-            let end = unquoted_semicolon(self.rest);
-            let text = head(self.rest, end);
-            self.rest = skip(self.rest, end + 1);
-            let raw = trim(text);
-            if !raw.is_empty() {
-                return Some(param(raw));
-            }
-        }
-        None
+        let (_, text) = split_at_first(self.rest, |o| o != b';' && !is_lws(o));
+        let (text, rest) = split(text, unquoted_semicolon(text));
+        self.rest = rest;
+        (!text.is_empty()).then(|| param(trim_end(text)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::grammar::print;
 use super::list::write_unfolded;
 use super::{Message, Name, reason_phrase};
 
@@ -51,10 +52,8 @@ impl ResponseBuilder<'_> {
     /// The response; always with Content-Length.
     pub fn finish(self) -> Bytes {
         let body = self.body.as_ref().map_or(&b""[..], |(_, body)| body);
-        let mut out = Vec::with_capacity(512 + body.len());
-        out.extend_from_slice(b"SIP/2.0 ");
-        out.extend_from_slice(self.status.to_string().as_bytes());
-        out.push(b' ');
+        let mut out = Vec::with_capacity(self.size_hint(body.len()));
+        print(&mut out, format_args!("SIP/2.0 {} ", self.status));
         out.extend_from_slice(self.reason.as_deref().unwrap_or_else(|| reason_phrase(self.status).as_bytes()));
         out.extend_from_slice(b"\r\n");
         self.write_vias(&mut out);
@@ -65,10 +64,15 @@ impl ResponseBuilder<'_> {
         if let Some((content_type, _)) = &self.body {
             write_field(&mut out, b"Content-Type", content_type);
         }
-        write_field(&mut out, b"Content-Length", body.len().to_string().as_bytes());
-        out.extend_from_slice(b"\r\n");
+        print(&mut out, format_args!("Content-Length: {}\r\n\r\n", body.len()));
         out.extend_from_slice(body);
         Bytes::from(out)
+    }
+
+    /// Enough for nearly every response: the request's header section, and what is added.
+    fn size_hint(&self, body: usize) -> usize {
+        let added: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        self.request.header_end as usize + added + body + 192
     }
 
     fn write_vias(&self, out: &mut Vec<u8>) {

@@ -6,8 +6,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use bytes::Bytes;
 use memchr::memchr;
 
-use super::grammar::{decimal, head, skip, split_at_first};
+use super::grammar::{Class, decimal, head, skip, split, split_at_first};
 use super::params::Params;
+
+/// What may stand anywhere in a URI. More is forbidden by the grammar, but nothing of that can be misread.
+pub(super) static URI: Class = Class::visible().without(b"<>\"");
+
+static SCHEME: Class = Class::alphanumeric().with(b"+-.");
+
+/// What may stand in a host that is no IPv6 reference. Names are not checked against the grammar of domain names; an underscore or an
+/// umlaut is for the resolver to refuse.
+static HOST: Class = Class::visible().without(b"\"(),/:;<>?@[\\]");
+
+static IPV6: Class = Class::alphanumeric().with(b":.").without(b"ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ");
 
 /// A URI, split but not copied.
 #[derive(Clone, Copy, Debug)]
@@ -27,20 +38,17 @@ impl<'a> Uri<'a> {
     /// None if it is no URI: no scheme, no host in a SIP URI, a port that is none, whitespace, control characters, quotes or angle
     /// brackets anywhere. The inside of an IPv6 reference is not judged: RFC 5118 4.10 wants one with an extra colon to be carried.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
-        if bytes.iter().any(|o| matches!(o, 0..=b' ' | 0x7f | b'<' | b'>' | b'"')) {
-            return None;
-        }
-        let (scheme, rest) = split_at_first(bytes, |o| o == b':');
-        let rest = rest.get(1..).filter(|rest| !rest.is_empty())?;
-        if !scheme.first()?.is_ascii_alphabetic() || !scheme.iter().all(|o| o.is_ascii_alphanumeric() || matches!(o, b'+' | b'-' | b'.')) {
+        let (scheme, rest) = split(bytes, SCHEME.span(bytes));
+        let rest = rest.strip_prefix(b":").filter(|rest| !rest.is_empty())?;
+        if !scheme.first()?.is_ascii_alphabetic() || !URI.contains_all(rest) {
             return None;
         }
         let mut uri = Self { bytes, scheme, user: None, password: None, host: b"", port: None, opaque: b"", params: b"", headers: None };
         if uri.is_sip() || uri.is_sips() {
             uri.split_hierarchical(rest)?;
         } else {
-            let (opaque, params) = split_at_first(rest, |o| o == b';');
-            (uri.opaque, uri.params) = (opaque, params);
+            (uri.opaque, uri.params) = split_at_first(rest, |o| o == b';');
+            (!uri.opaque.is_empty()).then_some(())?;
         }
         Some(uri)
     }
@@ -159,19 +167,16 @@ fn user_end(rest: &[u8]) -> Option<usize> {
     Some(host.iter().rposition(|o| *o == b'@').map_or(first, |further| first + 1 + further))
 }
 
-/// Splits off a host: an IPv6 reference, or anything up to a delimiter. Names are not checked against the grammar of domain names; an
-/// underscore or an umlaut is for the resolver to refuse.
+/// Splits off a host: an IPv6 reference, or a name or IPv4 address.
 pub(super) fn host(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    if text.first() == Some(&b'[') {
-        let end = memchr(b']', text)?;
-        let inside = text.get(1..end)?;
-        let valid = !inside.is_empty() && inside.iter().all(|o| o.is_ascii_hexdigit() || matches!(o, b':' | b'.'));
-        return valid.then(|| (head(text, end + 1), skip(text, end + 1)));
-    }
-    let (host, rest) = split_at_first(text, |o| matches!(o, b':' | b';' | b'?' | b' ' | b'\t' | b'\r' | b'\n' | b','));
-    let valid = !host.is_empty()
-        && !host.iter().any(|o| matches!(o, 0..=b' ' | 0x7f | b'"' | b'(' | b')' | b'/' | b'<' | b'>' | b'@' | b'[' | b']' | b'\\'));
-    valid.then_some((host, rest))
+    let length = match text.strip_prefix(b"[") {
+        Some(inside) => {
+            let length = IPV6.span(inside);
+            (length > 0 && inside.get(length) == Some(&b']')).then_some(length + 2)?
+        }
+        None => HOST.span(text),
+    };
+    (length > 0).then(|| split(text, length))
 }
 
 /// An address, an IPv6 one with or without brackets.
@@ -275,6 +280,7 @@ mod tests {
             "sip:a\x7f@h",
             "sip:\"@h",
             "tel:",
+            "tel:;a=b",
             "sip:?x=y",
             "sip:;lr",
             "sip:@",

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
-use super::grammar::{decimal, head, is_token, is_token_octet, offset_in, skip, split_at_first, trim, trim_end, trim_start};
+use super::grammar::{TOKEN, decimal, head, is_token, print, quoted_string, split, split_at_first, trim, trim_end, trim_start};
 use super::params::Params;
-use super::uri::{host, ip};
+use super::uri::{URI, host, ip};
 
 /// One Via value, split but not copied.
 #[derive(Clone, Copy, Debug)]
@@ -110,25 +111,30 @@ impl<'a> Via<'a> {
         self.param(name).flatten().filter(|value| !value.is_empty())
     }
 
-    /// Whether the parameters are as the grammar has them: none empty, each name a token, no whitespace in the branch.
+    /// Whether the parameters are as the grammar has them: none empty, each name a token, quotes closed, nothing odd in the branch.
     pub fn is_well_formed(&self) -> bool {
-        let semicolons = self.params.is_empty() || !trim_end(self.params).ends_with(b";");
-        let empty = self.params.iter().filter(|o| **o == b';').count() > 1 && has_empty_param(self.params);
-        semicolons
-            && !empty
-            && self.params().all(|p| is_token(p.name))
-            && self.branch().is_none_or(|b| !b.iter().any(|o| matches!(o, 0..=b' ' | 0x7f)))
+        // Each parameter with its semicolon and the whitespace around it; without an empty one nothing but those is left over.
+        let mut rest = self.params;
+        for param in self.params() {
+            let Some(at) = rest.strip_prefix(b";").map(trim_start).filter(|rest| rest.starts_with(param.raw)) else { return false };
+            rest = trim_start(split(at, param.raw.len()).1);
+            if !is_token(param.name) || !param.value.is_none_or(is_whole) {
+                return false;
+            }
+        }
+        rest.is_empty() && self.branch().is_none_or(|branch| URI.contains_all(branch))
     }
 
     /// The value as the next hop gets it (RFC 3261 18.2.1, RFC 3581 4): with this `received`, and with this port in `rport` if the client
     /// sent that parameter. A `received` that the client sent goes: only the server that got the request knows it.
     pub fn stamped(&self, received: Option<IpAddr>, port: Option<u16>) -> Bytes {
-        let mut out = Vec::with_capacity(self.bytes.len() + 64);
+        // Put together on the stack, so that the one allocation has the right size.
+        let mut out = SmallVec::<[u8; 256]>::new();
         out.extend_from_slice(trim_end(head(self.bytes, self.bytes.len() - self.params.len())));
         for param in self.params() {
             match port {
                 _ if param.name.eq_ignore_ascii_case(b"received") => {}
-                Some(port) if param.name.eq_ignore_ascii_case(b"rport") => out.extend_from_slice(format!(";rport={port}").as_bytes()),
+                Some(port) if param.name.eq_ignore_ascii_case(b"rport") => print(&mut out, format_args!(";rport={port}")),
                 _ => {
                     out.push(b';');
                     out.extend_from_slice(param.raw);
@@ -136,30 +142,25 @@ impl<'a> Via<'a> {
             }
         }
         if let Some(address) = received {
-            out.extend_from_slice(format!(";received={address}").as_bytes());
+            print(&mut out, format_args!(";received={address}"));
         }
-        Bytes::from(out)
+        Bytes::copy_from_slice(&out)
     }
 }
 
 /// A token with whitespace before it.
 fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (token, rest) = split_at_first(trim_start(text), |o| !is_token_octet(o));
+    let text = trim_start(text);
+    let (token, rest) = split(text, TOKEN.span(text));
     (!token.is_empty()).then_some((token, rest))
 }
 
-fn has_empty_param(params: &[u8]) -> bool {
-    let starts = Params::new(params).map(|p| offset_in(params, p.raw));
-    let mut expected = 0;
-    let mut ends = Params::new(params).map(|p| offset_in(params, p.raw) + p.raw.len());
-    for start in starts {
-        let between = params.get(expected..start).unwrap_or_default();
-        if between.iter().filter(|o| **o == b';').count() != 1 {
-            return true;
-        }
-        expected = ends.next().unwrap_or(start);
+/// Whether a parameter value is one quoted string, or has no quote in it.
+fn is_whole(value: &[u8]) -> bool {
+    match value.first() {
+        Some(b'"') => quoted_string(value) == Some(value.len()),
+        _ => !value.contains(&b'"'),
     }
-    skip(params, expected).contains(&b';')
 }
 
 #[cfg(test)]
@@ -224,6 +225,9 @@ mod tests {
             "SIP/2.0/UDP h;a;;b",
             "SIP/2.0/UDP h;=x",
             "SIP/2.0/UDP h;branch=a b",
+            "SIP/2.0/UDP h;x=\"open",
+            "SIP/2.0/UDP h;x=\"a\"b",
+            "SIP/2.0/UDP h;x=a\"b\"",
         ] {
             assert!(!Via::parse(text.as_bytes()).unwrap().is_well_formed(), "{text}");
         }
