@@ -1,6 +1,7 @@
 //! The shell of Jackfield.
 
 pub mod admin;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod keys;

@@ -7,8 +7,10 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::host::{Network, parse_host};
+use super::places::Places;
 use super::problem::position;
 use super::reader::{Report, Section};
+use super::state::CONTROL_SOCKET;
 use super::{
     Admin, Config, CoreLimits, Environment, Limits, Log, LogFormat, LogLevel, Problem, Relay, Severity, TcpLimits, Timers, listen, plugins,
 };
@@ -37,7 +39,7 @@ pub(super) fn parse(path: &Path, text: &str, environment: &Environment) -> Resul
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(problems);
     }
-    Ok(Config { warnings: problems, ..config })
+    Ok(Config { warnings: problems, places: Places::of(text, document.get_ref()), ..config })
 }
 
 /// A fault in the TOML itself. Its keys cannot be told, and those of the rest cannot be trusted, so that these stand alone.
@@ -78,6 +80,7 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         drain: root.item("drain").and_then(|item| item.duration(Duration::ZERO..=HOUR)).unwrap_or(Duration::from_secs(60)),
         token_key_file: root.item("token-key-file").and_then(|item| item.path(base)),
         warnings: Vec::new(),
+        places: Places::default(),
         listen,
         admin,
         workers,
@@ -192,7 +195,7 @@ fn log(section: &Section<'_, '_>) -> Log {
 
 fn admin(section: &Section<'_, '_>, base: &Path, state_directory: &Path) -> Admin {
     let item = section.item("control");
-    let control = item.as_ref().and_then(|item| item.path(base)).unwrap_or_else(|| state_directory.join("control.sock"));
+    let control = item.as_ref().and_then(|item| item.path(base)).unwrap_or_else(|| state_directory.join(CONTROL_SOCKET));
     let length = control.as_os_str().len();
     if length > SOCKET_PATH_MAX {
         let message =

@@ -4,6 +4,7 @@
 mod document;
 mod host;
 mod listen;
+mod places;
 mod plugins;
 mod problem;
 mod reader;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use host::{Network, NetworkError};
 pub use jackfield_proto::net::Transport;
 pub use jackfield_proto::proxy::{Limits as CoreLimits, Timers};
+use places::Places;
 pub use problem::{LoadError, Problem, Severity};
 pub use state::Environment;
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub token_key_file: Option<PathBuf>,
     /// What is probably not meant, but does not hinder.
     pub warnings: Vec<Problem>,
+    /// Where the keys are, for what is found wrong later.
+    places: Places,
 }
 
 impl Config {
@@ -76,6 +80,13 @@ impl Config {
     /// All that is wrong with it.
     pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Self, Vec<Problem>> {
         document::parse(path, text, environment)
+    }
+
+    /// A problem that shows only when the configuration is used, at the place of a key like `plugins.chain[0]`; where the file does not
+    /// have that key, at the place of the nearest table around it.
+    pub fn problem(&self, severity: Severity, key: &str, message: String) -> Problem {
+        let (line, column) = self.places.nearest(key);
+        Problem { severity, line, column, key: key.to_owned(), message }
     }
 }
 

@@ -3,6 +3,9 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+/// The name of the control socket in the state directory.
+pub(super) const CONTROL_SOCKET: &str = "control.sock";
+
 /// What the defaults depend on.
 ///
 /// The state directory is, unless the file names one: the `STATE_DIRECTORY` that systemd made for the service; for root
@@ -34,6 +37,11 @@ impl Environment {
             root: rustix::process::geteuid().is_root(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
         }
+    }
+
+    /// The control socket of a proxy whose file names neither it nor a state directory; none where no such directory is known.
+    pub fn default_control(&self) -> Option<PathBuf> {
+        self.default_state_directory().map(|directory| directory.join(CONTROL_SOCKET))
     }
 
     /// The default state directory; none where nothing absolute is known.

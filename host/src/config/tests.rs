@@ -65,6 +65,7 @@ fn a_small_file_has_the_documented_defaults() {
             state_directory: PathBuf::from("/home/op/.local/state/jackfield"),
             token_key_file: None,
             warnings: vec![],
+            places: Places::default(),
         }
     );
 }

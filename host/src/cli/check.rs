@@ -1,0 +1,68 @@
+//! `jackfield check`: everything that is wrong with a file.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::{Exit, Hooks, load};
+use crate::config::{Config, Problem, Severity};
+use crate::keys;
+
+pub(super) fn check(file: &Path, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
+    let config = match load(file, err)? {
+        Ok(config) => config,
+        Err(exit) => return Ok(exit),
+    };
+    let mut problems = config.warnings.clone();
+    problems.extend(files(&config));
+    problems.extend((hooks.check_plugins)(&config));
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    if !problems.is_empty() {
+        report(file, &problems, err)?;
+    }
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Ok(Exit::Invalid);
+    }
+    let plugins = match config.plugins.chain.as_slice() {
+        [] => "no plugins".to_owned(),
+        chain => format!("plugins {}", chain.join(", ")),
+    };
+    let listeners: Vec<_> = config.listen.iter().map(|listen| listen.name.as_str()).collect();
+    writeln!(out, "{}: good; listeners {}; {plugins}", file.display(), listeners.join(", "))?;
+    Ok(Exit::Good)
+}
+
+/// Prints problems, one in a line, and their number.
+pub(super) fn report(file: &Path, problems: &[Problem], err: &mut dyn Write) -> io::Result<()> {
+    for problem in problems {
+        writeln!(err, "{}", problem.display(file))?;
+    }
+    let warnings = problems.iter().filter(|problem| problem.severity == Severity::Warning).count();
+    writeln!(err, "{}: {}, {}", file.display(), counted(problems.len() - warnings, "error"), counted(warnings, "warning"))
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// What the files say that the configuration names.
+fn files(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if config.token_key_file.is_some() {
+        let fault = keys::token_key(config).err();
+        problems.extend(fault.map(|fault| config.problem(Severity::Error, "token-key-file", fault.to_string())));
+    }
+    let Some(directory) = &config.plugins.directory else { return problems };
+    if !directory.is_dir() {
+        let message = format!("there is no directory {}; plugins are loaded once it is there", directory.display());
+        problems.push(config.problem(Severity::Warning, "plugins.directory", message));
+        return problems;
+    }
+    for (index, name) in config.plugins.chain.iter().enumerate() {
+        let file = directory.join(name).with_extension("wasm");
+        if !file.exists() {
+            let message = format!("there is no file {}; until it is there, on-error answers for this plugin", file.display());
+            problems.push(config.problem(Severity::Warning, &format!("plugins.chain[{index}]"), message));
+        }
+    }
+    problems
+}

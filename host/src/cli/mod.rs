@@ -1,0 +1,192 @@
+//! The command line.
+
+mod check;
+mod status;
+mod table;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, LoadError, Problem};
+use crate::logging::Logging;
+
+/// What the command line starts but does not know.
+#[derive(Clone, Copy, Debug)]
+pub struct Hooks {
+    /// Runs the proxy until it is told to end.
+    pub run: fn(Config, Logging) -> anyhow::Result<()>,
+    /// Checks the plugin files that a configuration names.
+    pub check_plugins: fn(&Config) -> Vec<Problem>,
+}
+
+/// How a command ended, as the shell sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: all is well.
+    Good = 0,
+    /// 1: something in the file is wrong.
+    Invalid = 1,
+    /// 2: the arguments are wrong, or the file cannot be read.
+    Usage = 2,
+    /// 3: the proxy could not start or broke down, or none answers.
+    Failed = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  jackfield check jackfield.toml             say all that is wrong with a file
+  jackfield run jackfield.toml               run the proxy
+  jackfield status --config jackfield.toml   see what it is doing
+  jackfield plugin status --socket PATH      see its plugins
+
+Exit status:
+  0  all is well
+  1  something in the configuration is wrong
+  2  the arguments are wrong, or the file cannot be read
+  3  the proxy could not start, or none answers";
+
+const RUN_HELP: &str = "\
+Signals:
+  SIGTERM, SIGINT  take no new calls, let running transactions finish, end;
+                   a second one: end now
+  SIGHUP           read the file again; a file with errors changes nothing
+
+The log goes to standard error. RUST_LOG overrides the level of the file.";
+
+const CHECK_HELP: &str = "\
+Every fault is one line on standard error, FILE:LINE:COLUMN: KEY: what and why:
+  jackfield.toml:2:1: domain: unknown key; did you mean `domains`?
+
+Exit status:
+  0  the proxy would run with this file; there may be warnings
+  1  the file, or a plugin that it names, has errors
+  2  the arguments are wrong, or the file cannot be read";
+
+/// Routes SIP calls by WebAssembly plugins.
+#[derive(Debug, Parser)]
+#[command(name = "jackfield", version, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true, max_term_width = 120)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy
+    #[command(after_help = RUN_HELP)]
+    Run {
+        /// The configuration, a TOML file
+        file: PathBuf,
+    },
+    /// Say all that is wrong with a configuration file and its plugins
+    #[command(after_help = CHECK_HELP)]
+    Check {
+        /// The configuration, a TOML file
+        file: PathBuf,
+    },
+    /// Show what a running proxy is doing
+    Status(Running),
+    /// Work with plugins
+    #[command(subcommand, arg_required_else_help = true)]
+    Plugin(PluginCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginCommand {
+    /// Show the plugins of a running proxy
+    Status(Running),
+}
+
+/// Which running proxy is asked, and how the answer is printed.
+#[derive(Debug, Args)]
+struct Running {
+    /// The configuration that the proxy runs with [default: one that sets neither state-directory nor admin.control]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The control socket itself
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    socket: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads the arguments of this process and does what they say.
+pub fn main(hooks: Hooks) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output with status 0, a fault to standard error with status 2; one that is closed cannot be told.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Good.into() };
+        }
+    };
+    // A reader that has gone, as in `jackfield status | head -1`, is no fault of ours.
+    execute(cli, hooks, &mut io::stdout().lock(), &mut io::stderr()).map_or(ExitCode::SUCCESS, ExitCode::from)
+}
+
+/// Does what the arguments say, printing to `out` and `err`.
+///
+/// # Errors
+/// `out` or `err` cannot be written.
+pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
+    match cli.command {
+        Command::Run { file } => run(&file, hooks, err),
+        Command::Check { file } => check::check(&file, hooks, out, err),
+        Command::Status(running) => status::status(&running, out, err),
+        Command::Plugin(PluginCommand::Status(running)) => status::plugin_status(&running, out, err),
+    }
+}
+
+fn run(file: &Path, hooks: Hooks, err: &mut dyn Write) -> io::Result<Exit> {
+    let config = match load(file, err)? {
+        Ok(config) => config,
+        Err(exit) => return Ok(exit),
+    };
+    let logging = match Logging::start(&config.log) {
+        Ok(logging) => logging,
+        Err(error) => {
+            writeln!(err, "jackfield: {error}")?;
+            return Ok(Exit::Usage);
+        }
+    };
+    for warning in &config.warnings {
+        tracing::warn!("{}", warning.display(file));
+    }
+    match (hooks.run)(config, logging) {
+        Ok(()) => Ok(Exit::Good),
+        // The log has ended with the run, and has been written out.
+        Err(error) => {
+            writeln!(err, "jackfield: {error:#}")?;
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+/// The configuration, or the exit status after all that is wrong with it has been printed.
+fn load(file: &Path, err: &mut dyn Write) -> io::Result<Result<Config, Exit>> {
+    match Config::load(file) {
+        Ok(config) => Ok(Ok(config)),
+        Err(error @ LoadError::Unreadable { .. }) => {
+            writeln!(err, "jackfield: {error}")?;
+            Ok(Err(Exit::Usage))
+        }
+        Err(LoadError::Invalid { file, problems }) => {
+            check::report(&file, &problems, err)?;
+            Ok(Err(Exit::Invalid))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+use std::fs;
+use std::sync::Arc;
+
+use clap::{CommandFactory, error::ErrorKind};
+
+use super::*;
+use crate::admin::control::ControlSocket;
+use crate::admin::{PluginStatus, Snapshot, Status};
+use crate::config::Severity;
+
+/// What a command prints to standard output and to standard error, and how it ends.
+fn executed(arguments: &[&str], hooks: Hooks) -> (String, String, Exit) {
+    let cli = Cli::try_parse_from(["jackfield"].iter().chain(arguments)).unwrap();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = execute(cli, hooks, &mut out, &mut err).unwrap();
+    (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap(), exit)
+}
+
+const HOOKS: Hooks = Hooks { run: |_, _| anyhow::bail!("not to be run"), check_plugins: |_| Vec::new() };
+
+#[test]
+fn help_reads_well() {
+    Cli::command().debug_assert();
+    let help = Cli::command().term_width(100).render_help().to_string();
+    assert_eq!(
+        help,
+        "\
+Routes SIP calls by WebAssembly plugins
+
+Usage: jackfield <COMMAND>
+
+Commands:
+  run     Run the proxy
+  check   Say all that is wrong with a configuration file and its plugins
+  status  Show what a running proxy is doing
+  plugin  Work with plugins
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+Examples:
+  jackfield check jackfield.toml             say all that is wrong with a file
+  jackfield run jackfield.toml               run the proxy
+  jackfield status --config jackfield.toml   see what it is doing
+  jackfield plugin status --socket PATH      see its plugins
+
+Exit status:
+  0  all is well
+  1  something in the configuration is wrong
+  2  the arguments are wrong, or the file cannot be read
+  3  the proxy could not start, or none answers
+"
+    );
+}
+
+#[test]
+fn every_help_fits_a_terminal_of_80_columns() {
+    for arguments in [&["--help"][..], &["run", "--help"], &["check", "--help"], &["status", "--help"], &["plugin", "status", "--help"]] {
+        let mut command = Cli::command().term_width(80);
+        let help = command.try_get_matches_from_mut(["jackfield"].iter().chain(arguments)).unwrap_err();
+        assert_eq!(help.kind(), ErrorKind::DisplayHelp);
+        // A line of ours that is too long would have been broken, and its rest would stand at the margin.
+        let starts = ["Examples:", "Exit status:", "Signals:", "Usage:", "Options:", "Commands:", "Arguments:"];
+        for line in help.to_string().lines() {
+            let prose = line.is_empty() || line.starts_with(' ') || starts.iter().any(|start| line.starts_with(start));
+            assert!(line.chars().count() <= 80 && (prose || line.starts_with(|c: char| c.is_uppercase())), "{arguments:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn version_is_printed_and_wrong_arguments_are_refused() {
+    let fault = |arguments: &[&str]| Cli::try_parse_from(["jackfield"].iter().chain(arguments)).unwrap_err();
+    let version = fault(&["--version"]);
+    assert_eq!((version.to_string(), version.use_stderr()), (format!("jackfield {}\n", env!("CARGO_PKG_VERSION")), false));
+    for (arguments, kind) in [
+        (&["run"][..], ErrorKind::MissingRequiredArgument),
+        (&["rum", "f"], ErrorKind::InvalidSubcommand),
+        (&["run", "f", "g"], ErrorKind::UnknownArgument),
+        (&["status", "--config", "f", "--socket", "s"], ErrorKind::ArgumentConflict),
+    ] {
+        assert_eq!(fault(arguments).kind(), kind, "{arguments:?}");
+    }
+}
+
+#[test]
+fn check_names_all_faults_and_ends_with_their_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jackfield.toml");
+    let name = file.to_str().unwrap();
+    for (text, out, err, exit) in [
+        ("state-directory = \"s\"\n[listen.a]\naddress = \"127.0.0.1\"\n", "{f}: good; listeners a; no plugins\n", "", Exit::Good),
+        (
+            "state-directory = \"s\"\n[listen.a]\naddress = \"127.0.0.1\"\n[plugins]\ndirectory = \".\"\nchain = [\"x\"]\n",
+            "{f}: good; listeners a; plugins x\n",
+            "{f}:6:10: warning: plugins.chain[0]: there is no file {d}/./x.wasm; until it is there, on-error answers for this plugin\n\
+             {f}: 0 errors, 1 warning\n",
+            Exit::Good,
+        ),
+        (
+            "state-directory = \"s\"\ntoken-key-file = \"absent\"\n[listen.a]\naddress = \"127.0.0.1\"\n[plugins]\ndirectory = \"p\"\n",
+            "",
+            "{f}:2:18: token-key-file: cannot read the key {d}/absent: No such file or directory (os error 2)\n\
+             {f}:6:13: warning: plugins.directory: there is no directory {d}/p; plugins are loaded once it is there\n\
+             {f}: 1 error, 1 warning\n",
+            Exit::Invalid,
+        ),
+        (
+            "drian = \"1s\"\nworkers = \"two\"\n",
+            "",
+            "{f}:1:1: drian: unknown key; did you mean `drain`?\n\
+             {f}:1:1: listen: there is no listener; add a table [listen.NAME] with address = \"192.0.2.1:5060\"\n\
+             {f}:2:11: workers: is a string; write a whole number\n\
+             {f}: 3 errors, 0 warnings\n",
+            Exit::Invalid,
+        ),
+    ] {
+        fs::write(&file, text).unwrap();
+        let filled = |text: &str| text.replace("{f}", name).replace("{d}", directory.path().to_str().unwrap());
+        let (printed, faults, ended) = executed(&["check", name], HOOKS);
+        assert_eq!((printed, faults, ended), (filled(out), filled(err), exit), "{text}");
+    }
+}
+
+#[test]
+fn check_and_run_tell_a_file_that_cannot_be_read_from_a_bad_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let absent = directory.path().join("absent.toml");
+    for command in ["check", "run"] {
+        let (_, err, exit) = executed(&[command, absent.to_str().unwrap()], HOOKS);
+        assert_eq!(exit, Exit::Usage);
+        assert_eq!(err, format!("jackfield: cannot read {}: No such file or directory (os error 2)\n", absent.display()));
+    }
+    let bad = directory.path().join("bad.toml");
+    fs::write(&bad, "x = 1\n").unwrap();
+    let (_, err, exit) = executed(&["run", bad.to_str().unwrap()], HOOKS);
+    assert_eq!(exit, Exit::Invalid);
+    assert!(err.contains(":1:1: x: unknown key"), "{err}");
+}
+
+#[test]
+fn check_tells_what_is_wrong_with_plugin_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jackfield.toml");
+    fs::write(directory.path().join("x.wasm"), "garbage").unwrap();
+    let text = "state-directory = \"s\"\n[listen.a]\naddress = \"127.0.0.1\"\n[plugins]\ndirectory = \".\"\nchain = [\"x\"]\n[plugins.x]\n";
+    fs::write(&file, text).unwrap();
+    let hooks = Hooks {
+        check_plugins: |config| {
+            vec![config.problem(Severity::Error, "plugins.x.config.header", "is missing; the plugin wants a header".to_owned())]
+        },
+        ..HOOKS
+    };
+    let (out, err, exit) = executed(&["check", file.to_str().unwrap()], hooks);
+    assert_eq!((out.as_str(), exit), ("", Exit::Invalid));
+    let name = file.display();
+    assert_eq!(err, format!("{name}:7:1: plugins.x.config.header: is missing; the plugin wants a header\n{name}: 1 error, 0 warnings\n"));
+}
+
+struct Fixed;
+
+impl Snapshot for Fixed {
+    fn status(&self) -> Status {
+        Status { version: "9.9".into(), pid: 7, ..Status::default() }
+    }
+
+    fn plugins(&self) -> Vec<PluginStatus> {
+        vec![PluginStatus { name: "x".into(), ..PluginStatus::default() }]
+    }
+}
+
+#[tokio::test]
+async fn status_finds_the_proxy_by_its_configuration_or_by_its_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jackfield.toml");
+    fs::write(&file, "state-directory = \".\"\n[listen.a]\naddress = \"127.0.0.1\"\n").unwrap();
+    let socket = directory.path().join("control.sock");
+    tokio::spawn(ControlSocket::bind(&socket).unwrap().serve(Arc::new(Fixed)));
+    let executed = |arguments: &[&str]| {
+        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+        tokio::task::spawn_blocking(move || executed(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), HOOKS))
+    };
+    let (file, socket) = (file.to_str().unwrap(), socket.to_str().unwrap());
+    let (out, err, exit) = executed(&["status", "--config", file]).await.unwrap();
+    assert!(out.starts_with("jackfield 9.9, process 7, serving, up 0 s\n"), "{out}");
+    assert_eq!((err.as_str(), exit), ("", Exit::Good));
+    let (out, ..) = executed(&["status", "--socket", socket, "--json"]).await.unwrap();
+    assert_eq!(serde_json::from_str::<Status>(&out).unwrap(), Fixed.status());
+    let (out, ..) = executed(&["plugin", "status", "--socket", socket]).await.unwrap();
+    assert!(out.contains("\nx       loading"), "{out}");
+    let (out, err, exit) = executed(&["status", "--socket", "/nowhere/control.sock"]).await.unwrap();
+    assert_eq!((out.as_str(), exit), ("", Exit::Failed));
+    assert_eq!(err, "jackfield: no proxy answers at /nowhere/control.sock: is it running, with this configuration?\n");
+}
