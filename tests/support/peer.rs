@@ -196,6 +196,20 @@ impl Peer {
         }
     }
 
+    /// The next message whose Call-ID begins so, if one comes in time. Messages of other calls are passed over.
+    pub(crate) fn takes_of_call(&self, call_id: &str, patience: Duration) -> Option<Received> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()? {
+                Event::Message(got) if got.message.call_id().starts_with(call_id.as_bytes()) => {
+                    self.trace.took(&self.name, &got.message);
+                    return Some(*got);
+                }
+                Event::Message(_) | Event::Pong | Event::Closed => {}
+            }
+        }
+    }
+
     /// The next message, which has to be a request of this method.
     pub(crate) fn expect(&self, method: &str) -> Received {
         let got = self.next(method);
