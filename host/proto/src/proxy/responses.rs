@@ -177,8 +177,8 @@ impl<S: Clone> Context<S> {
     /// No branch is left: the best response goes upstream, or one of our own.
     pub(super) fn answer_best(&mut self, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let answer = match self.best.take() {
-            // 9.1: who cancelled hears that it is cancelled, even if the callee never said so.
-            Some(best) if self.cancelled && best.status() == 408 => Answer::Made(Reply::status(487)),
+            // 9.1: who cancelled hears that it is cancelled, even if no callee has said so.
+            Some(Answer::Made(_)) if self.cancelled => Answer::Made(Reply::status(487)),
             None if self.cancelled => Answer::Made(Reply::status(487)),
             // 16.7 item 6: a 503 says that this proxy is overloaded, which its upstream would act on.
             Some(best) if best.status() == 503 => Answer::Made(Reply::status(500)),
