@@ -147,6 +147,8 @@ impl Message {
             defect,
         };
         message.cut(framing);
+        // Every message is asked for its defect, most of them several times on their way through the proxy.
+        message.defect = message.defect.or_else(|| defect::check(&message).err());
         Ok(message)
     }
 
@@ -177,7 +179,7 @@ impl Message {
     /// What is wrong with it as a whole, if something is: the first thing found. None means that a proxy can work with it; fields that a
     /// proxy does not need may still be malformed (RFC 3261 16.3 item 1).
     pub fn defect(&self) -> Option<Defect> {
-        self.defect.or_else(|| defect::check(self).err())
+        self.defect
     }
 
     /// Whether it is a request.
