@@ -2,6 +2,23 @@
 //!
 //! Nothing here copies a message to read it, and nothing prints one from parts: what was not edited leaves byte for byte as it came.
 //! rsip is used inside this module only, for its lists of what exists and, in tests, as a second opinion.
+//!
+//! ```
+//! use jackfield_proto::message::{Framing, Limits, Message, Name};
+//!
+//! let datagram = "OPTIONS sip:bob@example.test SIP/2.0\r\nv: SIP/2.0/UDP 192.0.2.7;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+//!     f: <sip:alice@example.test>;tag=1\r\nt: <sip:bob@example.test>\r\ni: 42\r\nCSeq: 1 OPTIONS\r\n\r\n";
+//! let message = Message::parse(datagram.into(), Framing::Datagram, &Limits::default())?;
+//! assert_eq!(message.defect(), None);
+//! assert_eq!(message.top_via().and_then(|via| via.branch()), Some(&b"z9hG4bK1"[..]));
+//!
+//! let mut splice = message.splice();
+//! splice.set(b"Max-Forwards", "69");
+//! splice.prepend(Name::Via, "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK2");
+//! let forwarded = splice.finish();
+//! assert!(forwarded.starts_with(b"OPTIONS sip:bob@example.test SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK2\r\nv: SIP"));
+//! # Ok::<(), jackfield_proto::message::NotSip>(())
+//! ```
 
 mod defect;
 mod framer;
@@ -130,6 +147,8 @@ impl Message {
             defect,
         };
         message.cut(framing);
+        // Every message is asked for its defect, most of them several times on their way through the proxy.
+        message.defect = message.defect.or_else(|| defect::check(&message).err());
         Ok(message)
     }
 
@@ -160,7 +179,7 @@ impl Message {
     /// What is wrong with it as a whole, if something is: the first thing found. None means that a proxy can work with it; fields that a
     /// proxy does not need may still be malformed (RFC 3261 16.3 item 1).
     pub fn defect(&self) -> Option<Defect> {
-        self.defect.or_else(|| defect::check(self).err())
+        self.defect
     }
 
     /// Whether it is a request.

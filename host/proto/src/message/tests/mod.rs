@@ -1,6 +1,7 @@
 //! Tests of the message layer as a whole.
 
 mod defects;
+mod linear;
 mod mutation;
 mod reading;
 mod second_opinion;
