@@ -1,0 +1,334 @@
+//! The bench: a core, a clock, and answers to the core's questions.
+
+use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jackfield_proto::message::{Message, Name, ResponseBuilder, respond};
+use jackfield_proto::net::{Flow, Listener, Path, Transport};
+use jackfield_proto::proxy::{
+    BranchId, Cause, ContextId, Core, FailureOutcome, Hop, Limits, Output, Plan, Query, RequestKind, Reviewed, Settings, Timers, Verdict,
+    Watch,
+};
+use jackfield_proto::time::Timestamp;
+
+use super::wire::{Request, address, flow, message, peer_of};
+
+/// What the tests keep with a request: the shell would keep the state of its plugins.
+pub(crate) type State = u32;
+
+/// A message that has left.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) at: Timestamp,
+    pub(crate) path: Path,
+    pub(crate) message: Arc<Message>,
+}
+
+impl Sent {
+    /// `b INVITE`, `a 180`, `b/tcp BYE`.
+    pub(crate) fn line(&self) -> String {
+        let what = if self.message.is_request() { self.message.method().to_string() } else { self.message.status().to_string() };
+        let peer = peer_of(self.path.remote);
+        if self.path.transport == Transport::Udp { format!("{peer} {what}") } else { format!("{peer}/{} {what}", self.path.transport) }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        super::wire::text_of(self.message.bytes())
+    }
+
+    /// The values of a header field.
+    pub(crate) fn values(&self, name: &str) -> Vec<String> {
+        let name = Name::from_bytes(name.as_bytes());
+        self.message.values(&name).map(|value| super::wire::text_of(value.bytes)).collect()
+    }
+
+    pub(crate) fn value(&self, name: &str) -> String {
+        self.values(name).first().cloned().unwrap_or_default()
+    }
+}
+
+/// A request that wants a decision.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) context: ContextId,
+    pub(crate) request: Arc<Message>,
+    pub(crate) kind: RequestKind,
+}
+
+/// A failure that wants a decision.
+#[derive(Clone, Debug)]
+pub(crate) struct Failed {
+    pub(crate) branch: BranchId,
+    pub(crate) tag: String,
+    pub(crate) cause: Cause,
+    pub(crate) attempt: u32,
+    pub(crate) remaining: u32,
+    pub(crate) status: Option<u16>,
+}
+
+type Decider = Box<dyn FnMut(&Asked) -> Option<Verdict<State>>>;
+type Reviewer = Box<dyn FnMut(&str, &Message) -> Reviewed>;
+type Chooser = Box<dyn FnMut(&Failed) -> Option<FailureOutcome>>;
+type Resolver = Box<dyn FnMut(&Query) -> Option<Vec<Hop>>>;
+
+pub(crate) struct Bench {
+    pub(crate) core: Core<State>,
+    pub(crate) now: Timestamp,
+    decide: Decider,
+    review: Reviewer,
+    choose: Chooser,
+    resolve: Resolver,
+    /// Nothing can be sent there: the core is told so.
+    pub(crate) unreachable: HashSet<(Transport, SocketAddr)>,
+    pub(crate) sent: Vec<Sent>,
+    told: usize,
+    pub(crate) asked: Vec<Asked>,
+    pub(crate) failed: Vec<Failed>,
+    pub(crate) queries: Vec<(BranchId, Query)>,
+    /// Status and number of attempts of each completed request.
+    pub(crate) completed: Vec<(Option<u16>, u32)>,
+}
+
+/// Two transports at one address, one more address, and IPv6.
+pub(crate) fn settings() -> Settings {
+    let listener = |name: &str, transport, address: &str, sent_by: &str| Listener {
+        name: name.into(),
+        transport,
+        address: address.parse().unwrap(),
+        sent_by: sent_by.into(),
+    };
+    Settings {
+        listeners: vec![
+            listener("lan", Transport::Udp, "192.0.2.1:5060", "192.0.2.1:5060"),
+            listener("lan", Transport::Tcp, "192.0.2.1:5060", "192.0.2.1:5060"),
+            listener("wan", Transport::Udp, "198.51.100.1:5070", "198.51.100.1:5070"),
+            listener("six", Transport::Udp, "[2001:db8::1]:5060", "[2001:db8::1]:5060"),
+        ],
+        domains: vec!["proxy.test".into()],
+        timers: Timers::default(),
+        limits: Limits::default(),
+        udp_request_max: 1300,
+        token_key: *b"0123456789abcdef",
+    }
+}
+
+impl Bench {
+    /// Requests outside a dialog go by `plan`, those in one follow their route.
+    pub(crate) fn new(plan: Plan) -> Self {
+        Self::with_settings(settings(), plan)
+    }
+
+    pub(crate) fn with(plan: Plan, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = settings();
+        change(&mut settings);
+        Self::with_settings(settings, plan)
+    }
+
+    fn with_settings(settings: Settings, plan: Plan) -> Self {
+        let mut bench = Self {
+            core: Core::new(Arc::new(settings), 0, 0x5eed),
+            now: Timestamp::ZERO,
+            decide: Box::new(|_| None),
+            review: Box::new(|_, _| Reviewed::Pass(Vec::new())),
+            choose: Box::new(|_| Some(FailureOutcome::Next)),
+            resolve: Box::new(|_| None),
+            unreachable: HashSet::new(),
+            sent: Vec::new(),
+            told: 0,
+            asked: Vec::new(),
+            failed: Vec::new(),
+            queries: Vec::new(),
+            completed: Vec::new(),
+        };
+        bench.watch(plan, Watch::default());
+        bench
+    }
+
+    /// Goes by `plan` and wants to hear of responses or failures.
+    pub(crate) fn watch(&mut self, plan: Plan, watch: Watch) {
+        self.on_request(move |asked| match asked.kind {
+            RequestKind::Initial => Some(Verdict::Forward { plan: plan.clone(), state: 7, watch }),
+            RequestKind::InDialog => Some(Verdict::Follow(Vec::new())),
+        });
+    }
+
+    /// How requests are decided; none leaves the question open, for [`Bench::decided`].
+    pub(crate) fn on_request(&mut self, decide: impl FnMut(&Asked) -> Option<Verdict<State>> + 'static) {
+        self.decide = Box::new(decide);
+    }
+
+    pub(crate) fn on_response(&mut self, review: impl FnMut(&str, &Message) -> Reviewed + 'static) {
+        self.review = Box::new(review);
+    }
+
+    pub(crate) fn on_failure(&mut self, choose: impl FnMut(&Failed) -> Option<FailureOutcome> + 'static) {
+        self.choose = Box::new(choose);
+    }
+
+    pub(crate) fn on_query(&mut self, resolve: impl FnMut(&Query) -> Option<Vec<Hop>> + 'static) {
+        self.resolve = Box::new(resolve);
+    }
+
+    /// A request of `a` comes in over UDP.
+    pub(crate) fn request(&mut self, request: &Request) {
+        self.receive(request.message(), flow('a', Transport::Udp));
+    }
+
+    pub(crate) fn receive(&mut self, message: Message, flow: Flow) {
+        let mut out = Vec::new();
+        self.core.receive(self.now, message, flow, &mut out);
+        self.carry_out(out);
+    }
+
+    pub(crate) fn decided(&mut self, context: ContextId, verdict: Verdict<State>) {
+        let mut out = Vec::new();
+        self.core.decided(self.now, context, verdict, &mut out);
+        self.carry_out(out);
+    }
+
+    pub(crate) fn resolved(&mut self, branch: BranchId, hops: Vec<Hop>) {
+        let mut out = Vec::new();
+        self.core.resolved(self.now, branch, hops, &mut out);
+        self.carry_out(out);
+    }
+
+    pub(crate) fn failure_decided(&mut self, branch: BranchId, outcome: FailureOutcome) {
+        let mut out = Vec::new();
+        self.core.failure_decided(self.now, branch, outcome, &mut out);
+        self.carry_out(out);
+    }
+
+    /// A callee answers the last request that it got, other than ACK and CANCEL. Its tag is its letter.
+    pub(crate) fn answer(&mut self, peer: char, status: u16) {
+        self.answer_with(peer, status, |response| response);
+    }
+
+    pub(crate) fn answer_with(&mut self, peer: char, status: u16, write: impl FnOnce(ResponseBuilder<'_>) -> ResponseBuilder<'_>) {
+        let request = self.requests(peer).rev().find(|sent| !matches!(sent.message.method().as_bytes(), b"ACK" | b"CANCEL")).cloned();
+        self.answer_to(&request.expect("the peer has had a request"), status, write);
+    }
+
+    /// A callee answers the last CANCEL that it got.
+    pub(crate) fn answer_cancel(&mut self, peer: char, status: u16) {
+        let request = self.requests(peer).rev().find(|sent| sent.message.method().as_bytes() == b"CANCEL").cloned();
+        self.answer_to(&request.expect("the peer has had a CANCEL"), status, |response| response);
+    }
+
+    pub(crate) fn answer_to(&mut self, request: &Sent, status: u16, write: impl FnOnce(ResponseBuilder<'_>) -> ResponseBuilder<'_>) {
+        let peer = peer_of(request.path.remote);
+        let mut response = respond(&request.message, status, None).to_tag(peer.to_string().as_bytes());
+        if status > 100 && status < 300 {
+            response = response.header("Contact", format!("<sip:{peer}@{}>", address(peer)));
+            for route in request.values("Record-Route") {
+                response = response.header("Record-Route", route);
+            }
+        }
+        let mut from = flow(peer, request.path.transport);
+        from.listener = request.path.listener;
+        self.receive(message(write(response).finish()), from);
+    }
+
+    fn requests(&self, peer: char) -> impl DoubleEndedIterator<Item = &Sent> {
+        self.sent.iter().filter(move |sent| sent.message.is_request() && peer_of(sent.path.remote) == peer)
+    }
+
+    /// Lets time pass; what comes due happens at its time.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(due) = self.core.next_timeout().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            let mut out = Vec::new();
+            self.core.handle_timeout(self.now, &mut out);
+            self.carry_out(out);
+        }
+        self.now = until;
+    }
+
+    pub(crate) fn pass_ms(&mut self, ms: u64) {
+        self.pass(Duration::from_millis(ms));
+    }
+
+    fn carry_out(&mut self, out: Vec<Output<State>>) {
+        let mut queue = VecDeque::from(out);
+        while let Some(output) = queue.pop_front() {
+            let mut more = Vec::new();
+            self.output(output, &mut more);
+            queue.extend(more);
+        }
+    }
+
+    fn output(&mut self, output: Output<State>, more: &mut Vec<Output<State>>) {
+        match output {
+            Output::Send(transmit) => {
+                if self.unreachable.contains(&(transmit.path.transport, transmit.path.remote)) {
+                    if let Some(branch) = transmit.branch {
+                        self.core.send_failed(self.now, branch, more);
+                    }
+                    return;
+                }
+                let message = message(transmit.bytes);
+                // The answer to a malformed request has what that has.
+                assert!(message.status() == 400 || message.defect().is_none(), "what leaves is well formed: {message:?}");
+                self.sent.push(Sent { at: self.now, path: transmit.path, message: Arc::new(message) });
+            }
+            Output::SelectTargets { context, request, kind, .. } => {
+                let asked = Asked { context, request, kind };
+                if let Some(verdict) = (self.decide)(&asked) {
+                    self.core.decided(self.now, context, verdict, more);
+                }
+                self.asked.push(asked);
+            }
+            Output::Resolve { branch, query } => {
+                if let Some(hops) = (self.resolve)(&query) {
+                    self.core.resolved(self.now, branch, hops, more);
+                }
+                self.queries.push((branch, query));
+            }
+            Output::ReviewResponse { branch, tag, response, .. } => {
+                let reviewed = (self.review)(&tag, &response);
+                self.core.reviewed(self.now, branch, response, reviewed, more);
+            }
+            Output::BranchFailed { branch, tag, cause, attempt, remaining, response, .. } => {
+                let status = response.map(|response| response.status());
+                let failed = Failed { branch, tag: tag.to_string(), cause, attempt, remaining, status };
+                if let Some(outcome) = (self.choose)(&failed) {
+                    self.core.failure_decided(self.now, branch, outcome, more);
+                }
+                self.failed.push(failed);
+            }
+            Output::Completed { status, attempts, .. } => self.completed.push((status, attempts)),
+        }
+    }
+
+    /// What has left since the last call, line by line.
+    pub(crate) fn ladder(&mut self) -> Vec<String> {
+        let lines = self.sent.iter().skip(self.told).map(Sent::line).collect();
+        self.told = self.sent.len();
+        lines
+    }
+
+    /// The last message with this line.
+    pub(crate) fn last(&self, line: &str) -> Sent {
+        self.sent.iter().rfind(|sent| sent.line() == line).cloned().unwrap_or_else(|| panic!("no {line} among {:?}", self.lines()))
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.sent.iter().map(Sent::line).collect()
+    }
+
+    /// When messages with this line left, in milliseconds from the first of them.
+    pub(crate) fn times(&self, line: &str) -> Vec<u64> {
+        let all: Vec<_> = self.sent.iter().filter(|sent| sent.line() == line).collect();
+        all.iter().map(|sent| sent.at.since(all[0].at).as_millis() as u64).collect()
+    }
+
+    /// Everything must come to an end: after three times 64*T1 of quiet nothing is held.
+    pub(crate) fn drain(&mut self) {
+        self.pass(Duration::from_secs(96));
+        assert_eq!(self.core.contexts(), 0, "contexts are left; sent: {:?}", self.lines());
+        self.pass(Duration::from_secs(200));
+        assert_eq!(self.core.timers(), 0, "timers are left");
+    }
+}

@@ -1,0 +1,9 @@
+//! A bench for the core: a clock that tests turn, peers that are scripted, and everything that leaves is written down.
+
+mod bench;
+mod plans;
+mod wire;
+
+pub(crate) use bench::{Asked, Bench, Failed, Sent, State};
+pub(crate) use plans::{group, parallel, plan, serial, target};
+pub(crate) use wire::{Request, address, flow, message, peer_of, text_of};
