@@ -80,7 +80,7 @@ pub struct Target {
 }
 
 /// One change of a message. Values hold neither CR nor LF and never name a header field that is the proxy's own: who builds an edit
-/// has checked that ([`Edit::is_permitted`]).
+/// has checked that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// Append one header field.

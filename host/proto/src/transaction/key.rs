@@ -36,16 +36,16 @@ impl TransactionKey {
             hasher.write(bytes);
         };
         field(method.as_bytes());
-        match request.top_via() {
-            Some(via) if via.branch().is_some_and(|branch| branch.starts_with(MAGIC_COOKIE)) => {
-                field(via.branch().unwrap_or_default());
+        match request.top_via().and_then(|via| Some((unique_branch(request)?, via))) {
+            Some((branch, via)) => {
+                field(branch);
                 // Two clients may use the same branch: the sent-by belongs to the key.
                 field(&via.host().to_ascii_lowercase());
                 field(&via.port().unwrap_or_default().to_be_bytes());
             }
             // RFC 2543: the fields that tell requests apart; an ACK or CANCEL has the same values as its INVITE. The To tag is left out
             // for these three, as the INVITE had none.
-            _ => {
+            None => {
                 field(b"RFC 2543");
                 field(request.request_uri());
                 field(request.from_tag().unwrap_or_default());
@@ -62,11 +62,15 @@ impl TransactionKey {
     }
 }
 
+/// The branch of a request, if it was made to identify a transaction: the cookie, and something behind it (RFC 4475 3.2.1).
+fn unique_branch(request: &Message) -> Option<&[u8]> {
+    request.top_via()?.branch().filter(|branch| branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE))
+}
+
 /// The shard that a request belongs to, so that an INVITE, its CANCEL, its ACK and their retransmissions meet. Not keyed: who skews it
 /// only queues behind himself.
 pub fn shard_of_request(request: &Message, shards: u8) -> u8 {
-    let branch = request.top_via().and_then(|via| via.branch()).filter(|branch| branch.starts_with(MAGIC_COOKIE));
-    let bytes = branch.unwrap_or_else(|| request.call_id());
+    let bytes = unique_branch(request).unwrap_or_else(|| request.call_id());
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     u8::try_from((hash ^ (hash >> 32)) % u64::from(shards.max(1))).unwrap_or_default()
 }
