@@ -107,7 +107,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::metrics::Direction;
+    use jackfield_proto::net::Transport;
 
     async fn exchange(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -128,9 +128,9 @@ mod tests {
     #[tokio::test]
     async fn metrics_are_served_and_nothing_else() {
         let (address, metrics) = started().await;
-        metrics.worker(0).connection_opened(Direction::Inbound);
+        metrics.worker(0).send_failed(Transport::Udp);
         for (request, status, content) in [
-            ("GET /metrics", "HTTP/1.1 200 OK", "jackfield_connections 1\n"),
+            ("GET /metrics", "HTTP/1.1 200 OK", "jackfield_send_failures_total{transport=\"udp\"} 1\n"),
             ("HEAD /metrics", "HTTP/1.1 200 OK", "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"),
             ("GET /", "HTTP/1.1 404 Not Found", "/metrics"),
             ("POST /metrics", "HTTP/1.1 405 Method Not Allowed", "allow: GET, HEAD\r\n"),

@@ -45,10 +45,8 @@ pub struct Status {
     pub workers: usize,
     /// The listeners.
     pub listeners: Vec<ListenerStatus>,
-    /// Response contexts held now.
+    /// Response contexts held now: requests with what became of them.
     pub contexts: u64,
-    /// Transactions held now.
-    pub transactions: u64,
     /// Stream connections open now.
     pub connections: u64,
     /// Messages received since the start.

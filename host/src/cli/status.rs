@@ -86,7 +86,7 @@ fn status_text(status: &Status) -> String {
         },
     );
     line("workers", status.workers.to_string());
-    line("requests now", format!("{} in {} transactions", number(status.contexts), number(status.transactions)));
+    line("requests now", number(status.contexts));
     let [_, answered @ ..] = status.requests_answered;
     let classes: Vec<_> = (2..).zip(answered).map(|(class, n)| format!("{class}xx {}", number(n))).collect();
     line("requests so far", classes.join(", "));
@@ -163,7 +163,6 @@ mod tests {
                 },
             ],
             contexts: 12,
-            transactions: 25,
             connections: 3,
             messages_received: 1_234_567,
             messages_sent: 1_234_568,
@@ -180,7 +179,7 @@ configuration   /etc/jackfield/jackfield.toml
                 a change was refused: jackfield.toml:3:1: workers: unknown key
 plugins         line-match, header-match (generation 3)
 workers         2
-requests now    12 in 25 transactions
+requests now    12
 requests so far 2xx 100,000, 3xx 0, 4xx 1,500, 5xx 7, 6xx 0
 messages so far 1,234,567 received, 1,234,568 sent
 connections     3

@@ -1,6 +1,7 @@
 //! The configuration file: TOML in, checked plain types out. Every fault of a file is reported at once, each with its line, its
 //! column, its key and what to do about it. What these types say has been checked; nothing here opens a socket or starts anything.
 
+mod change;
 mod document;
 mod host;
 mod listen;

@@ -74,6 +74,16 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// The error in lines of their own, for a log in which one event is one line.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Unreadable { .. } => vec![self.to_string()],
+            Self::Invalid { file, problems } => problems.iter().map(|problem| problem.display(file).to_string()).collect(),
+        }
+    }
+}
+
 fn lines(file: &Path, problems: &[Problem]) -> String {
     problems.iter().map(|problem| problem.display(file).to_string()).collect::<Vec<_>>().join("\n")
 }

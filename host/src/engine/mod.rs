@@ -8,6 +8,7 @@
 mod clock;
 mod decider;
 mod policy;
+mod samples;
 mod shard;
 mod timers;
 mod worker;

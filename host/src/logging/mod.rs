@@ -69,7 +69,8 @@ fn human<S>(writer: LineWriter) -> impl tracing_subscriber::Layer<S>
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
-    fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(writer)
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    fmt::layer().with_ansi(colours).with_writer(writer)
 }
 
 fn json<S>(writer: LineWriter) -> impl tracing_subscriber::Layer<S>

@@ -11,8 +11,9 @@ use prometheus_client::registry::Registry;
 
 use super::Metrics;
 use super::plugin::{Decision, Failure, Hook};
+use super::sample::{Sample, SampleKind};
 use super::series::{BUCKETS, Cell, Labels};
-use super::worker::{Direction, Kind, Limit, Rejection, TRANSPORTS, WorkerMetrics};
+use super::worker::{Kind, Rejection, TRANSPORTS, WorkerMetrics};
 
 type Encoded = Result<(), fmt::Error>;
 type NoLabels = [(&'static str, &'static str); 0];
@@ -36,7 +37,7 @@ impl Collector for Snapshot {
         self.process(&mut encoder)?;
         self.messages(&mut encoder)?;
         self.calls(&mut encoder)?;
-        self.connections(&mut encoder)?;
+        samples(&mut encoder, &self.0.sources.samples())?;
         self.plugins(&mut encoder)?;
         self.series(&mut encoder)
     }
@@ -66,27 +67,15 @@ impl Snapshot {
         let failures = TRANSPORTS.map(|t| ([("transport", t.uri_name())], self.sum(|worker| worker.send_failures(t))));
         counters(encoder, "send_failures", "Messages that could not be sent", failures)?;
         let rejected = Rejection::ALL.map(|r| ([("reason", r.label())], self.sum(|worker| worker.rejections(r))));
-        counters(encoder, "messages_rejected", "What came in and was not taken as a message", rejected)?;
-        let limits = Limit::ALL.map(|limit| ([("limit", limit.label())], self.sum(|worker| worker.limits(limit))));
-        counters(encoder, "limit_reached", "How often a configured limit was reached", limits)
+        counters(encoder, "messages_rejected", "What came in and was no message, or a broken one", rejected)
     }
 
     fn calls(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
-        gauge(encoder, "contexts", "Response contexts held: requests and what became of them", self.sum(|w| w.contexts.value()))?;
-        gauge(encoder, "transactions", "Transactions held", self.sum(|worker| worker.transactions.value()))?;
         let classes = [("2xx", 1), ("3xx", 2), ("4xx", 3), ("5xx", 4), ("6xx", 5)];
         let answered = classes.map(|(class, index)| ([("class", class)], self.sum(|worker| worker.answered(index))));
         let unanswered = ([("class", "none")], self.sum(WorkerMetrics::unanswered));
         let completed = answered.into_iter().chain([unanswered]);
         counters(encoder, "requests_completed", "Requests by the class of the final response that went upstream", completed)
-    }
-
-    fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
-        gauge(encoder, "connections", "Stream connections that are open", self.0.connections_open())?;
-        let opened = Direction::ALL.map(|d| ([("direction", d.label())], self.sum(|worker| worker.opened(d))));
-        counters(encoder, "connections_opened", "Stream connections opened, by the peer or by the proxy", opened)?;
-        let failures = self.sum(WorkerMetrics::connect_failures);
-        counters(encoder, "connect_failures", "Connections that could not be opened", [(NoLabels::default(), failures)])
     }
 
     fn plugins(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
@@ -151,6 +140,34 @@ fn counters<S: EncodeLabelSet>(
     Ok(())
 }
 
+/// Samples of one name stand together, under one description.
+fn samples(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> Encoded {
+    for group in samples.chunk_by(|a, b| a.name == b.name) {
+        let Some(first) = group.first() else { continue };
+        let kind = match first.kind {
+            SampleKind::Counter => MetricType::Counter,
+            SampleKind::Gauge => MetricType::Gauge,
+        };
+        let mut metric = encoder.encode_descriptor(first.name, first.help, None, kind)?;
+        for sample in group {
+            // A family without labels would get empty braces.
+            if sample.labels.is_empty() {
+                encode_sample(&mut metric, sample)?;
+            } else {
+                encode_sample(&mut metric.encode_family(&sample.labels)?, sample)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn encode_sample(metric: &mut MetricEncoder<'_>, sample: &Sample) -> Encoded {
+    match sample.kind {
+        SampleKind::Counter => metric.encode_counter(&sample.value, NO_EXEMPLAR),
+        SampleKind::Gauge => metric.encode_gauge(&sample.value),
+    }
+}
+
 fn gauge(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
@@ -186,14 +203,12 @@ mod tests {
         metrics.worker(0).received(Transport::Udp, Kind::Request);
         metrics.worker(1).received(Transport::Udp, Kind::Request);
         metrics.worker(1).sent(Transport::Tcp, Kind::Response);
-        metrics.worker(0).contexts.set(3);
-        metrics.worker(1).contexts.set(4);
-        metrics.worker(0).connection_opened(Direction::Inbound);
-        metrics.worker(0).connection_opened(Direction::Outbound);
-        metrics.worker(1).connection_closed();
+        metrics.add_source(|| {
+            let event = |name, n| Sample::counter("transport_events", "Events", n).label("event", name);
+            vec![Sample::gauge("contexts", "Held", 7), event("tcp_idle", 2), event("tcp_closed", 3)]
+        });
         metrics.worker(0).completed(Some(404));
-        metrics.worker(0).limit_reached(Limit::Contexts);
-        metrics.worker(0).rejected(Rejection::Framing);
+        metrics.worker(0).rejected(Rejection::Malformed);
         metrics.reload_refused();
         let plugin = metrics.plugin("header-match");
         plugin.called(Hook::Request);
@@ -209,11 +224,10 @@ mod tests {
             "jackfield_messages_received_total{transport=\"udp\",kind=\"request\"} 2",
             "jackfield_messages_sent_total{transport=\"tcp\",kind=\"response\"} 1",
             "jackfield_contexts 7",
-            "jackfield_connections 1",
-            "jackfield_connections_opened_total{direction=\"out\"} 1",
+            "jackfield_transport_events_total{event=\"tcp_idle\"} 2",
+            "jackfield_transport_events_total{event=\"tcp_closed\"} 3",
             "jackfield_requests_completed_total{class=\"4xx\"} 1",
-            "jackfield_limit_reached_total{limit=\"contexts\"} 1",
-            "jackfield_messages_rejected_total{reason=\"framing\"} 1",
+            "jackfield_messages_rejected_total{reason=\"malformed\"} 1",
             "jackfield_config_reloads_total{result=\"refused\"} 1",
             "jackfield_plugin_calls_total{plugin=\"header-match\",hook=\"on-request\"} 1",
             "jackfield_plugin_failures_total{plugin=\"header-match\",hook=\"on-request\",reason=\"cpu\"} 1",
@@ -228,7 +242,7 @@ mod tests {
         }
         assert!(page.ends_with("# EOF\n"));
         let totals = metrics.totals();
-        assert_eq!((totals.messages_received, totals.messages_sent, totals.contexts, totals.connections), (2, 1, 7, 1));
+        assert_eq!((totals.messages_received, totals.messages_sent, totals.requests_answered), (2, 1, [0, 0, 0, 1, 0, 0]));
     }
 
     #[test]
@@ -236,6 +250,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new(1));
         metrics.plugin("a").counter("n", &[]).unwrap().add(1);
         metrics.plugin("b").counter("n", &[]).unwrap().add(1);
+        metrics.add_source(|| vec![Sample::gauge("g", "", 1).label("l", "a"), Sample::gauge("g", "", 1).label("l", "b")]);
         let page = metrics.exposition();
         let mut described: Vec<_> = page.lines().filter(|line| line.starts_with("# TYPE ")).collect();
         let all = described.len();

@@ -3,6 +3,7 @@
 
 mod exposition;
 mod plugin;
+mod sample;
 mod series;
 mod worker;
 
@@ -12,9 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use plugin::{Decision, Failure, Hook, PluginMetrics};
+pub use sample::{Sample, SampleKind};
 pub use series::{Counter, Gauge, Histogram, SERIES_PER_PLUGIN, SeriesError};
-pub use worker::{Direction, Kind, Limit, Rejection, WorkerMetrics};
+pub use worker::{Kind, Rejection, WorkerMetrics};
 
+use sample::Sources;
 use series::SeriesTable;
 
 /// A number that only grows.
@@ -25,22 +28,6 @@ impl Count {
     /// One more.
     pub fn increment(&self) {
         self.0.fetch_add(1, Relaxed);
-    }
-
-    /// The number now.
-    pub fn value(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-/// A number that is set.
-#[derive(Debug, Default)]
-pub struct Level(AtomicU64);
-
-impl Level {
-    /// Sets it.
-    pub fn set(&self, value: u64) {
-        self.0.store(value, Relaxed);
     }
 
     /// The number now.
@@ -78,6 +65,7 @@ pub struct Metrics {
     workers: Box<[WorkerMetrics]>,
     plugins: Mutex<BTreeMap<String, Arc<PluginMetrics>>>,
     series: Arc<SeriesTable>,
+    sources: Sources,
     reloads_applied: Count,
     reloads_refused: Count,
     started: SystemTime,
@@ -90,6 +78,7 @@ impl Metrics {
             workers: (0..workers.max(1)).map(|_| WorkerMetrics::default()).collect(),
             plugins: Mutex::default(),
             series: Arc::default(),
+            sources: Sources::default(),
             reloads_applied: Count::default(),
             reloads_refused: Count::default(),
             started: SystemTime::now(),
@@ -108,6 +97,12 @@ impl Metrics {
         Arc::clone(plugins.entry(name.to_owned()).or_insert_with(new))
     }
 
+    /// Adds something that is asked for its samples whenever the metrics are: levels, and counts that somebody keeps elsewhere. Samples
+    /// of one name come from one source, one behind the other.
+    pub fn add_source(&self, source: impl Fn() -> Vec<Sample> + Send + Sync + 'static) {
+        self.sources.add(source);
+    }
+
     /// Counts a change of the configuration that was taken up.
     pub fn reload_applied(&self) {
         self.reloads_applied.increment();
@@ -118,15 +113,12 @@ impl Metrics {
         self.reloads_refused.increment();
     }
 
-    /// All workers' counts and levels added up.
+    /// All workers' counts added up.
     pub fn totals(&self) -> Totals {
         let sum = |cell: fn(&WorkerMetrics) -> u64| self.workers.iter().map(cell).sum();
         Totals {
             messages_received: sum(WorkerMetrics::messages_received),
             messages_sent: sum(WorkerMetrics::messages_sent),
-            contexts: sum(|worker| worker.contexts.value()),
-            transactions: sum(|worker| worker.transactions.value()),
-            connections: self.connections_open(),
             requests_answered: std::array::from_fn(|class| self.workers.iter().map(|worker| worker.answered(class)).sum()),
         }
     }
@@ -134,12 +126,6 @@ impl Metrics {
     /// All metrics as text, in the OpenMetrics format that Prometheus reads.
     pub fn exposition(self: &Arc<Self>) -> String {
         exposition::text(self)
-    }
-
-    /// A connection may be closed by another worker than the one that opened it, so that a worker's own number can be below zero.
-    fn connections_open(&self) -> u64 {
-        let open: i64 = self.workers.iter().map(WorkerMetrics::open_signed).sum();
-        u64::try_from(open).unwrap_or(0)
     }
 
     fn start_seconds(&self) -> f64 {
@@ -158,12 +144,6 @@ pub struct Totals {
     pub messages_received: u64,
     /// Messages sent, by all transports.
     pub messages_sent: u64,
-    /// Response contexts held now.
-    pub contexts: u64,
-    /// Transactions held now.
-    pub transactions: u64,
-    /// Stream connections open now.
-    pub connections: u64,
     /// Requests by the class of their final response, 1xx first (where that is always 0).
     pub requests_answered: [u64; 6],
 }

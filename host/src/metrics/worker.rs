@@ -1,10 +1,8 @@
 //! What a worker counts.
 
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-
 use jackfield_proto::net::Transport;
 
-use super::{Count, Counts, Level};
+use super::{Count, Counts};
 
 pub(super) const TRANSPORTS: [Transport; 5] = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
 
@@ -35,77 +33,15 @@ pub enum Rejection {
     NotSip,
     /// SIP, but broken: answered with 400 or the like where it was a request, dropped where it was a response.
     Malformed,
-    /// Larger than `limits.message`, or with more than `limits.headers` fields.
-    TooLarge,
-    /// A stream whose messages cannot be told apart; its connection was closed.
-    Framing,
 }
 
 impl Rejection {
-    pub(super) const ALL: [Self; 4] = [Self::NotSip, Self::Malformed, Self::TooLarge, Self::Framing];
+    pub(super) const ALL: [Self; 2] = [Self::NotSip, Self::Malformed];
 
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::NotSip => "not-sip",
             Self::Malformed => "malformed",
-            Self::TooLarge => "too-large",
-            Self::Framing => "framing",
-        }
-    }
-}
-
-/// A limit that was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// `limits.contexts`.
-    Contexts,
-    /// `limits.branches`.
-    Branches,
-    /// `limits.tcp.connections`.
-    Connections,
-    /// `limits.tcp.message-time`.
-    MessageTime,
-    /// `limits.tcp.idle-time`.
-    IdleTime,
-    /// `limits.tcp.connect-time`.
-    ConnectTime,
-    /// What one connection may have waiting to be sent.
-    SendQueue,
-}
-
-impl Limit {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Contexts, Self::Branches, Self::Connections, Self::MessageTime, Self::IdleTime, Self::ConnectTime, Self::SendQueue];
-
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::Contexts => "contexts",
-            Self::Branches => "branches",
-            Self::Connections => "tcp.connections",
-            Self::MessageTime => "tcp.message-time",
-            Self::IdleTime => "tcp.idle-time",
-            Self::ConnectTime => "tcp.connect-time",
-            Self::SendQueue => "tcp.send-queue",
-        }
-    }
-}
-
-/// Who opened a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// The peer.
-    Inbound,
-    /// The proxy.
-    Outbound,
-}
-
-impl Direction {
-    pub(super) const ALL: [Self; 2] = [Self::Inbound, Self::Outbound];
-
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::Inbound => "in",
-            Self::Outbound => "out",
         }
     }
 }
@@ -117,17 +53,9 @@ pub struct WorkerMetrics {
     received: [Counts<5>; 2],
     sent: [Counts<5>; 2],
     send_failures: Counts<5>,
-    rejections: Counts<4>,
-    limits: Counts<7>,
+    rejections: Counts<2>,
     answered: Counts<6>,
     unanswered: Count,
-    opened: Counts<2>,
-    connect_failures: Count,
-    open: AtomicI64,
-    /// Response contexts that the worker holds.
-    pub contexts: Level,
-    /// Transactions that the worker holds.
-    pub transactions: Level,
 }
 
 impl WorkerMetrics {
@@ -151,33 +79,12 @@ impl WorkerMetrics {
         self.rejections.increment(rejection as usize);
     }
 
-    /// Counts that a limit was reached.
-    pub fn limit_reached(&self, limit: Limit) {
-        self.limits.increment(limit as usize);
-    }
-
     /// Counts a request whose final response, of this status, has gone upstream; none where the context ended without one.
     pub fn completed(&self, status: Option<u16>) {
         match status.and_then(|status| (status / 100).checked_sub(1)) {
             Some(class) => self.answered.increment(usize::from(class)),
             None => self.unanswered.increment(),
         }
-    }
-
-    /// Counts a stream connection that was opened.
-    pub fn connection_opened(&self, direction: Direction) {
-        self.opened.increment(direction as usize);
-        self.open.fetch_add(1, Relaxed);
-    }
-
-    /// Takes note that a connection counted as opened, here or at another worker, has been closed.
-    pub fn connection_closed(&self) {
-        self.open.fetch_sub(1, Relaxed);
-    }
-
-    /// Counts a connection that could not be opened.
-    pub fn connect_failed(&self) {
-        self.connect_failures.increment();
     }
 
     pub(super) fn messages_received(&self) -> u64 {
@@ -204,29 +111,12 @@ impl WorkerMetrics {
         self.rejections.value(rejection as usize)
     }
 
-    pub(super) fn limits(&self, limit: Limit) -> u64 {
-        self.limits.value(limit as usize)
-    }
-
     pub(super) fn answered(&self, class: usize) -> u64 {
         self.answered.value(class)
     }
 
     pub(super) fn unanswered(&self) -> u64 {
         self.unanswered.value()
-    }
-
-    pub(super) fn opened(&self, direction: Direction) -> u64 {
-        self.opened.value(direction as usize)
-    }
-
-    pub(super) fn connect_failures(&self) -> u64 {
-        self.connect_failures.value()
-    }
-
-    /// Connections opened less connections closed by this worker.
-    pub(super) fn open_signed(&self) -> i64 {
-        self.open.load(Relaxed)
     }
 }
 
@@ -247,9 +137,7 @@ mod tests {
             assert_eq!(worker.send_failures(transport), 1);
         }
         Rejection::ALL.into_iter().for_each(|rejection| worker.rejected(rejection));
-        assert_eq!(Rejection::ALL.map(|rejection| worker.rejections(rejection)), [1; 4]);
-        Limit::ALL.into_iter().for_each(|limit| worker.limit_reached(limit));
-        assert_eq!(Limit::ALL.map(|limit| worker.limits(limit)), [1; 7]);
+        assert_eq!(Rejection::ALL.map(|rejection| worker.rejections(rejection)), [1; 2]);
         for status in [Some(200), Some(299), Some(300), Some(486), Some(503), Some(603), None, Some(0)] {
             worker.completed(status);
         }

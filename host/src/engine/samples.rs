@@ -1,0 +1,36 @@
+//! The engine's figures for the metrics.
+
+use super::Snapshot;
+use crate::metrics::Sample;
+
+impl Snapshot {
+    /// What [`crate::metrics::Metrics::add_source`] is to be given.
+    pub fn samples(&self) -> Vec<Sample> {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let mut samples = vec![
+            Sample::gauge("contexts", "Response contexts held: requests with what became of them", count(self.contexts)),
+            Sample::gauge("connections", "Stream connections open, or being opened", count(self.connections)),
+            Sample::gauge("draining", "Whether new calls are turned away because the process is about to end", u64::from(self.draining)),
+            Sample::counter("worker_panics", "Panics caught in a worker; each is a defect of the proxy", self.panics),
+        ];
+        let help = "What happened at the sockets: keepalives, connections, and limits that were reached";
+        let event = |(name, value)| Sample::counter("transport_events", help, value).label("event", name);
+        samples.extend(self.transport.entries().map(event));
+        samples
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_of_the_transport_becomes_a_sample() {
+        let mut snapshot = Snapshot { contexts: 3, ..Snapshot::default() };
+        snapshot.transport.tcp_idle = 7;
+        let samples = snapshot.samples();
+        let named = |name: &str| samples.iter().filter(|sample| sample.name == name).count();
+        assert_eq!((named("contexts"), named("transport_events")), (1, snapshot.transport.entries().count()));
+        assert!(samples.iter().any(|sample| sample.labels == [("event", "tcp_idle")] && sample.value == 7));
+    }
+}
