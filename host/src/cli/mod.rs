@@ -1,6 +1,8 @@
 //! The command line.
 
 mod check;
+mod plugin_build;
+mod plugin_new;
 mod status;
 mod table;
 
@@ -31,7 +33,7 @@ pub enum Exit {
     Invalid = 1,
     /// 2: the arguments are wrong, or the file cannot be read.
     Usage = 2,
-    /// 3: the proxy could not start or broke down, or none answers.
+    /// 3: the proxy could not start or broke down, none answers, or a plugin could not be made or built.
     Failed = 3,
 }
 
@@ -52,7 +54,7 @@ Exit status:
   0  all is well
   1  something in the configuration is wrong
   2  the arguments are wrong, or the file cannot be read
-  3  the proxy could not start, or none answers";
+  3  the proxy could not start, none answers, or a plugin could not be built";
 
 const RUN_HELP: &str = "\
 Signals:
@@ -61,6 +63,12 @@ Signals:
   SIGHUP           read the file again; a file with errors changes nothing
 
 The log goes to standard error. RUST_LOG overrides the level of the file.";
+
+const NEW_HELP: &str = "\
+The crate needs no clone of Jackfield: the sources of the SDK are put beside it.
+Then, in the new directory:
+  cargo test                           test it, without WebAssembly
+  jackfield plugin build --to PLUGINS  build it, and hand it to a running proxy";
 
 const CHECK_HELP: &str = "\
 Every fault is one line on standard error, FILE:LINE:COLUMN: KEY: what and why:
@@ -96,13 +104,31 @@ enum Command {
     },
     /// Show what a running proxy is doing
     Status(Running),
-    /// Work with plugins
+    /// Make and build plugins, and show those of a running proxy
     #[command(subcommand, arg_required_else_help = true)]
     Plugin(PluginCommand),
 }
 
 #[derive(Debug, Subcommand)]
 enum PluginCommand {
+    /// Make a plugin crate in a new directory
+    #[command(after_help = NEW_HELP)]
+    New {
+        /// The plugin's name: small letters, digits and hyphens
+        name: String,
+        /// Where the new directory goes
+        #[arg(long = "in", value_name = "DIR", default_value = ".")]
+        parent: PathBuf,
+    },
+    /// Build a plugin crate into its component, NAME.wasm
+    Build {
+        /// The plugin crate
+        #[arg(default_value = ".", value_name = "DIR")]
+        directory: PathBuf,
+        /// Put the component into this directory, whole at once: a running proxy takes it up
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
     /// Show the plugins of a running proxy
     Status(Running),
 }
@@ -144,6 +170,8 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
         Command::Run { file } => run(&file, hooks, err),
         Command::Check { file } => check::check(&file, hooks, out, err),
         Command::Status(running) => status::status(&running, out, err),
+        Command::Plugin(PluginCommand::New { name, parent }) => plugin_new(&parent, &name, out, err),
+        Command::Plugin(PluginCommand::Build { directory, to }) => plugin_build(&directory, to.as_deref(), out, err),
         Command::Plugin(PluginCommand::Status(running)) => status::plugin_status(&running, out, err),
     }
 }
@@ -166,11 +194,35 @@ fn run(file: &Path, hooks: Hooks, err: &mut dyn Write) -> io::Result<Exit> {
     match (hooks.run)(config, logging) {
         Ok(()) => Ok(Exit::Good),
         // The log has ended with the run, and has been written out.
-        Err(error) => {
-            writeln!(err, "jackfield: {error:#}")?;
-            Ok(Exit::Failed)
-        }
+        Err(error) => failed(&error, err),
     }
+}
+
+fn plugin_new(parent: &Path, name: &str, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
+    match plugin_new::create(parent, name) {
+        Ok(directory) => {
+            writeln!(out, "made {}: src/lib.rs is the plugin, `jackfield plugin build` in there builds it", directory.display())?;
+            Ok(Exit::Good)
+        }
+        Err(error) => failed(&error, err),
+    }
+}
+
+fn plugin_build(directory: &Path, to: Option<&Path>, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
+    match plugin_build::build(directory, to) {
+        Ok(built) => {
+            for component in built {
+                writeln!(out, "{}: {} ({} octets)", component.name, component.path.display(), table::number(component.size))?;
+            }
+            Ok(Exit::Good)
+        }
+        Err(error) => failed(&error, err),
+    }
+}
+
+fn failed(error: &anyhow::Error, err: &mut dyn Write) -> io::Result<Exit> {
+    writeln!(err, "jackfield: {error:#}")?;
+    Ok(Exit::Failed)
 }
 
 /// The configuration, or the exit status after all that is wrong with it has been printed.

@@ -16,13 +16,13 @@ const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 
 /// A component that was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Built {
+pub(super) struct Built {
     /// The name of the plugin: that of its crate.
-    pub name: String,
+    pub(super) name: String,
     /// Where the component lies now.
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
     /// Its size in octets.
-    pub size: u64,
+    pub(super) size: u64,
 }
 
 /// Builds the plugin crate in `directory`; with `to`, puts the component there as `NAME.wasm`, in one step, so that a running proxy never
@@ -30,7 +30,7 @@ pub struct Built {
 ///
 /// # Errors
 /// There is no plugin crate, cargo is missing or fails, or the component cannot be written.
-pub fn build(directory: &Path, to: Option<&Path>) -> Result<Vec<Built>> {
+pub(super) fn build(directory: &Path, to: Option<&Path>) -> Result<Vec<Built>> {
     ensure!(
         directory.join("Cargo.toml").is_file(),
         "there is no Cargo.toml in {}: `jackfield plugin new NAME` makes a plugin crate",

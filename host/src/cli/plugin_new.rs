@@ -26,7 +26,7 @@ const MEMBERS: [&str; 3] = ["host/proto", "plugin-sdk", "plugin-sdk/macros"];
 ///
 /// # Errors
 /// `name` cannot be that of a plugin, the directory exists, or something cannot be written.
-pub fn create(parent: &Path, name: &str) -> Result<PathBuf> {
+pub(super) fn create(parent: &Path, name: &str) -> Result<PathBuf> {
     check_name(name)?;
     let directory = parent.join(name);
     fs::create_dir(&directory).with_context(|| format!("cannot make the directory {}", directory.display()))?;

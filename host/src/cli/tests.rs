@@ -33,7 +33,7 @@ Commands:
   run     Run the proxy
   check   Say all that is wrong with a configuration file and its plugins
   status  Show what a running proxy is doing
-  plugin  Work with plugins
+  plugin  Make and build plugins, and show those of a running proxy
 
 Options:
   -h, --help     Print help
@@ -49,14 +49,23 @@ Exit status:
   0  all is well
   1  something in the configuration is wrong
   2  the arguments are wrong, or the file cannot be read
-  3  the proxy could not start, or none answers
+  3  the proxy could not start, none answers, or a plugin could not be built
 "
     );
 }
 
 #[test]
 fn every_help_fits_a_terminal_of_80_columns() {
-    for arguments in [&["--help"][..], &["run", "--help"], &["check", "--help"], &["status", "--help"], &["plugin", "status", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["check", "--help"],
+        &["status", "--help"],
+        &["plugin", "--help"],
+        &["plugin", "new", "--help"],
+        &["plugin", "build", "--help"],
+        &["plugin", "status", "--help"],
+    ] {
         let mut command = Cli::command().term_width(80);
         let help = command.try_get_matches_from_mut(["jackfield"].iter().chain(arguments)).unwrap_err();
         assert_eq!(help.kind(), ErrorKind::DisplayHelp);
@@ -156,6 +165,22 @@ fn check_tells_what_is_wrong_with_plugin_files() {
     assert_eq!((out.as_str(), exit), ("", Exit::Invalid));
     let name = file.display();
     assert_eq!(err, format!("{name}:7:1: plugins.x.config.header: is missing; the plugin wants a header\n{name}: 1 error, 0 warnings\n"));
+}
+
+#[test]
+fn a_plugin_crate_is_made_once_and_what_is_none_is_not_built() {
+    let directory = tempfile::tempdir().unwrap();
+    let parent = directory.path().to_str().unwrap();
+    let (out, err, exit) = executed(&["plugin", "new", "my-router", "--in", parent], HOOKS);
+    assert!(out.starts_with(&format!("made {parent}/my-router: ")), "{out}{err}");
+    assert_eq!(exit, Exit::Good);
+    assert!(directory.path().join("my-router/src/lib.rs").is_file());
+    let (_, err, exit) = executed(&["plugin", "new", "my-router", "--in", parent], HOOKS);
+    assert!(err.starts_with("jackfield: cannot make the directory"), "{err}");
+    assert_eq!(exit, Exit::Failed);
+    let (_, err, exit) = executed(&["plugin", "build", parent], HOOKS);
+    assert!(err.starts_with("jackfield: there is no Cargo.toml in"), "{err}");
+    assert_eq!(exit, Exit::Failed);
 }
 
 struct Fixed;
