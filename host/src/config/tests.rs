@@ -383,3 +383,20 @@ fn a_file_is_loaded_from_disk_with_its_directory_as_base() {
     let absent = Config::load(&directory.path().join("absent.toml")).unwrap_err();
     assert!(matches!(absent, LoadError::Unreadable { .. }));
 }
+
+#[test]
+fn the_configurations_of_this_repository_are_good() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut checked = 0;
+    for folder in ["tests/lab", "examples/quickstart"] {
+        for entry in std::fs::read_dir(repository.join(folder)).unwrap() {
+            let file = entry.unwrap().path();
+            if file.extension().is_some_and(|extension| extension == "toml") && !file.ends_with("Cargo.toml") {
+                let loaded = Config::load(&file);
+                assert!(loaded.is_ok(), "{}", loaded.unwrap_err());
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 3, "{checked} files were found");
+}
