@@ -163,6 +163,10 @@ fn the_readmes_plugin_is_the_one_that_the_sdks_documentation_compiles() {
     let readme = std::fs::read_to_string(workspace().join("README.md")).expect("a readable README");
     let sdk = std::fs::read_to_string(workspace().join("plugin-sdk/src/lib.rs")).expect("a readable source");
     let block = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the README shows a plugin");
-    let compiled: String = sdk.lines().filter_map(|line| line.strip_prefix("//!")).map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect();
+    let compiled: String = sdk
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"))
+        .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
+        .collect();
     assert!(compiled.contains(block), "the README's plugin is not the example in plugin-sdk/src/lib.rs:\n{block}");
 }

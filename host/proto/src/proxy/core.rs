@@ -273,7 +273,9 @@ impl<S: Clone> Core<S> {
         // 16.7 item 3, 18.1.2: what we did not ask for, or what has nobody to go to, is dropped.
         let Some(top) = response.top_via() else { return };
         let Some((own, _)) = top.branch().and_then(OwnBranch::parse) else { return };
-        if response.defect().is_some() || !self.env.own.wrote(&top) || response.values(&Name::Via).nth(1).is_none() {
+        // Only a CANCEL is a request of our own: its answer ends here, any other has further to go.
+        let ends_here = response.method() == Method::CANCEL && matches!(own, OwnBranch::Stateful { .. });
+        if response.defect().is_some() || !self.env.own.wrote(&top) || !(ends_here || response.values(&Name::Via).nth(1).is_some()) {
             return;
         }
         match own {

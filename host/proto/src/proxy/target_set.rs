@@ -135,7 +135,7 @@ impl<S: Clone> Context<S> {
                 branch_parameter::stateless_digest(
                     request.call_id(),
                     request.top_via().and_then(|via| via.branch()).unwrap_or_default(),
-                    self.reply_path.remote,
+                    super::via::stateless_reply_to(request, &self.flow),
                     &env.settings.token_key,
                 ),
                 self.loop_digest,

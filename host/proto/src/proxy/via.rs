@@ -36,6 +36,14 @@ pub(super) fn reply_path(request: &Message, flow: &Flow) -> Path {
     Path { transport: flow.transport, listener: flow.listener, remote, connection: flow.connection }
 }
 
+/// Where [`stateless_reply_address`] will send the responses to a request, once its Via says where it came from. Over a stream with
+/// `rport` that is the far end of the connection, by which the connection is found again.
+pub(super) fn stateless_reply_to(request: &Message, flow: &Flow) -> SocketAddr {
+    let path = reply_path(request, flow);
+    let wants_rport = request.top_via().is_some_and(|via| via.rport().is_some());
+    if wants_rport && flow.transport.is_reliable() { flow.remote } else { path.remote }
+}
+
 /// Where a response without a transaction goes: the Via below ours, which our stateless branch vouches for.
 pub(super) fn stateless_reply_address(via: &Via<'_>) -> Option<SocketAddr> {
     let transport = Transport::from_name(via.transport_name())?;

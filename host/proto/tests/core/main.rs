@@ -1,4 +1,6 @@
 //! The core by its public face: scenarios in simulated time, named by the behaviour they show.
 
+mod cancelling;
+mod retransmissions;
 mod support;
 mod validation;

@@ -314,6 +314,11 @@ impl Bench {
         self.sent.iter().rfind(|sent| sent.line() == line).cloned().unwrap_or_else(|| panic!("no {line} among {:?}", self.lines()))
     }
 
+    /// The first message with this line.
+    pub(crate) fn first(&self, line: &str) -> Sent {
+        self.sent.iter().find(|sent| sent.line() == line).cloned().unwrap_or_else(|| panic!("no {line} among {:?}", self.lines()))
+    }
+
     fn lines(&self) -> Vec<String> {
         self.sent.iter().map(Sent::line).collect()
     }
