@@ -24,9 +24,9 @@ fn reloads_half_of_them_broken_cost_no_call_and_no_memory() {
     for number in 0..reloads {
         let version = with_text(sound.clone(), "fixture-version-0000", &format!("fixture-version-{:04}", number + 1));
         let (octets, sign) = if number % 2 == 0 {
-            (with_note(version, &number.to_string()), "now serving")
+            (with_note(version, &number.to_string()), "a plugin serves")
         } else {
-            (version.get(..version.len() - 1 - number).unwrap_or_default().to_vec(), "keeps serving")
+            (version.get(..version.len() - 1 - number).unwrap_or_default().to_vec(), "goes on serving")
         };
         let said = |proxy: &Proxy| proxy.log().lines().filter(|line| line.contains(sign)).count();
         let before = said(&proxy);

@@ -1,6 +1,7 @@
 //! The TOML file of one scenario.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::port::Port;
@@ -13,12 +14,13 @@ pub(crate) struct Config {
     top: String,
     relay: Vec<String>,
     ipv6: bool,
+    metrics: Option<SocketAddr>,
 }
 
 impl Config {
     /// No plugin, one listener for UDP and TCP, the domain example.test, and nobody's requests relayed.
     pub(crate) fn new() -> Self {
-        Self { chain: Vec::new(), tables: String::new(), top: String::new(), relay: Vec::new(), ipv6: false }
+        Self { chain: Vec::new(), tables: String::new(), top: String::new(), relay: Vec::new(), ipv6: false, metrics: None }
     }
 
     /// One more plugin at the end of the chain, with the text of its `config` table.
@@ -57,6 +59,12 @@ impl Config {
         self
     }
 
+    /// A Prometheus listener.
+    pub(crate) fn metrics(mut self, address: SocketAddr) -> Self {
+        self.metrics = Some(address);
+        self
+    }
+
     /// The file's text.
     pub(crate) fn text(&self, port: &Port, directory: &Path) -> String {
         let number = port.number;
@@ -71,7 +79,8 @@ impl Config {
         if !self.relay.is_empty() {
             let _ = writeln!(text, "[relay]\nto = {:?}\n", self.relay);
         }
-        let _ = writeln!(text, "[admin]\ncontrol = {:?}\n", directory.join("control.sock"));
+        let metrics = self.metrics.map_or_else(String::new, |address| format!("metrics = \"{address}\"\n"));
+        let _ = writeln!(text, "[admin]\ncontrol = {:?}\n{metrics}", directory.join("control.sock"));
         let _ = writeln!(text, "[plugins]\ndirectory = {:?}\nchain = {:?}\n", directory.join("plugins"), self.chain);
         text + &self.tables
     }

@@ -10,8 +10,7 @@ pub(crate) fn workspace() -> &'static Path {
 
 /// Where built plugins lie; they are built first if they are not there.
 pub(crate) fn component(name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    let folders = ["plugins", "lab-plugins", "fixture-plugins"].map(|folder| target.join(folder));
+    let folders = ["plugins", "lab-plugins", "fixture-plugins"].map(|folder| workspace().join("target").join(folder));
     let find = || folders.iter().map(|folder| folder.join(format!("{name}.wasm"))).find(|file| file.is_file());
     if let Some(file) = find() {
         return file;

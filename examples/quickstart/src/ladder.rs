@@ -138,3 +138,30 @@ fn rung(parties: usize, from: usize, to: usize, label: &str, paint: Paint) -> St
 fn spaced(label: &str) -> String {
     format!(" {label} ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(from: &str, to: &str, text: &str) -> Step {
+        Step { at: Instant::now(), from: from.to_owned(), to: to.to_owned(), text: text.to_owned(), call_id: b"x".to_vec() }
+    }
+
+    #[test]
+    fn rungs_stand_in_columns_with_the_caller_on_the_left() {
+        let steps = [
+            step(PROXY, "telekom", "INVITE"),
+            step(CALLER, PROXY, "INVITE"),
+            step("telekom", PROXY, "180 Ringing"),
+            step(PROXY, CALLER, "200 A reason phrase that is longer than the room between two parties"),
+        ];
+        let drawn = draw(&steps, Paint(false));
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert!(lines[0].find(CALLER) < lines[0].find(PROXY) && lines[0].find(PROXY) < lines[0].find("telekom"), "{drawn}");
+        let columns = |line: &str| line.match_indices('|').map(|(at, _)| at).collect::<Vec<_>>();
+        for line in &lines[1..] {
+            assert_eq!(columns(line), [MARGIN, MARGIN + SPAN, MARGIN + 2 * SPAN], "{drawn}");
+        }
+        assert!(lines[1].contains("-- INVITE --") && lines[3].contains("<- 180 Ringing --"), "{drawn}");
+    }
+}
