@@ -67,12 +67,12 @@ impl Request {
         self.0.header_uri_param(header, parameter)
     }
 
-    /// A parameter of the header field itself: `header_param("From", "tag")`.
+    /// A parameter of the header field itself, without quotes: `header_param("From", "tag")`.
     pub fn header_param(&self, header: &str, parameter: &str) -> Option<String> {
         self.0.header_param(header, parameter)
     }
 
-    /// The names of all header fields in order.
+    /// The names of the header fields in their usual spelling, each once, in order.
     pub fn header_names(&self) -> Vec<String> {
         self.0.header_names()
     }

@@ -34,7 +34,7 @@ impl Response {
         self.0.header_all(name)
     }
 
-    /// The names of all header fields in order.
+    /// The names of the header fields in their usual spelling, each once, in order.
     pub fn header_names(&self) -> Vec<String> {
         self.0.header_names()
     }

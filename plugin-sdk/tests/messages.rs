@@ -37,7 +37,16 @@ fn header_fields_are_found_in_any_spelling_and_indentation() {
     assert_eq!(request.header("X-Long").as_deref(), Some("one two"));
     assert_eq!(request.header_all("Route"), ["<sip:p1;lr>", "<sip:p2;lr>"]);
     assert_eq!(request.headers(["X-None", "Route"]), [None, Some("<sip:p1;lr>, <sip:p2;lr>".to_owned())]);
+    assert_eq!(request.header_names()[..4], ["X-Account", "From", "X-Long", "Route"]);
     assert_eq!(request.body(), b"hello");
+}
+
+#[test]
+fn parameters_of_header_fields_lose_their_quotes() {
+    let request = Request::parse("INVITE sip:1@sbc\nTo: <sip:1@sbc>;note=\"a \\\"b\\\" c\";flag");
+    assert_eq!(request.header_param("To", "note").as_deref(), Some("a \"b\" c"));
+    assert_eq!(request.header_param("To", "flag").as_deref(), Some(""));
+    assert_eq!(request.header_param("To", "none"), None);
 }
 
 #[test]

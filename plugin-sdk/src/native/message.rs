@@ -75,7 +75,7 @@ impl Request {
     }
 
     pub(crate) fn header_param(&self, header: &str, name: &str) -> Option<String> {
-        self.name_addr(header)?.param(name.as_bytes()).map(parameter)
+        self.name_addr(header)?.param(name.as_bytes()).map(|value| unquoted(&parameter(value)))
     }
 
     pub(crate) fn source(&self) -> Endpoint {
@@ -153,7 +153,14 @@ macro_rules! message {
             }
 
             pub(crate) fn header_names(&self) -> Vec<String> {
-                self.message.fields().map(|field| text(field.raw_name)).collect()
+                let mut names = Vec::new();
+                for field in self.message.fields() {
+                    let name = text(field.name.as_bytes());
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+                names
             }
 
             pub(crate) fn body(&self) -> Vec<u8> {
@@ -222,6 +229,17 @@ fn text(octets: &[u8]) -> String {
 fn unfolded(value: &[u8]) -> String {
     let value = text(value);
     if value.contains(['\r', '\n']) { value.lines().map(str::trim).collect::<Vec<_>>().join(" ") } else { value }
+}
+
+/// RFC 3261 25.1: the text of a quoted-string; anything else as it is.
+fn unquoted(value: &str) -> String {
+    let Some(inside) = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return value.to_owned() };
+    let mut escaped = false;
+    let kept = inside.chars().filter(|c| {
+        escaped = !escaped && *c == '\\';
+        !escaped
+    });
+    kept.collect()
 }
 
 fn parameter(value: Option<&[u8]>) -> String {
