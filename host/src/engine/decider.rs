@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_proto::message::Message;
-use jackfield_proto::net::{Flow, Listener};
-use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Plan, Reply, RequestKind, Reviewed, Watch};
+use jackfield_proto::net::Flow;
+use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Plan, Reply, RequestKind, Reviewed, Settings, Watch};
 
 /// Decides. Called on the workers' threads, so it must not block; a worker calls for one message at a time.
 pub trait Decider: Send + Sync + 'static {
@@ -53,8 +53,8 @@ pub struct RequestView<'a> {
     pub request: &'a Arc<Message>,
     /// How it came.
     pub flow: &'a Flow,
-    /// The listeners that [`Flow::listener`] counts.
-    pub listeners: &'a [Listener],
+    /// The settings of the core, with the listeners that [`Flow::listener`] counts.
+    pub settings: &'a Arc<Settings>,
     /// Whether it belongs to a dialog of ours.
     pub kind: RequestKind,
 }

@@ -54,8 +54,6 @@ pub struct Setup<'a> {
     pub config: &'a Config,
     /// Key of the tokens in Record-Route.
     pub token_key: [u8; 16],
-    /// Where the workers count.
-    pub metrics: Arc<Metrics>,
 }
 
 /// Why an engine did not start.
@@ -96,16 +94,12 @@ impl<D: Decider> Shared<D> {
 struct Rules {
     message: message::Limits,
     policy: Policy,
-    retry_after: u32,
+    settings: Arc<Settings>,
 }
 
 impl Rules {
-    fn new(config: &Config, listeners: &[Listener]) -> Self {
-        Self {
-            message: message_limits(config),
-            policy: Policy { relay: config.relay.clone(), domains: config.domains.clone(), listeners: listeners.to_vec() },
-            retry_after: config.limits.core.retry_after,
-        }
+    fn new(config: &Config, settings: Arc<Settings>) -> Self {
+        Self { message: message_limits(config), policy: Policy::new(config.relay.clone(), settings.clone()), settings }
     }
 }
 
@@ -171,8 +165,8 @@ pub struct Snapshot {
 impl<D: Decider> Engine<D> {
     /// Starts a worker for each share of the sockets; returns when all of them receive.
     pub fn start(sockets: Sockets, decider: Arc<D>, setup: Setup<'_>) -> Result<Self, StartError> {
-        let Setup { config, token_key, metrics } = setup;
-        let (listeners, transport) = (sockets.listeners().to_vec(), sockets.monitor());
+        let Setup { config, token_key } = setup;
+        let (listeners, transport, metrics) = (sockets.listeners().to_vec(), sockets.monitor(), sockets.metrics().clone());
         let shares = sockets.split();
         let count = u8::try_from(shares.len()).map_err(|_| StartError::TooManyWorkers(shares.len()))?;
         let settings = Arc::new(core_settings(config, &listeners, token_key));
@@ -182,7 +176,7 @@ impl<D: Decider> Engine<D> {
             clock: Clock::start(),
             shards,
             decider,
-            rules: ArcSwap::from_pointee(Rules::new(config, &listeners)),
+            rules: ArcSwap::from_pointee(Rules::new(config, settings)),
             resolver: Resolver::default(),
             metrics,
             draining: AtomicBool::new(false),
@@ -209,7 +203,7 @@ impl<D: Decider> Engine<D> {
         for shard in &self.shared.shards {
             shard.with(|core| core.reconfigure(settings.clone()));
         }
-        self.shared.rules.store(Arc::new(Rules::new(config, &self.listeners)));
+        self.shared.rules.store(Arc::new(Rules::new(config, settings)));
         self.transport.reconfigure(transport_settings(config));
     }
 

@@ -1,22 +1,26 @@
 //! What holds where nobody has decided: dialogs go their way, what is configured as a relay's destination passes, and nothing else, so
 //! that the proxy is no open relay.
 
+use std::sync::Arc;
+
 use jackfield_proto::message::{Message, Method, Uri};
 use jackfield_proto::net::Listener;
-use jackfield_proto::proxy::{Edit, Reply, RequestKind, Verdict, next_hop_uri};
+use jackfield_proto::proxy::{Edit, Reply, RequestKind, Settings, Verdict, next_hop_uri};
 
 use crate::config::Relay;
 
 /// The rules by which requests are judged that no plugin has decided about.
 #[derive(Clone, Debug)]
 pub(super) struct Policy {
-    pub(super) relay: Relay,
-    /// In lower case.
-    pub(super) domains: Vec<String>,
-    pub(super) listeners: Vec<Listener>,
+    relay: Relay,
+    settings: Arc<Settings>,
 }
 
 impl Policy {
+    pub(super) fn new(relay: Relay, settings: Arc<Settings>) -> Self {
+        Self { relay, settings }
+    }
+
     /// The verdict about a request without a decision.
     pub(super) fn verdict<S>(&self, request: &Message, kind: RequestKind, edits: Vec<Edit>) -> Verdict<S> {
         match kind {
@@ -47,8 +51,8 @@ impl Policy {
         let Ok(host) = str::from_utf8(host) else { return false };
         let address = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
         let listens_at = |listener: &Listener| port.unwrap_or(listener.transport.default_port()) == listener.address.port();
-        self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(host))
-            || self.listeners.iter().any(|listener| address == Some(listener.address.ip()) && listens_at(listener))
+        self.settings.domains.iter().any(|domain| domain.eq_ignore_ascii_case(host))
+            || self.settings.listeners.iter().any(|listener| address == Some(listener.address.ip()) && listens_at(listener))
     }
 }
 

@@ -12,6 +12,7 @@ use jackfield_proto::time::Timestamp;
 
 use super::Shared;
 use super::decider::{Decider, Decision, FailureView, RequestView, ResponseView};
+use super::policy::has_answer;
 use super::shard::Shard;
 use crate::metrics::{Kind, Rejection, WorkerMetrics};
 use crate::transport::{Handler, Local, Origin, Outgoing};
@@ -145,23 +146,16 @@ impl<D: Decider> Worker<D> {
         let rules = rules.load();
         let decision = match kind {
             RequestKind::InDialog if !decider.wants_in_dialog() => return Verdict::Follow(Vec::new()),
-            RequestKind::Initial if self.shared.draining.load(Ordering::Relaxed) => return self.turn_away(request, rules.retry_after),
-            _ => decider.on_request(self.index, RequestView { request, flow, listeners: &rules.policy.listeners, kind }),
+            RequestKind::Initial if self.shared.draining.load(Ordering::Relaxed) => {
+                return turn_away(request, rules.settings.limits.retry_after);
+            }
+            _ => decider.on_request(self.index, RequestView { request, flow, settings: &rules.settings, kind }),
         };
         match decision {
             Decision::Undecided(edits) => rules.policy.verdict(request, kind, edits),
             Decision::Forward { plan, state, watch } => Verdict::Forward { plan, state, watch },
             Decision::Reply(reply) => Verdict::Reply(reply),
             Decision::Drop => Verdict::Drop,
-        }
-    }
-
-    /// No new calls while the proxy ends; an ACK or a CANCEL has no answer.
-    fn turn_away(&self, request: &Message, retry_after: u32) -> Verdict<D::State> {
-        if super::policy::has_answer(request) {
-            Verdict::Reply(Reply::status(503).header("Retry-After", retry_after.to_string()))
-        } else {
-            Verdict::Drop
         }
     }
 
@@ -178,6 +172,11 @@ impl<D: Decider> Worker<D> {
             });
         });
     }
+}
+
+/// No new calls while the proxy ends; an ACK or a CANCEL has no answer.
+fn turn_away<S>(request: &Message, retry_after: u32) -> Verdict<S> {
+    if has_answer(request) { Verdict::Reply(Reply::status(503).header("Retry-After", retry_after.to_string())) } else { Verdict::Drop }
 }
 
 /// Outputs of the core that are still to be carried out.
