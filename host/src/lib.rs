@@ -7,6 +7,8 @@ pub mod engine;
 pub mod keys;
 pub mod logging;
 pub mod metrics;
+pub mod plugin;
 pub mod resolver;
+pub mod run;
 pub mod signals;
 pub mod transport;

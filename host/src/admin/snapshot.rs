@@ -75,19 +75,19 @@ pub struct ListenerStatus {
     pub sent_by: String,
 }
 
-/// What a plugin is doing.
+/// What is to be said of a plugin's file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginState {
-    /// A version is loaded and gets calls.
-    Serving,
-    /// It is being loaded for the first time.
+    /// The version in the file serves.
     #[default]
-    Loading,
-    /// There is no file of that name.
-    Missing,
-    /// There is a file, but no version of it could be loaded; the plugin's `on-error` answers.
+    Serving,
+    /// The file has been refused; the version before it serves.
     Refused,
+    /// The file is gone; the version that was in it serves.
+    FileGone,
+    /// There is a file, but the chain does not name it.
+    NotInChain,
 }
 
 /// One plugin.

@@ -106,9 +106,9 @@ fn plugins_text(plugins: &[PluginStatus]) -> String {
     let row = |plugin: &PluginStatus| {
         let state = match plugin.state {
             PluginState::Serving => "serving",
-            PluginState::Loading => "loading",
-            PluginState::Missing => "missing",
             PluginState::Refused => "refused",
+            PluginState::FileGone => "file gone",
+            PluginState::NotInChain => "not in chain",
         };
         let version = plugin.version.clone().unwrap_or_else(|| "-".to_owned());
         let hooks = if plugin.hooks.is_empty() { "-".to_owned() } else { plugin.hooks.join(" ") };
@@ -208,7 +208,7 @@ wan       tcp        [2001:db8::1]:5060  sip.example.test
             PluginStatus {
                 name: "failover".into(),
                 file: "/p/failover.wasm".into(),
-                state: PluginState::Missing,
+                state: PluginState::FileGone,
                 ..PluginStatus::default()
             },
         ];
@@ -217,7 +217,7 @@ wan       tcp        [2001:db8::1]:5060  sip.example.test
             "\
 PLUGIN      STATE    VERSION   GENERATION  CALLS  FAILURES  HOOKS
 line-match  serving  0a1b2c3d  2           1,000  1         on-request
-failover    missing  -         0           0      0         -
+failover    file gone  -         0           0      0         -
 
 line-match (/p/line-match.wasm): on-request used up 5 ms of CPU\u{fffd}
 "

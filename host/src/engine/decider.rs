@@ -1,12 +1,12 @@
 //! Who decides about requests. The engine knows this trait alone; the plugins are behind it, and tests put something simpler there.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jackfield_proto::message::Message;
 use jackfield_proto::net::Flow;
-use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Plan, Reply, RequestKind, Reviewed, Settings, Watch};
+use jackfield_proto::proxy::{Edit, FailureOutcome, Plan, Reply, RequestKind, Reviewed, Settings, Watch};
+
+pub use crate::plugin::{FailureView, ResponseView};
 
 /// Decides. Called on the workers' threads, so it must not block; a worker calls for one message at a time.
 pub trait Decider: Send + Sync + 'static {
@@ -57,38 +57,4 @@ pub struct RequestView<'a> {
     pub settings: &'a Arc<Settings>,
     /// Whether it belongs to a dialog of ours.
     pub kind: RequestKind,
-}
-
-/// A response to review.
-#[derive(Clone, Copy, Debug)]
-pub struct ResponseView<'a> {
-    /// The tag of the target that sent it.
-    pub tag: &'a Arc<str>,
-    /// The number of the attempt, from 1.
-    pub attempt: u32,
-    /// From sending the request to this response.
-    pub elapsed: Duration,
-    /// The request as received.
-    pub request: &'a Arc<Message>,
-    /// The response as received.
-    pub response: &'a Arc<Message>,
-    /// Where it came from.
-    pub source: SocketAddr,
-}
-
-/// A failed branch.
-#[derive(Clone, Copy, Debug)]
-pub struct FailureView<'a> {
-    /// The tag of the target that failed.
-    pub tag: &'a Arc<str>,
-    /// Why.
-    pub cause: Cause,
-    /// The number of the attempt, from 1.
-    pub attempt: u32,
-    /// Targets of the plan not tried yet.
-    pub remaining: u32,
-    /// The request as received.
-    pub request: &'a Arc<Message>,
-    /// The response, where one came.
-    pub response: Option<&'a Arc<Message>>,
 }

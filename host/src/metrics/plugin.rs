@@ -19,7 +19,8 @@ pub enum Hook {
 impl Hook {
     pub(super) const ALL: [Self; 3] = [Self::Request, Self::Response, Self::Failure];
 
-    pub(super) fn label(self) -> &'static str {
+    /// The name in the plugin interface.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Request => "on-request",
             Self::Response => "on-response",

@@ -1,0 +1,145 @@
+//! From a checked configuration to a running proxy, and to its end: the order in which the parts start, what SIGHUP changes, and the
+//! drain.
+
+mod decider;
+mod figures;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use jackfield_proto::net::Listener;
+use tokio::runtime::Builder;
+
+use crate::admin::control::ControlSocket;
+use crate::admin::prometheus::MetricsListener;
+use crate::config::{Config, Problem, Severity};
+use crate::engine::{Engine, Setup, transport_settings};
+use crate::logging::Logging;
+use crate::metrics::Metrics;
+use crate::plugin::{PluginHost, PluginSettings};
+use crate::signals::{Request, Signals};
+use crate::transport::{Endpoint, Sockets};
+use crate::keys;
+
+use decider::PluginDecider;
+use figures::Figures;
+
+/// Runs the proxy until a signal ends it.
+///
+/// # Errors
+/// Something that the configuration names cannot be had: a key, a plugin, an address, the control socket.
+pub fn run(config: Config, logging: Logging) -> Result<()> {
+    let config = Arc::new(config);
+    keys::prepare_state_directory(&config.state_directory)?;
+    let token_key = keys::token_key(&config)?;
+    let metrics = Arc::new(Metrics::new(config.workers));
+    let settings =
+        PluginSettings { workers: config.workers, state_directory: config.state_directory.clone(), metrics: Arc::clone(&metrics) };
+    let plugins = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
+    let sockets = Sockets::bind(&endpoints(&config), config.workers, transport_settings(&config))?;
+    let listeners: Arc<[Listener]> = sockets.listeners().into();
+    let decider = Arc::new(PluginDecider::new(Arc::clone(&plugins), Arc::clone(&listeners)));
+    let engine = Arc::new(Engine::start(sockets, decider, Setup { config: &config, token_key, metrics: Arc::clone(&metrics) })?);
+    let counted = Arc::clone(&engine);
+    metrics.add_source(move || counted.snapshot().samples());
+    let figures =
+        Arc::new(Figures { engine, plugins, metrics, started: Instant::now(), config: Mutex::new(config), refused: Mutex::new(None) });
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime of the control socket")?;
+    runtime.block_on(serve(figures, logging))
+}
+
+/// Everything that is not a call: the control socket, the metrics, the signals.
+async fn serve(figures: Arc<Figures>, mut logging: Logging) -> Result<()> {
+    let config = figures.config();
+    let control = ControlSocket::bind(&config.admin.control)?;
+    tokio::spawn(control.serve(Arc::clone(&figures) as Arc<dyn crate::admin::Snapshot>));
+    if let Some(address) = config.admin.metrics {
+        let listener = MetricsListener::bind(address).await?;
+        tokio::spawn(listener.serve(Arc::clone(&figures.metrics)));
+    }
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    for listener in figures.engine.listeners() {
+        tracing::info!(name = &*listener.name, "listening on {} {}", listener.transport, listener.address);
+    }
+    tracing::info!(workers = config.workers, chain = config.plugins.chain.join(", "), "ready");
+    drop(config);
+    while signals.next().await == Request::Reload {
+        let figures = Arc::clone(&figures);
+        // Loading plugins takes as long as compiling them.
+        let reloaded = tokio::task::spawn_blocking(move || reload(&figures)).await;
+        if let Ok(Some(config)) = reloaded {
+            logging.reconfigure(&config.log);
+        }
+    }
+    let patience = figures.config().drain;
+    tracing::info!("taking no new calls; running transactions have {patience:?} to finish (a second signal ends them)");
+    tokio::select! {
+        left = figures.engine.drain(patience) => match left {
+            0 => tracing::info!("drained"),
+            left => tracing::warn!(left, "out of patience: ending with transactions still running"),
+        },
+        () = second_drain(&mut signals) => tracing::warn!("ending at once"),
+    }
+    figures.engine.stop();
+    Ok(())
+}
+
+async fn second_drain(signals: &mut Signals) {
+    while signals.next().await != Request::Drain {}
+}
+
+/// Reads the file again and takes it up as a whole, or not at all; the new configuration in the first case.
+fn reload(figures: &Figures) -> Option<Arc<Config>> {
+    let before = figures.config();
+    let refuse = |lines: Vec<String>| {
+        for line in &lines {
+            tracing::error!("{line}");
+        }
+        tracing::error!("the configuration stays as it was");
+        figures.metrics.reload_refused();
+        *figures.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines.join("; "));
+    };
+    let config = match Config::load(&before.path) {
+        Ok(config) => Arc::new(config),
+        Err(error) => {
+            refuse(error.lines());
+            return None;
+        }
+    };
+    if let Err(error) = figures.plugins.reconfigure(&config.plugins) {
+        refuse(format!("{error:#}").lines().map(str::to_owned).collect());
+        return None;
+    }
+    figures.engine.reconfigure(&config);
+    for key in before.restart_needed(&config) {
+        tracing::warn!("{key} has changed: that takes effect at the next start");
+    }
+    *figures.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&config);
+    *figures.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    figures.metrics.reload_applied();
+    tracing::info!("the configuration has been read again");
+    Some(config)
+}
+
+/// Loads every plugin that a configuration names, as a start would, and says what is wrong with them. Compiled code is not kept: who
+/// checks a file need not be who runs it.
+pub fn check_plugins(config: &Config) -> Vec<Problem> {
+    let scratch = std::env::temp_dir().join(format!("jackfield-check-{}", std::process::id()));
+    let settings = PluginSettings { workers: 1, state_directory: scratch.clone(), metrics: Arc::new(Metrics::new(1)) };
+    let started = PluginHost::start(config.plugins.clone(), settings);
+    // Left behind it would only take room.
+    let _ = std::fs::remove_dir_all(&scratch);
+    let Err(error) = started else { return Vec::new() };
+    error.to_string().lines().map(|line| config.problem(Severity::Error, "plugins.chain", line)).collect()
+}
+
+fn endpoints(config: &Config) -> Vec<Endpoint> {
+    let each = |listen: &crate::config::Listen| {
+        let name: Arc<str> = listen.name.as_str().into();
+        let advertise: Option<Arc<str>> = listen.advertise.as_deref().map(Into::into);
+        let endpoint = move |transport| Endpoint { name: Arc::clone(&name), transport, address: listen.address, advertise: advertise.clone() };
+        listen.transports.iter().copied().map(endpoint).collect::<Vec<_>>()
+    };
+    config.listen.iter().flat_map(each).collect()
+}
