@@ -7,6 +7,7 @@ pub mod engine;
 pub mod keys;
 pub mod logging;
 pub mod metrics;
+pub mod plugin;
 pub mod resolver;
 pub mod signals;
 pub mod transport;

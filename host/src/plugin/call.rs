@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use jackfield_proto::message::Message;
-use jackfield_proto::net::Flow;
-use jackfield_proto::proxy::{Edit, Settings};
+use jackfield_proto::net::{Flow, Listener};
+use jackfield_proto::proxy::Edit;
 
 use super::bindings::types;
 use super::chain::Chain;
@@ -33,11 +33,9 @@ impl fmt::Display for TransactionId {
 pub(super) struct Origin {
     pub(super) id: u64,
     pub(super) flow: Flow,
-    /// Names of listeners, for what a decision may name and for `arrived-on`.
-    pub(super) settings: Arc<Settings>,
+    /// For what a decision may name, and for `arrived-on`.
+    pub(super) listeners: Arc<[Listener]>,
     pub(super) initial: bool,
-    /// The Request-URI, where route preprocessing (RFC 3261 16.4) has changed it.
-    pub(super) uri: Option<Bytes>,
 }
 
 /// What is kept with a response context for later hooks: the generation of the chain that the transaction began with, and the notes.
@@ -158,16 +156,12 @@ impl Call {
 
     /// The Request-URI with the edits of earlier plugins.
     pub(super) fn uri(&self) -> &[u8] {
-        self.edited_uri.as_deref().unwrap_or_else(|| self.received_uri())
-    }
-
-    fn received_uri(&self) -> &[u8] {
-        self.origin.uri.as_deref().unwrap_or_else(|| self.request.request_uri())
+        self.edited_uri.as_deref().unwrap_or_else(|| self.request.request_uri())
     }
 
     /// To be called when `edits` have changed.
     pub(super) fn refresh_uri(&mut self) {
-        self.edited_uri = super::view::edited_uri(self.received_uri(), self.edits.iter().flatten());
+        self.edited_uri = super::view::edited_uri(self.request.request_uri(), self.edits.iter().flatten());
     }
 
     pub(super) fn note(&self, key: &str) -> Option<&str> {

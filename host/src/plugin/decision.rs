@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_proto::message::{Method, Name, Uri};
-use jackfield_proto::net::Transport;
-use jackfield_proto::proxy::{Edit, Group, Mode, Plan, RecordRoute, Reply, Settings, StatusSet, Target};
+use jackfield_proto::net::{Listener, Transport};
+use jackfield_proto::proxy::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target};
 
 use super::bindings::types;
 use super::edit::{Invalid, bounded, checked, header_name, request_edits};
@@ -25,7 +25,7 @@ const TAG_MAX: usize = 128;
 
 /// What a decision may name, and where chance comes from.
 pub(super) struct Rules<'a> {
-    pub(super) settings: &'a Settings,
+    pub(super) listeners: &'a [Listener],
     pub(super) random: &'a mut Random,
 }
 
@@ -82,11 +82,10 @@ impl Rules<'_> {
     }
 
     fn egress(&self, name: String) -> Result<Arc<str>, Invalid> {
-        let listeners = &self.settings.listeners;
-        match listeners.iter().find(|listener| *listener.name == *name) {
+        match self.listeners.iter().find(|listener| *listener.name == *name) {
             Some(listener) => Ok(Arc::clone(&listener.name)),
             None => {
-                let mut known: Vec<&str> = listeners.iter().map(|listener| &*listener.name).collect();
+                let mut known: Vec<&str> = self.listeners.iter().map(|listener| &*listener.name).collect();
                 known.dedup();
                 Err(Invalid::Egress { name, known: known.join(", ") })
             }

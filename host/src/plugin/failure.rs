@@ -1,10 +1,15 @@
 //! Why a plugin failed, told apart for the metrics and put into words for the operator.
 
+use std::sync::PoisonError;
+use std::time::Instant;
+
 use wasmtime::{Trap, WasmBacktrace};
 
+use super::call::TransactionId;
 use super::edit::Invalid;
 use super::limits::MemoryRefused;
-use crate::metrics::Failure;
+use super::state::Identity;
+use crate::metrics::{Failure, Hook};
 
 /// A failed call of a plugin. Nothing of its work is applied.
 #[derive(Debug)]
@@ -48,4 +53,38 @@ impl CallFailure {
     pub(super) fn no_instance(reason: String) -> Self {
         Self { failure: Failure::NoInstance, reason, backtrace: None }
     }
+}
+
+/// Counts a failure and tells the operator. A plugin that fails at every call does not fill the disk: its failures are rationed like its
+/// own lines, and counted all the same.
+pub(super) fn report(identity: &Identity, hook: Hook, transaction: u64, failure: &CallFailure) {
+    identity.metrics.failed(hook, failure.failure);
+    *identity.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{}: {}", name_of(hook), failure.reason));
+    let Some(suppressed) = identity.failures.take(Instant::now()) else { return };
+    tracing::error!(
+        target: "jackfield::plugin",
+        plugin = %identity.name,
+        version = %identity.version,
+        hook = name_of(hook),
+        transaction = %TransactionId(transaction),
+        reason = failure.reason,
+        backtrace = failure.backtrace,
+        suppressed,
+        "a plugin failed"
+    );
+}
+
+/// The name in the interface.
+pub(super) fn name_of(hook: Hook) -> &'static str {
+    match hook {
+        Hook::Request => "on-request",
+        Hook::Response => "on-response",
+        Hook::Failure => "on-failure",
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn one_line(error: &wasmtime::Error) -> String {
+    let text = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

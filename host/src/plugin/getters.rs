@@ -80,7 +80,7 @@ impl message::HostRequest for State {
 
     fn arrived_on(&mut self, _: Resource<Request>) -> wasmtime::Result<(String, types::Endpoint)> {
         let origin = &self.call()?.origin;
-        let listener = origin.settings.listeners.get(usize::from(origin.flow.listener.0));
+        let listener = origin.listeners.get(usize::from(origin.flow.listener.0));
         let listener = listener.ok_or_else(|| wasmtime::Error::msg("the listener is gone"))?;
         Ok((listener.name.to_string(), endpoint(listener.address, listener.transport)))
     }

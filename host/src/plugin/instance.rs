@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use wasmtime::Store;
-use wasmtime::component::{InstancePre, Resource};
+use wasmtime::component::{self, InstancePre, Resource};
+use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use super::bindings::{lifecycle, on_failure, on_request, on_response, types};
 use super::call::Call;
-use super::failure::CallFailure;
+use super::failure::{CallFailure, one_line};
 use super::limits::{HANDLES, HOSTCALL_OCTETS};
 use super::random::Random;
 use super::state::{Identity, State};
@@ -53,45 +53,59 @@ pub(super) struct Instance {
     cpu_per_hook: Duration,
 }
 
+/// Why an instance cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartFailure {
+    #[error("{0}")]
+    NoRoom(String),
+    #[error("{0}")]
+    Mismatch(String),
+    #[error("{}", .0.reason)]
+    Init(CallFailure),
+}
+
+/// The exports of an instance.
+type Exported = (lifecycle::Guest, Option<on_request::Guest>, Option<on_response::Guest>, Option<on_failure::Guest>);
+
 impl Blueprint {
     /// A new instance and what its `init`, which may use `cpu`, has subscribed to.
-    pub(super) fn instantiate(&self, cpu: Duration) -> Result<(Instance, Vec<types::Subscription>), CallFailure> {
+    pub(super) fn instantiate(&self, cpu: Duration) -> Result<(Instance, Vec<types::Subscription>), StartFailure> {
         let mut store = Store::new(self.pre.engine(), State::new(Arc::clone(&self.identity), self.memory));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(HOSTCALL_OCTETS);
         store.set_max_component_handles(HANDLES);
         store.epoch_deadline_callback(|mut cx| Ok(cx.data_mut().budget.tick()));
-        let made = self.start(&mut store, cpu);
-        let last_words = std::mem::take(&mut store.data_mut().last_words);
-        let (parts, subscriptions) = made.map_err(|error| CallFailure::of_trap(&error, &last_words))?;
-        let subscriptions = subscriptions.map_err(|text| CallFailure::of_error(&text))?;
-        let (lifecycle, request, response, failure) = parts;
-        Ok((Instance { store, lifecycle, request, response, failure, cpu_per_hook: self.cpu_per_hook }, subscriptions))
+        begin(&mut store, cpu);
+        let instance = self.pre.instantiate(&mut store).map_err(|error| match error.is::<PoolConcurrencyLimitError>() {
+            true => StartFailure::NoRoom(error.root_cause().to_string()),
+            false => StartFailure::Init(CallFailure::of_trap(&error, &store.data().last_words)),
+        })?;
+        let (lifecycle, request, response, failure) =
+            self.exported(&mut store, &instance).map_err(|error| StartFailure::Mismatch(one_line(&error)))?;
+        let mut instance = Instance { store, lifecycle, request, response, failure, cpu_per_hook: self.cpu_per_hook };
+        let subscriptions = self.init(&mut instance).map_err(StartFailure::Init)?;
+        Ok((instance, subscriptions))
     }
 
-    #[expect(clippy::type_complexity, reason = "taken apart at once")]
-    fn start(
-        &self,
-        store: &mut Store<State>,
-        cpu: Duration,
-    ) -> wasmtime::Result<(
-        (lifecycle::Guest, Option<on_request::Guest>, Option<on_response::Guest>, Option<on_failure::Guest>),
-        Result<Vec<types::Subscription>, String>,
-    )> {
-        begin(store, cpu);
-        let instance = self.pre.instantiate(&mut *store)?;
-        let lifecycle = self.hooks.lifecycle.load(&mut *store, &instance)?;
-        let request = self.hooks.request.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?;
-        let response = self.hooks.response.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?;
-        let failure = self.hooks.failure.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?;
+    /// The exports with their types, which are checked here.
+    fn exported(&self, store: &mut Store<State>, instance: &component::Instance) -> wasmtime::Result<Exported> {
+        Ok((
+            self.hooks.lifecycle.load(&mut *store, instance)?,
+            self.hooks.request.as_ref().map(|hook| hook.load(&mut *store, instance)).transpose()?,
+            self.hooks.response.as_ref().map(|hook| hook.load(&mut *store, instance)).transpose()?,
+            self.hooks.failure.as_ref().map(|hook| hook.load(&mut *store, instance)).transpose()?,
+        ))
+    }
+
+    fn init(&self, instance: &mut Instance) -> Result<Vec<types::Subscription>, CallFailure> {
         let environment = lifecycle::Environment {
             plugin: self.identity.name.to_string(),
             instance: self.made.fetch_add(1, Relaxed),
             host_version: env!("CARGO_PKG_VERSION").to_owned(),
             simulated: false,
         };
-        let subscriptions = lifecycle.call_init(&mut *store, &self.config, &environment)?;
-        Ok(((lifecycle, request, response, failure), subscriptions))
+        let answered = instance.lifecycle.call_init(&mut instance.store, &self.config, &environment);
+        instance.judged(answered)
     }
 }
 

@@ -8,10 +8,10 @@ use std::time::Instant;
 use super::bindings::log::{Host, Level};
 use super::state::{Identity, State};
 
-/// Lines a second, in the long run, of one version of a plugin.
-const LINES_PER_SECOND: f64 = 100.0;
-/// Lines at once.
-const BURST: f64 = 200.0;
+/// Lines a second, in the long run, of one version of a plugin; and lines at once.
+const LINES: (f64, f64) = (100.0, 200.0);
+/// The same for failures of the plugin, each of which has a backtrace.
+const FAILURES: (f64, f64) = (1.0, 20.0);
 /// Octets of a line, fields included.
 pub(super) const LINE_MAX: usize = 2048;
 /// Fields of a line.
@@ -26,18 +26,28 @@ struct Bucket {
     lines: f64,
     filled: Instant,
     suppressed: u64,
+    per_second: f64,
+    burst: f64,
 }
 
 impl LineBudget {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Bucket { lines: BURST, filled: Instant::now(), suppressed: 0 }))
+    pub(super) fn of_plugin() -> Self {
+        Self::new(LINES)
+    }
+
+    pub(super) fn of_failures() -> Self {
+        Self::new(FAILURES)
+    }
+
+    fn new((per_second, burst): (f64, f64)) -> Self {
+        Self(Mutex::new(Bucket { lines: burst, filled: Instant::now(), suppressed: 0, per_second, burst }))
     }
 
     /// Takes a line: none if the plugin has to be silent, else how many lines have been suppressed before this one.
-    fn take(&self, now: Instant) -> Option<u64> {
+    pub(super) fn take(&self, now: Instant) -> Option<u64> {
         let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = now.saturating_duration_since(bucket.filled).as_secs_f64();
-        bucket.lines = (bucket.lines + since * LINES_PER_SECOND).min(BURST);
+        bucket.lines = (bucket.lines + since * bucket.per_second).min(bucket.burst);
         bucket.filled = now;
         if bucket.lines < 1.0 {
             bucket.suppressed += 1;
@@ -122,7 +132,7 @@ mod tests {
 
     #[test]
     fn lines_are_rationed_and_the_missing_ones_counted() {
-        let budget = LineBudget::new();
+        let budget = LineBudget::of_plugin();
         let start = Instant::now();
         assert_eq!((0..300).filter(|_| budget.take(start).is_some()).count(), 200);
         assert_eq!(budget.take(start + Duration::from_millis(15)), Some(100));

@@ -54,7 +54,7 @@ fn work(jobs: &Receiver<Job>) {
                 if let Err(failure) = version.fill_spares() {
                     let identity = version.identity();
                     tracing::error!(
-                        target: "jackfield::plugin", plugin = %identity.name, version = %identity.version, reason = failure.reason,
+                        target: "jackfield::plugin", plugin = %identity.name, version = %identity.version, reason = %failure,
                         "no spare instance can be made"
                     );
                 }

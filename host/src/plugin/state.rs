@@ -1,7 +1,7 @@
 //! What the host keeps beside each instance: the message in hand, the limits, and who the plugin is.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use wasmtime::component::ResourceTable;
 
@@ -31,6 +31,16 @@ pub(super) struct Identity {
     pub(super) metrics: Arc<PluginMetrics>,
     /// Shared by all instances of this version.
     pub(super) lines: LineBudget,
+    /// Failures that are told in the log.
+    pub(super) failures: LineBudget,
+    /// The last of them, for the status.
+    pub(super) last_failure: Mutex<Option<String>>,
+}
+
+impl Identity {
+    pub(super) fn new(name: Arc<str>, version: Digest, metrics: Arc<PluginMetrics>) -> Self {
+        Self { name, version, metrics, lines: LineBudget::of_plugin(), failures: LineBudget::of_failures(), last_failure: Mutex::default() }
+    }
 }
 
 /// SHA-256 of a plugin file.

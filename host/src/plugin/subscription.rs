@@ -107,6 +107,11 @@ impl Filters {
         self.0.is_empty()
     }
 
+    /// Whether requests in a dialog can be among them.
+    pub(super) fn reach_dialogs(&self) -> bool {
+        self.0.iter().any(|filter| !filter.initial_only)
+    }
+
     /// Whether the hook for requests wants this one.
     pub(super) fn want_request(&self, subject: &Subject<'_>) -> bool {
         self.0.iter().any(|filter| filter.is_about(subject) && filter.has_header(&subject.request))

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::failure::CallFailure;
-use super::instance::{Blueprint, Instance};
+use super::instance::{Blueprint, Instance, StartFailure};
 use super::nursery::Nursery;
 use super::state::Identity;
 use super::subscription::Subscriptions;
@@ -36,7 +36,7 @@ impl Version {
         init_cost: Duration,
         workers: usize,
         nursery: Nursery,
-    ) -> Result<Arc<Self>, CallFailure> {
+    ) -> Result<Arc<Self>, StartFailure> {
         let mut instances = vec![first];
         while instances.len() < workers.max(1) + SPARES {
             instances.push(blueprint.instantiate(blueprint.cpu_init)?.0);
@@ -99,11 +99,11 @@ impl Version {
             return Err(CallFailure::no_instance("instances fail faster than new ones can be made".into()));
         }
         let made = self.blueprint.instantiate(self.blueprint.cpu_per_hook);
-        made.map(|(instance, _)| instance).map_err(|failure| CallFailure::no_instance(format!("a new instance failed: {}", failure.reason)))
+        made.map(|(instance, _)| instance).map_err(|failure| CallFailure::no_instance(format!("a new instance failed: {failure}")))
     }
 
     /// Makes the spares complete; called where time does not matter.
-    pub(super) fn fill_spares(&self) -> Result<(), CallFailure> {
+    pub(super) fn fill_spares(&self) -> Result<(), StartFailure> {
         while self.spares().len() < SPARES {
             let (instance, _) = self.blueprint.instantiate(self.blueprint.cpu_init)?;
             self.spares().push(instance);
