@@ -50,6 +50,11 @@ impl<'a> Iterator for Values<'a> {
     }
 }
 
+/// The values in the value of one field that is not part of a message, as [`Message::values`] takes it apart.
+pub fn split_values<'a>(name: Name<'_>, value: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    Elements::new(trim(value), 0, name.form()).map(|(bytes, _)| bytes)
+}
+
 /// The elements of one field's value, with their places in the message.
 #[derive(Clone)]
 pub(super) struct Elements<'a> {

@@ -48,7 +48,7 @@ use list::Elements;
 
 pub use defect::Defect;
 pub use framer::{Frame, FramingError, StreamFramer};
-pub use list::{Value, Values};
+pub use list::{Value, Values, split_values};
 pub use name::Name;
 pub use name_addr::NameAddr;
 pub use params::{Param, Params};

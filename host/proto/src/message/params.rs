@@ -27,6 +27,12 @@ impl<'a> Params<'a> {
         Self { rest: text }
     }
 
+    /// The parameters of a header field's value: those behind its first semicolon outside of quotes. A name-addr is
+    /// [`super::NameAddr::params`]'s.
+    pub fn of_value(value: &'a [u8]) -> Self {
+        Self { rest: skip(value, unquoted_semicolon(value) + 1) }
+    }
+
     /// The value of a parameter: none if it is absent, none inside if it has no value.
     pub(super) fn value(mut self, name: &[u8]) -> Option<Option<&'a [u8]>> {
         self.find(|param| param.name.eq_ignore_ascii_case(name)).map(|param| param.value)

@@ -1,0 +1,166 @@
+use jackfield_proto::net::Listener;
+
+use super::*;
+
+fn listeners() -> Vec<Listener> {
+    let listener = |name: &str| Listener {
+        name: name.into(),
+        transport: Transport::Udp,
+        address: ([192, 0, 2, 1], 5060).into(),
+        sent_by: "192.0.2.1".into(),
+    };
+    vec![listener("lan"), listener("wan")]
+}
+
+fn target(uri: &str) -> types::Target {
+    types::Target {
+        uri: Some(uri.into()),
+        route: vec![],
+        egress: None,
+        timeout_ms: None,
+        weight: 1,
+        edits: vec![],
+        options: vec![],
+        tag: String::new(),
+    }
+}
+
+fn plan_of(targets: Vec<types::Target>) -> types::Plan {
+    let groups = vec![types::Group { mode: types::Mode::Serial, targets }];
+    types::Plan { groups, edits: vec![], record_route: true, options: vec![] }
+}
+
+fn read(plan: types::Plan) -> Result<Plan, Invalid> {
+    Rules { listeners: &listeners(), random: &mut Random::new() }.plan(plan)
+}
+
+fn read_target(change: impl FnOnce(&mut types::Target)) -> Result<Target, Invalid> {
+    let mut made = target("sip:b@h");
+    change(&mut made);
+    read(plan_of(vec![made])).map(|mut plan| plan.groups.remove(0).targets.remove(0))
+}
+
+fn option(name: &str, value: &str) -> types::NameValue {
+    types::NameValue { name: name.into(), value: value.into() }
+}
+
+#[test]
+fn a_target_carries_all_that_was_said_of_it() {
+    let made = read_target(|target| {
+        target.route = vec!["sip:p1;lr".into(), "<sips:p2;lr>".into()];
+        target.egress = Some("wan".into());
+        target.timeout_ms = Some(1500);
+        target.tag = "first".into();
+        target.options = vec![option("transport", "TCP"), option("next-hop", "sip:[2001:db8::1]:5070"), option("answer-timeout-ms", "9000")];
+        target.edits = vec![types::Edit::Set(option("X-A", "1"))];
+    });
+    let expected = Target {
+        uri: Some("sip:b@h".into()),
+        route: vec!["sip:p1;lr".into(), "sips:p2;lr".into()],
+        next_hop: Some("sip:[2001:db8::1]:5070".into()),
+        transport: Some(Transport::Tcp),
+        egress: Some("wan".into()),
+        response_timeout: Some(Duration::from_millis(1500)),
+        answer_timeout: Some(Duration::from_secs(9)),
+        edits: vec![Edit::Set("X-A".into(), "1".into())],
+        tag: "first".into(),
+    };
+    assert_eq!(made, Ok(expected));
+}
+
+#[test]
+fn a_target_that_breaks_a_rule_is_invalid() {
+    let invalid = |change: fn(&mut types::Target)| read_target(change).unwrap_err();
+    assert!(matches!(invalid(|t| t.uri = Some("b@h".into())), Invalid::Uri { .. }));
+    assert!(matches!(invalid(|t| t.uri = Some("sip:b@h>\"".into())), Invalid::Uri { .. }));
+    assert!(matches!(invalid(|t| t.uri = Some("sip:b@h\r\nX: y".into())), Invalid::Control { .. }));
+    assert!(matches!(invalid(|t| t.route = vec!["tel:123".into()]), Invalid::NotSip { .. }));
+    assert!(matches!(invalid(|t| t.route = vec!["\"name\" <sip:p>".into()]), Invalid::Uri { .. }));
+    assert!(matches!(invalid(|t| t.route = vec!["sip:p".into(); 17]), Invalid::TooMany { .. }));
+    assert!(matches!(invalid(|t| t.tag = "a\nb".into()), Invalid::Control { .. }));
+    assert_eq!(invalid(|t| t.timeout_ms = Some(0)), Invalid::NoTime);
+    assert_eq!(invalid(|t| t.options = vec![option("trunk", "x")]), Invalid::Option("trunk".into()));
+    assert!(matches!(invalid(|t| t.options = vec![option("transport", "sctp")]), Invalid::OptionValue { .. }));
+    assert!(matches!(invalid(|t| t.options = vec![option("answer-timeout-ms", "-1")]), Invalid::OptionValue { .. }));
+    assert!(matches!(invalid(|t| t.edits = vec![types::Edit::Remove("v".into())]), Invalid::Protected(_)));
+    assert_eq!(
+        invalid(|t| t.egress = Some("dmz".into())).to_string(),
+        "there is no listener `dmz`; the configuration has lan, wan"
+    );
+    assert!(read_target(|t| t.uri = Some("tel:+49301234".into())).is_ok());
+}
+
+#[test]
+fn a_plan_has_targets_and_known_options() {
+    assert_eq!(read(plan_of(vec![])), Err(Invalid::NoTarget));
+    assert!(matches!(read(plan_of(vec![target("sip:a"); 257])), Err(Invalid::TooMany { .. })));
+    let mut made = plan_of(vec![target("sip:a")]);
+    made.options = vec![option("next-on", "408 5xx")];
+    let plan = read(made.clone()).unwrap();
+    assert!(plan.next_on.contains(408) && plan.next_on.contains(503) && !plan.next_on.contains(404));
+    assert_eq!(plan.record_route, RecordRoute::Dialogs);
+    made.options = vec![option("next-on", "200")];
+    assert!(matches!(read(made.clone()), Err(Invalid::OptionValue { .. })));
+    made.options = vec![option("next", "5xx")];
+    assert_eq!(read(made), Err(Invalid::Option("next".into())));
+}
+
+#[test]
+fn weights_are_shares_of_the_first_place() {
+    let mut random = Random::new();
+    let with = |uri: &str, weight| types::Target { weight, ..target(uri) };
+    let mut first = [0u32; 2];
+    for _ in 0..4000 {
+        let order = drawn(vec![with("sip:last", 0), with("sip:a", 3), with("sip:b", 1)], &mut random);
+        let uris: Vec<_> = order.iter().filter_map(|target| target.uri.as_deref()).collect();
+        assert_eq!((uris.len(), uris[2]), (3, "sip:last"));
+        first[usize::from(uris[0] == "sip:b")] += 1;
+    }
+    // 1000 expected, with a deviation of 27.
+    assert!((800..1200).contains(&first[1]), "{first:?}");
+}
+
+#[test]
+fn replies_have_a_status_that_can_be_sent() {
+    let made = |status, method: &'static [u8]| {
+        let reply = types::Reply { status, reason: Some("Why".into()), headers: vec![option("X-A", "1")], body: None };
+        super::reply(reply, Method::new(method))
+    };
+    for status in [0, 99, 100, 183, 700, 65_535] {
+        assert_eq!(made(status, b"OPTIONS"), Err(Invalid::Status(status)));
+    }
+    assert_eq!(made(200, b"INVITE"), Err(Invalid::SuccessToInvite(200)));
+    assert!(made(200, b"OPTIONS").is_ok());
+    assert_eq!(made(486, b"ACK"), Err(Invalid::Unanswerable("ACK".into())));
+    let expected = Reply::with_reason(486, "Why").header("X-A", "1");
+    assert_eq!(made(486, b"INVITE"), Ok(expected));
+}
+
+#[test]
+fn replies_cannot_smuggle_anything() {
+    let plain = types::Reply { status: 404, reason: None, headers: vec![], body: None };
+    let invalid = |reply| super::reply(reply, Method::INVITE).unwrap_err();
+    assert!(matches!(invalid(types::Reply { reason: Some("a\r\nX: y".into()), ..plain.clone() }), Invalid::Control { .. }));
+    assert!(matches!(invalid(types::Reply { headers: vec![option("To", "x")], ..plain.clone() }), Invalid::Protected(_)));
+    assert!(matches!(invalid(types::Reply { headers: vec![option("X", "a\nb")], ..plain.clone() }), Invalid::Control { .. }));
+    let body = Some(("text/plain\r\nX: y".to_owned(), vec![]));
+    assert!(matches!(invalid(types::Reply { body, ..plain.clone() }), Invalid::Control { .. }));
+    let body = Some(("text/plain".to_owned(), vec![0; BODY_MAX + 1]));
+    assert!(matches!(invalid(types::Reply { body, ..plain }), Invalid::TooLong { .. }));
+}
+
+#[test]
+fn a_later_plugin_wins_over_the_edits_of_single_targets() {
+    let mut made = target("sip:a");
+    made.edits = vec![
+        types::Edit::Set(option("X-A", "target")),
+        types::Edit::Add(option("x-b", "target")),
+        types::Edit::UriParam(("Transport".into(), Some("udp".into()))),
+    ];
+    let mut plan = read(plan_of(vec![made])).unwrap();
+    override_targets(
+        &mut plan,
+        &[Edit::Remove("x-a".into()), Edit::Add("X-B".into(), "later".into()), Edit::SetUriParam("transport".into(), "tcp".into())],
+    );
+    assert_eq!(plan.groups[0].targets[0].edits, [Edit::Add("x-b".into(), "target".into())]);
+}

@@ -1,0 +1,73 @@
+//! The one wasmtime engine of the process, and the clock tick that lets it look at running plugins.
+
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// How often a running hook is looked at. The CPU budget cannot be finer than this.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// Instances of all plugins, generations and workers together. Each memory reserves 4 GiB of addresses (and no memory).
+const INSTANCES: u32 = 4096;
+
+/// A component is made of several core modules: the plugin itself and the adapters that its tool chain adds.
+const CORE_INSTANCES: u32 = 4 * INSTANCES;
+
+/// Elements of one table. A table holds the functions that a plugin calls by pointer.
+pub(super) const TABLE_ELEMENTS: usize = 65_536;
+
+/// The largest memory limit that the configuration can set.
+const MEMORY_MAX: usize = 1 << 30;
+
+/// Stack of a plugin; deeper recursion traps.
+const STACK: usize = 512 << 10;
+
+/// Makes the engine and starts its tick, which ends with the engine.
+pub(super) fn start() -> anyhow::Result<Engine> {
+    let engine = Engine::new(&config(Allocation::Pooled)).or_else(|error| {
+        tracing::warn!(%error, "plugins run without pre-reserved memory, a little slower: the limit on this process's addresses is low");
+        Engine::new(&config(Allocation::OnDemand))
+    });
+    let engine = engine.map_err(|error| anyhow::anyhow!("cannot start the WebAssembly engine: {error:#}"))?;
+    let weak = engine.weak();
+    thread::Builder::new().name("plugin-tick".into()).spawn(move || {
+        while let Some(engine) = weak.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(TICK);
+        }
+    })?;
+    Ok(engine)
+}
+
+enum Allocation {
+    Pooled,
+    OnDemand,
+}
+
+fn config(allocation: Allocation) -> Config {
+    let mut config = Config::new();
+    config.wasm_component_model(true);
+    // Hooks are called synchronously and never wait: without the machinery for waiting a call costs a third.
+    config.concurrency_support(false);
+    config.epoch_interruption(true);
+    config.max_wasm_stack(STACK);
+    config.wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Enable);
+    // One thread compiles, at low priority: calls that are up do not notice a reload.
+    config.parallel_compilation(false);
+    config.memory_init_cow(true);
+    if let Allocation::Pooled = allocation {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_component_instances(INSTANCES)
+            .total_memories(INSTANCES)
+            .total_core_instances(CORE_INSTANCES)
+            .total_tables(CORE_INSTANCES)
+            .total_stacks(0)
+            .table_elements(TABLE_ELEMENTS)
+            .max_memory_size(MEMORY_MAX)
+            .pagemap_scan(Enabled::Auto);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    }
+    config
+}

@@ -1,0 +1,90 @@
+//! Why a plugin failed, told apart for the metrics and put into words for the operator.
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use wasmtime::{Trap, WasmBacktrace};
+
+use super::call::TransactionId;
+use super::edit::Invalid;
+use super::limits::MemoryRefused;
+use super::state::Identity;
+use crate::metrics::{Failure, Hook};
+
+/// A failed call of a plugin. Nothing of its work is applied.
+#[derive(Debug)]
+pub(super) struct CallFailure {
+    pub(super) failure: Failure,
+    /// One line.
+    pub(super) reason: String,
+    /// Where in the plugin it happened, as far as it can be told.
+    pub(super) backtrace: Option<String>,
+}
+
+impl CallFailure {
+    /// What wasmtime reports, with the plugin's last words (a panic message).
+    pub(super) fn of_trap(error: &wasmtime::Error, last_words: &str) -> Self {
+        let failure = match (error.downcast_ref::<Trap>(), error.downcast_ref::<MemoryRefused>()) {
+            (_, Some(_)) => Failure::Memory,
+            (Some(Trap::Interrupt), None) => Failure::Cpu,
+            _ => Failure::Trap,
+        };
+        let cause = match failure {
+            Failure::Cpu => "the CPU budget of the call is used up".to_owned(),
+            _ => error.root_cause().to_string(),
+        };
+        let reason = if last_words.is_empty() { cause } else { format!("{last_words} ({cause})") };
+        let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+        Self { failure, reason, backtrace }
+    }
+
+    /// The plugin answered with an error.
+    pub(super) fn of_error(text: &str) -> Self {
+        let reason = text.chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        Self { failure: Failure::Error, reason, backtrace: None }
+    }
+
+    /// The plugin's decision breaks a rule.
+    pub(super) fn of_decision(invalid: &Invalid) -> Self {
+        Self { failure: Failure::InvalidDecision, reason: invalid.to_string(), backtrace: None }
+    }
+
+    /// No instance is ready to be called.
+    pub(super) fn no_instance(reason: String) -> Self {
+        Self { failure: Failure::NoInstance, reason, backtrace: None }
+    }
+}
+
+/// Counts a failure and tells the operator. A plugin that fails at every call does not fill the disk: its failures are rationed like its
+/// own lines, and counted all the same.
+pub(super) fn report(identity: &Identity, hook: Hook, transaction: u64, failure: &CallFailure) {
+    identity.metrics.failed(hook, failure.failure);
+    *identity.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{}: {}", name_of(hook), failure.reason));
+    let Some(suppressed) = identity.failures.take(Instant::now()) else { return };
+    tracing::error!(
+        target: "jackfield::plugin",
+        plugin = %identity.name,
+        version = %identity.version,
+        hook = name_of(hook),
+        transaction = %TransactionId(transaction),
+        reason = failure.reason,
+        backtrace = failure.backtrace,
+        suppressed,
+        "a plugin failed"
+    );
+}
+
+/// The name in the interface.
+pub(super) fn name_of(hook: Hook) -> &'static str {
+    match hook {
+        Hook::Request => "on-request",
+        Hook::Response => "on-response",
+        Hook::Failure => "on-failure",
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn one_line(error: &wasmtime::Error) -> String {
+    let text = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

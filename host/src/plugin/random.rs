@@ -1,0 +1,60 @@
+//! Random numbers: the kernel's for plugins, a fast sequence for what only has to be spread.
+
+use rustix::rand::{GetRandomFlags, getrandom};
+
+/// Octets that a plugin may ask for at a time.
+pub(super) const OCTETS_MAX: u32 = 65_536;
+
+/// SplitMix64, started by the kernel: for weights and identifiers, not for secrets.
+#[derive(Debug)]
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new() -> Self {
+        let mut seed = [0; 8];
+        fill(&mut seed);
+        Self(u64::from_ne_bytes(seed))
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`; 0 if that is 0. The bias is below one in 2^32 for any bound that fits into 32 bits.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        (u128::from(self.next()) * u128::from(bound) >> 64) as u64
+    }
+}
+
+/// Fills with octets of the kernel's generator, which cannot fail once the machine is up.
+pub(super) fn fill(octets: &mut [u8]) {
+    let mut filled = 0;
+    while let Some(rest) = octets.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        filled += getrandom(rest, GetRandomFlags::empty()).unwrap_or(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_below_a_bound_reach_all_of_it() {
+        let mut random = Random(7);
+        let mut seen = [0u32; 5];
+        (0..1000).for_each(|_| seen[usize::try_from(random.below(5)).unwrap()] += 1);
+        assert!(seen.iter().all(|count| *count > 150), "{seen:?}");
+        assert_eq!(random.below(0), 0);
+    }
+
+    #[test]
+    fn long_buffers_are_filled_to_the_end() {
+        let mut octets = vec![0; 4096];
+        fill(&mut octets);
+        assert!(octets.chunks(64).all(|chunk| chunk.iter().any(|octet| *octet != 0)));
+    }
+}

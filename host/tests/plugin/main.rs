@@ -1,0 +1,9 @@
+//! The plugin host with real components: the chain, the limits, and the reloading. The components are those of `tests/fixtures/guests`,
+//! which do what the header field X-Do of a message asks for.
+
+mod chain;
+mod guests;
+mod limits;
+mod outcomes;
+mod reload;
+mod rig;
