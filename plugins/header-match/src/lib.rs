@@ -43,7 +43,7 @@ pub struct HeaderMatch {
 /// The short form: one header field with a table of exact values.
 struct Short {
     field: usize,
-    values: HashMap<String, Rc<Route>>,
+    values: BTreeMap<String, Rc<Route>>,
 }
 
 impl HeaderMatch {
@@ -80,7 +80,7 @@ impl Plugin for HeaderMatch {
         }
         let short = match config.header {
             Some(header) => {
-                let mut values = HashMap::new();
+                let mut values = BTreeMap::new();
                 for (value, name) in config.values {
                     let route = routes.named(&name, format_args!("match.{value}"))?;
                     values.insert(value, route);

@@ -51,7 +51,7 @@ pub struct LineMatch {
     parameter: String,
     places: Vec<Place>,
     /// By value in lower case: RFC 3261 19.1.4 compares URI parameters without regard to case.
-    lines: HashMap<String, Rc<Route>>,
+    lines: BTreeMap<String, Rc<Route>>,
     unknown: Option<Rc<Route>>,
     default: Option<Rc<Route>>,
     methods: Vec<String>,
@@ -90,7 +90,7 @@ impl Plugin for LineMatch {
         if config.places.is_empty() {
             bail!("in: say where to look: request-uri, to, or both");
         }
-        let mut lines = HashMap::new();
+        let mut lines = BTreeMap::new();
         for (value, name) in &config.line {
             let route = routes.named(name, format_args!("line.{value}"))?;
             if lines.insert(value.to_ascii_lowercase(), route).is_some() {
