@@ -43,9 +43,10 @@ fn header_fields_are_found_in_any_spelling_and_indentation() {
 
 #[test]
 fn parameters_of_header_fields_lose_their_quotes() {
-    let request = Request::parse("INVITE sip:1@sbc\nTo: <sip:1@sbc>;note=\"a \\\"b\\\" c\";flag");
+    let request = Request::parse("INVITE sip:1@sbc\nTo: <sip:1@sbc>;note=\"a \\\"b\\\" c\";flag\nContent-Type: text/plain;charset=utf-8");
     assert_eq!(request.header_param("To", "note").as_deref(), Some("a \"b\" c"));
     assert_eq!(request.header_param("To", "flag").as_deref(), Some(""));
+    assert_eq!(request.header_param("Content-Type", "charset").as_deref(), Some("utf-8"));
     assert_eq!(request.header_param("To", "none"), None);
 }
 

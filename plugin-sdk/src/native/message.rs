@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use jackfield_proto::message::{Framing, Limits, Message, Name, NameAddr, Uri};
+use jackfield_proto::message::{Framing, Limits, Message, Name, NameAddr, Params, Uri};
 
 use crate::{Endpoint, Plan, Transport};
 
@@ -75,7 +75,12 @@ impl Request {
     }
 
     pub(crate) fn header_param(&self, header: &str, name: &str) -> Option<String> {
-        self.name_addr(header)?.param(name.as_bytes()).map(|value| unquoted(&parameter(value)))
+        let value = self.message.field(&Name::from_bytes(header.as_bytes()))?;
+        let param = match NameAddr::parse(value) {
+            Some(address) => address.param(name.as_bytes()),
+            None => Params::of_value(value).find(|param| param.name.eq_ignore_ascii_case(name.as_bytes())).map(|param| param.value),
+        };
+        param.map(|value| unquoted(&parameter(value)))
     }
 
     pub(crate) fn source(&self) -> Endpoint {
