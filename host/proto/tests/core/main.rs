@@ -1,6 +1,9 @@
 //! The core by its public face: scenarios in simulated time, named by the behaviour they show.
 
 mod cancelling;
+mod forking;
+mod hooks;
+mod hunting;
 mod retransmissions;
 mod support;
 mod validation;
