@@ -89,6 +89,8 @@ fn topmost_route(request: &Message) -> Option<&[u8]> {
 
 fn first_route_uri(request: &Message, preloaded: &[Bytes]) -> Option<Bytes> {
     match preloaded.first() {
+        // A URI as it stands: in a name-addr without brackets its parameters would be the header field's.
+        Some(first) if !first.contains(&b'<') => Some(first.clone()),
         Some(first) => NameAddr::parse(first).map(|route| Bytes::copy_from_slice(route.uri())),
         None => topmost_route(request).map(Bytes::copy_from_slice),
     }

@@ -220,7 +220,8 @@ impl Bench {
         let peer = peer_of(request.path.remote);
         let mut response = respond(&request.message, status, None).to_tag(peer.to_string().as_bytes());
         if status > 100 && status < 300 {
-            response = response.header("Contact", format!("<sip:{peer}@{}>", address(peer)));
+            let transport = if request.path.transport == Transport::Udp { "" } else { ";transport=tcp" };
+            response = response.header("Contact", format!("<sip:{peer}@{}{transport}>", address(peer)));
             for route in request.values("Record-Route") {
                 response = response.header("Record-Route", route);
             }
