@@ -169,7 +169,7 @@ fn an_ack_for_a_2xx_is_forwarded_statelessly() {
 #[test]
 fn an_ack_goes_one_way_only() {
     let mut bench = Bench::new(parallel("bc"));
-    bench.request(&Request::new("ACK").to_tag("b"));
+    bench.request(&Request::new("ACK").tagged("b"));
     assert_eq!((bench.ladder(), bench.core.contexts()), (vec!["b ACK".to_string()], 0));
 }
 
@@ -178,7 +178,7 @@ fn an_ack_goes_one_way_only() {
 fn an_ack_that_cannot_be_forwarded_is_dropped() {
     for plan in [serial(""), Plan::to(Target { uri: Some("tel:+49".into()), ..Target::default() })] {
         let mut bench = Bench::new(plan);
-        bench.request(&Request::new("ACK").to_tag("b"));
+        bench.request(&Request::new("ACK").tagged("b"));
         assert_eq!((bench.ladder(), bench.core.contexts()), (vec![], 0));
     }
     for refused in [Request::new("ACK").max_forwards(0), Request::new("ACK").uri("mailto:x@y")] {

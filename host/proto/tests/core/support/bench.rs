@@ -1,6 +1,6 @@
 //! The bench: a core, a clock, and answers to the core's questions.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +81,7 @@ pub(crate) struct Bench {
     choose: Chooser,
     resolve: Resolver,
     /// Nothing can be sent there: the core is told so.
-    pub(crate) unreachable: HashSet<(Transport, SocketAddr)>,
+    pub(crate) unreachable: BTreeSet<(Transport, SocketAddr)>,
     pub(crate) sent: Vec<Sent>,
     told: usize,
     pub(crate) asked: Vec<Asked>,
@@ -92,7 +92,7 @@ pub(crate) struct Bench {
 }
 
 /// Two transports at one address, one more address, and IPv6.
-pub(crate) fn settings() -> Settings {
+fn settings() -> Settings {
     let listener = |name: &str, transport, address: &str, sent_by: &str| Listener {
         name: name.into(),
         transport,
@@ -134,7 +134,7 @@ impl Bench {
             review: Box::new(|_, _| Reviewed::Pass(Vec::new())),
             choose: Box::new(|_| Some(FailureOutcome::Next)),
             resolve: Box::new(|_| None),
-            unreachable: HashSet::new(),
+            unreachable: BTreeSet::new(),
             sent: Vec::new(),
             told: 0,
             asked: Vec::new(),
