@@ -287,10 +287,7 @@ impl<S: Clone> Context<S> {
         let Some(branch) = self.branch(index) else { return };
         branch.settle();
         if branch.abandoned || !hunting {
-            // A branch given up may still have its decision awaited.
-            if branch.phase != BranchPhase::AwaitingDecision {
-                branch.phase = BranchPhase::Done;
-            }
+            self.note_late_failure(index, answer, env, out);
             return;
         }
         branch.failed_with = Some(status);
@@ -308,6 +305,23 @@ impl<S: Clone> Context<S> {
             return;
         }
         self.continue_after(status, env, out);
+    }
+
+    /// A failure that the hunt does not wait for any more: of a branch given up, or after the final response. A 6xx still speaks for
+    /// every place where the callee might be (16.7 item 5).
+    fn note_late_failure(&mut self, index: u16, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let (status, hunting) = (answer.status(), self.phase == Phase::Hunting);
+        let Some(branch) = self.branch(index) else { return };
+        if branch.phase == BranchPhase::AwaitingDecision {
+            // The decision about giving it up is still to come.
+            branch.failed_with = branch.failed_with.max(Some(status));
+        } else {
+            branch.phase = BranchPhase::Done;
+        }
+        if hunting && status >= 600 {
+            self.keep_if_best(answer);
+            self.continue_after(status, env, out);
+        }
     }
 
     /// Without a hook: a 6xx ends everything (16.7 item 5), another status goes on if the plan says so.

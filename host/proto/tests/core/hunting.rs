@@ -138,6 +138,21 @@ fn an_18x_of_a_target_given_up_is_not_forwarded() {
     assert_eq!(bench.ladder(), [""; 0]);
 }
 
+/// 16.7 item 5: a 6xx of a target given up still ends the search.
+#[test]
+fn a_late_6xx_of_a_target_given_up_ends_the_hunt() {
+    let mut bench = Bench::new(hunt(vec![impatient('b', None, Some(5000)), target('c'), target('d')]));
+    bench.request(&Request::invite());
+    bench.answer('b', 180);
+    bench.pass_ms(5010);
+    bench.answer('c', 180);
+    bench.answer('b', 603);
+    assert_eq!(bench.ladder(), ["b INVITE", "a 180", "b CANCEL", "c INVITE", "a 180", "b ACK", "c CANCEL"]);
+    bench.answer('c', 487);
+    assert_eq!(bench.ladder(), ["c ACK", "a 603"]);
+    bench.drain();
+}
+
 /// A response timeout works for other requests too; nothing is cancelled.
 #[test]
 fn response_timeout_of_a_message() {

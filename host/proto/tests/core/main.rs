@@ -8,5 +8,6 @@ mod limits;
 mod paths;
 mod retransmissions;
 mod routing;
+mod simulation;
 mod support;
 mod validation;

@@ -92,7 +92,7 @@ pub(crate) struct Bench {
 }
 
 /// Two transports at one address, one more address, and IPv6.
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     let listener = |name: &str, transport, address: &str, sent_by: &str| Listener {
         name: name.into(),
         transport,
