@@ -53,12 +53,13 @@ impl<S: Clone> Context<S> {
         let Some(branch) = self.branch(index) else { return };
         let schedule = env.schedule(branch.is_reliable());
         let bytes = branch.sent.as_ref().and_then(|sent| hop_by_hop::cancel(sent, reason.as_deref()));
+        env.arm(self.id, schedule.patience(), AlarmKind::CancelGuard(index));
+        let Some(branch) = self.branch(index) else { return };
         let (Some(bytes), Some(path)) = (bytes, branch.path) else { return };
         let (client, step) = ClientNonInvite::start(&schedule);
         branch.cancel = Cancel::Sent(client, bytes.clone());
         out.push(Output::Send(Transmit { bytes, path, branch: None }));
         self.apply_cancel(index, step, env, out);
-        env.arm(self.id, schedule.patience(), AlarmKind::CancelGuard(index));
     }
 
     /// A response to a CANCEL of ours: it says nothing but that the CANCEL arrived.

@@ -232,11 +232,15 @@ impl<S: Clone> Context<S> {
             Server::NonInvite(server) => server.on_send(class, &schedule),
             Server::Stateless => Step::default(),
         };
-        if step.deliver
+        // 16.7 items 5 and 9: a callee that is up has to hear an ACK or a BYE, so its 2xx goes past a transaction that has failed already.
+        let callee_is_up = self.is_invite() && class == Class::Success;
+        if (step.deliver || callee_is_up)
             && let Some(bytes) = self.response_bytes(&answer, env)
         {
-            // A 2xx to INVITE is retransmitted by the callee, not by us (RFC 6026 7.1).
-            self.last_response = (!(self.is_invite() && class == Class::Success)).then(|| bytes.clone());
+            if step.deliver {
+                // A 2xx to INVITE is retransmitted by the callee, not by us (RFC 6026 7.1).
+                self.last_response = (!callee_is_up).then(|| bytes.clone());
+            }
             out.push(Output::Send(Transmit { bytes, path: self.reply_path, branch: None }));
         }
         self.apply_server(step, env, out);
@@ -263,13 +267,12 @@ impl<S: Clone> Context<S> {
         }
     }
 
-    /// The server transaction ends without a response (RFC 4320 4.2, or a verdict to drop).
-    pub(super) fn end_silently(&mut self) {
+    /// The request gets no answer (RFC 4320 4.2), but its retransmissions are still absorbed. An INVITE is answered in any case.
+    pub(super) fn end_silently(&mut self, env: &mut Environment, out: &mut Vec<Output<S>>) {
         self.phase = Phase::Finished;
-        match &mut self.server {
-            Server::NonInvite(server) => server.terminate(),
-            // An INVITE is answered in any case; only a verdict to drop ends it, and then the context goes as a whole.
-            Server::Invite(_) | Server::Stateless => {}
+        if let Server::NonInvite(server) = &mut self.server {
+            let step = server.expire(&env.schedule(false));
+            self.apply_server(step, env, out);
         }
     }
 

@@ -54,7 +54,7 @@ pub(super) fn prepare(request: &Message, target: &Target, common: &[Edit]) -> Pr
     let is_sips = |uri: &[u8]| Uri::parse(uri).is_some_and(|uri| uri.is_sips());
     let secure = is_sips(prepared.uri.as_deref().unwrap_or(request.request_uri()));
     if let Some(route) = &first_route
-        && Uri::parse(route).is_none_or(|uri| uri.param(b"lr").is_none())
+        && Uri::parse(route).is_some_and(|uri| uri.param(b"lr").is_none())
     {
         prepared.make_strict(request, route.clone());
     }
@@ -89,6 +89,8 @@ fn topmost_route(request: &Message) -> Option<&[u8]> {
 
 fn first_route_uri(request: &Message, preloaded: &[Bytes]) -> Option<Bytes> {
     match preloaded.first() {
+        // A URI as it stands: in a name-addr without brackets its parameters would be the header field's.
+        Some(first) if !first.contains(&b'<') => Some(first.clone()),
         Some(first) => NameAddr::parse(first).map(|route| Bytes::copy_from_slice(route.uri())),
         None => topmost_route(request).map(Bytes::copy_from_slice),
     }
@@ -139,7 +141,7 @@ pub(super) struct Copy<'a> {
     pub(super) ingress: &'a Listener,
     pub(super) egress: &'a Listener,
     pub(super) branch: &'a [u8],
-    pub(super) breadth: Option<u32>,
+    pub(super) breadth: u32,
     pub(super) settings: &'a Settings,
 }
 
@@ -152,9 +154,7 @@ impl Copy<'_> {
         }
         let hops = self.request.max_forwards().map_or(70, |hops| hops.saturating_sub(1).min(255));
         splice.set(b"Max-Forwards", hops.to_string());
-        if let Some(breadth) = self.breadth {
-            splice.set(b"Max-Breadth", breadth.to_string());
-        }
+        splice.set(b"Max-Breadth", self.breadth.to_string());
         self.write_routes(&mut splice);
         self.write_record_route(&mut splice);
         for edit in self.common.iter().chain(&self.target.edits) {

@@ -156,7 +156,9 @@ impl<S: Clone> Context<S> {
         {
             for name in [Name::WwwAuthenticate, Name::ProxyAuthenticate] {
                 for field in message.fields().filter(|field| field.name == name) {
-                    self.challenges.push((Bytes::copy_from_slice(name.as_bytes()), Bytes::copy_from_slice(field.value)));
+                    if !self.challenges.iter().any(|(other, value)| other == name.as_bytes() && value == field.value) {
+                        self.challenges.push((Bytes::copy_from_slice(name.as_bytes()), Bytes::copy_from_slice(field.value)));
+                    }
                 }
             }
         }
@@ -185,7 +187,7 @@ impl<S: Clone> Context<S> {
             // RFC 4320 4.2: a late answer is worse than none to a request that has timed out upstream as well.
             Some(best) if best.status() == 408 && !self.is_invite() => {
                 self.complete(None, env, out);
-                self.end_silently();
+                self.end_silently(env, out);
                 self.shrink();
                 return;
             }
@@ -201,6 +203,8 @@ impl<S: Clone> Context<S> {
         if self.phase == Phase::Finished {
             return;
         }
+        // A decision that answers with what is no final response must not leave the caller without one.
+        let answer = if (200..700).contains(&answer.status()) { answer } else { Answer::Made(Reply::status(500)) };
         let status = answer.status();
         self.complete(Some(status), env, out);
         self.phase = Phase::Finished;

@@ -29,26 +29,27 @@ impl<S: Clone> Context<S> {
     pub(super) fn advance(&mut self, env: &mut Environment, out: &mut Vec<Output<S>>) {
         while self.phase == Phase::Hunting && !self.branches.iter().any(Branch::is_active) {
             let Some(request) = self.request.clone() else { return };
-            let breadth = validate::breadth(&request);
+            // RFC 5393 5.3.3: every copy has a Max-Breadth, and none more than the limit.
+            let limit = env.settings.limits.max_breadth;
+            let breadth = validate::breadth(&request).map_or(limit, |breadth| breadth.min(limit));
+            // 16.11: what is forwarded without state goes one way only.
+            let stateless = matches!(self.server, super::context::Server::Stateless);
             let room = env.settings.limits.branches.saturating_sub(self.branches.len());
-            let mut targets = self.hunt.next_targets(breadth.unwrap_or(env.settings.limits.max_breadth));
-            targets.truncate(room);
+            let mut targets = self.hunt.next_targets(breadth);
+            targets.truncate(if stateless { 1 } else { room });
             if targets.is_empty() {
                 self.answer_best(env, out);
                 return;
             }
-            // RFC 5393 5.3.3: the breadth is shared among the branches that are pending together.
-            let share = (targets.len() > 1).then(|| {
-                let count = u32::try_from(targets.len()).unwrap_or(u32::MAX);
-                (breadth.unwrap_or(env.settings.limits.max_breadth) / count).max(1)
-            });
+            // The breadth is shared among the branches that are pending together.
+            let share = (breadth / u32::try_from(targets.len()).unwrap_or(u32::MAX)).max(1);
             for target in targets {
                 self.start_target(target, share, &request, env, out);
             }
         }
     }
 
-    fn start_target(&mut self, target: Target, breadth: Option<u32>, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    fn start_target(&mut self, target: Target, breadth: u32, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
         self.attempts += 1;
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
         let next = prepare(request, &target, &self.hunt.edits).next;
@@ -154,7 +155,7 @@ impl<S: Clone> Context<S> {
             ingress: env.own.listener(self.flow.listener)?,
             egress: env.own.listener(egress)?,
             branch: &branch,
-            breadth: self.branches.get(usize::from(index)).and_then(|branch| branch.breadth),
+            breadth: self.branches.get(usize::from(index)).map_or(1, |branch| branch.breadth),
             settings: &env.settings,
         };
         // The connection of the dialog's first request leads back to who sent it, and to nobody else.
@@ -240,7 +241,8 @@ impl<S: Clone> Context<S> {
             return;
         }
         branch.client.terminate();
-        if branch.abandoned || self.cancelled || branch_is_exhausted(self.branch(index)) {
+        let exhausted = branch.candidates.is_empty() || self.branches.len() >= env.settings.limits.branches;
+        if exhausted || self.cancelled || self.branch(index).is_none_or(|branch| branch.abandoned) {
             self.branch_failed(index, Cause::Transport, Answer::Made(Reply::status(503)), env, out);
             return;
         }
@@ -285,7 +287,7 @@ impl<S: Clone> Context<S> {
         let Some(branch) = self.branch(index) else { return };
         branch.settle();
         if branch.abandoned || !hunting {
-            branch.phase = BranchPhase::Done;
+            self.note_late_failure(index, answer, env, out);
             return;
         }
         branch.failed_with = Some(status);
@@ -303,6 +305,23 @@ impl<S: Clone> Context<S> {
             return;
         }
         self.continue_after(status, env, out);
+    }
+
+    /// A failure that the hunt does not wait for any more: of a branch given up, or after the final response. A 6xx still speaks for
+    /// every place where the callee might be (16.7 item 5).
+    fn note_late_failure(&mut self, index: u16, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let (status, hunting) = (answer.status(), self.phase == Phase::Hunting);
+        let Some(branch) = self.branch(index) else { return };
+        if branch.phase == BranchPhase::AwaitingDecision {
+            // The decision about giving it up is still to come.
+            branch.failed_with = branch.failed_with.max(Some(status));
+        } else {
+            branch.phase = BranchPhase::Done;
+        }
+        if hunting && status >= 600 {
+            self.keep_if_best(answer);
+            self.continue_after(status, env, out);
+        }
     }
 
     /// Without a hook: a 6xx ends everything (16.7 item 5), another status goes on if the plan says so.
@@ -335,8 +354,4 @@ impl<S: Clone> Context<S> {
         }
         self.advance(env, out);
     }
-}
-
-fn branch_is_exhausted(branch: Option<&mut Branch>) -> bool {
-    branch.is_none_or(|branch| branch.candidates.is_empty())
 }

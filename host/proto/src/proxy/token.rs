@@ -21,7 +21,7 @@ const PARAMETER: &[u8] = b"jf";
 /// What a token says once it has been found genuine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token {
-    /// The connection that the dialog's first request came over.
+    /// The connection that the sender of the dialog's first request was on, where this request goes to that sender.
     pub(super) connection: Option<ConnectionId>,
 }
 
@@ -52,8 +52,11 @@ pub(super) fn verify(uri: &Uri<'_>, request: &Message, key: &[u8; 16]) -> Option
         Some(number) => Some(ConnectionId(hex(number, 16)?.0)),
         None => None,
     };
-    let genuine = [request.from_tag(), request.to_tag()].into_iter().any(|tag| digest(request.call_id(), tag, connection, key) == token);
-    genuine.then_some(Token { connection })
+    let made_for = |tag| digest(request.call_id(), tag, connection, key) == token;
+    if made_for(request.from_tag()) {
+        return Some(Token { connection: None });
+    }
+    made_for(request.to_tag()).then_some(Token { connection })
 }
 
 fn digest(call_id: &[u8], tag: Option<&[u8]>, connection: Option<ConnectionId>, key: &[u8; 16]) -> u64 {

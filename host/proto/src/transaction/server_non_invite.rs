@@ -3,6 +3,8 @@
 //! ```text
 //!  Trying --100 sent--> Proceeding --200-699 sent--> Completed --J--> Terminated
 //!     '--200-699 sent--> Completed
+//!
+//!  Trying, Proceeding --given up--> Expired --J--> Terminated            (RFC 4320 4.2)
 //! ```
 
 use super::{Class, Schedule, Send, Step, Timer};
@@ -18,6 +20,7 @@ enum State {
     Trying,
     Proceeding,
     Completed,
+    Expired,
     Terminated,
 }
 
@@ -38,7 +41,7 @@ impl ServerNonInvite {
                 self.state = State::Completed;
                 Step::deliver().arm(Timer::J, schedule.linger(schedule.patience()))
             }
-            (State::Completed | State::Terminated, _) => Step::default(),
+            (State::Completed | State::Expired | State::Terminated, _) => Step::default(),
         }
     }
 
@@ -46,21 +49,27 @@ impl ServerNonInvite {
     pub fn on_retransmission(&self) -> Step {
         match self.state {
             State::Proceeding | State::Completed => Step::default().send(Send::Response),
-            State::Trying | State::Terminated => Step::default(),
+            State::Trying | State::Expired | State::Terminated => Step::default(),
         }
     }
 
     /// A timer has fired.
     pub fn on_timer(&mut self, timer: Timer) -> Step {
-        if self.state == State::Completed && timer == Timer::J {
+        if matches!(self.state, State::Completed | State::Expired) && timer == Timer::J {
             self.state = State::Terminated;
         }
         Step::default()
     }
 
-    /// Ends it without a response (RFC 4320 4.2: no 408 is sent).
-    pub fn terminate(&mut self) {
-        self.state = State::Terminated;
+    /// There will be no response (RFC 4320 4.2: no 408 is sent). The sender may go on asking until its timer F, over any transport.
+    pub fn expire(&mut self, schedule: &Schedule) -> Step {
+        match self.state {
+            State::Trying | State::Proceeding => {
+                self.state = State::Expired;
+                Step::default().arm(Timer::J, schedule.patience())
+            }
+            State::Completed | State::Expired | State::Terminated => Step::default(),
+        }
     }
 
     /// Nothing has been sent.
@@ -103,6 +112,22 @@ mod tests {
     fn nothing_is_waited_for_over_tcp() {
         let mut t = ServerNonInvite::start();
         assert_eq!(t.on_send(Class::Success, &TCP).arm[0], Some((Timer::J, Duration::ZERO)));
+    }
+
+    /// RFC 4320 4.2: nothing is sent any more, retransmissions are absorbed.
+    #[test]
+    fn an_expired_transaction_is_silent_until_j() {
+        for send_100 in [false, true] {
+            let mut t = ServerNonInvite::start();
+            if send_100 {
+                t.on_send(Class::Provisional, &TCP);
+            }
+            assert_eq!(t.expire(&TCP), Step::default().arm(Timer::J, Duration::from_secs(32)));
+            assert_eq!((t.on_retransmission(), t.on_send(Class::Success, &TCP)), (Step::default(), Step::default()));
+            assert!(!t.is_terminated() && !t.is_pending());
+            t.on_timer(Timer::J);
+            assert!(t.is_terminated());
+        }
     }
 
     #[test]

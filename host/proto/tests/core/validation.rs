@@ -83,7 +83,7 @@ fn max_forwards_counts_down() {
 #[test]
 fn a_forged_to_tag_makes_no_dialog() {
     let mut bench = Bench::new(serial("b"));
-    bench.request(&Request::new("BYE").to_tag("forged"));
-    bench.request(&Request::new("BYE").branch("2").to_tag("forged").field("Route", "<sip:192.0.2.1:5060;lr;jf=0123456789abcdef>"));
+    bench.request(&Request::new("BYE").tagged("forged"));
+    bench.request(&Request::new("BYE").branch("2").tagged("forged").field("Route", "<sip:192.0.2.1:5060;lr;jf=0123456789abcdef>"));
     assert_eq!(bench.asked.iter().map(|asked| asked.kind).collect::<Vec<_>>(), [RequestKind::Initial; 2]);
 }

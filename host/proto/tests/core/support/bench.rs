@@ -1,6 +1,6 @@
 //! The bench: a core, a clock, and answers to the core's questions.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +81,7 @@ pub(crate) struct Bench {
     choose: Chooser,
     resolve: Resolver,
     /// Nothing can be sent there: the core is told so.
-    pub(crate) unreachable: HashSet<(Transport, SocketAddr)>,
+    pub(crate) unreachable: BTreeSet<(Transport, SocketAddr)>,
     pub(crate) sent: Vec<Sent>,
     told: usize,
     pub(crate) asked: Vec<Asked>,
@@ -134,7 +134,7 @@ impl Bench {
             review: Box::new(|_, _| Reviewed::Pass(Vec::new())),
             choose: Box::new(|_| Some(FailureOutcome::Next)),
             resolve: Box::new(|_| None),
-            unreachable: HashSet::new(),
+            unreachable: BTreeSet::new(),
             sent: Vec::new(),
             told: 0,
             asked: Vec::new(),
@@ -220,7 +220,8 @@ impl Bench {
         let peer = peer_of(request.path.remote);
         let mut response = respond(&request.message, status, None).to_tag(peer.to_string().as_bytes());
         if status > 100 && status < 300 {
-            response = response.header("Contact", format!("<sip:{peer}@{}>", address(peer)));
+            let transport = if request.path.transport == Transport::Udp { "" } else { ";transport=tcp" };
+            response = response.header("Contact", format!("<sip:{peer}@{}{transport}>", address(peer)));
             for route in request.values("Record-Route") {
                 response = response.header("Record-Route", route);
             }

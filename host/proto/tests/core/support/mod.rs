@@ -4,6 +4,6 @@ mod bench;
 mod plans;
 mod wire;
 
-pub(crate) use bench::{Asked, Bench, Failed, Sent, State};
+pub(crate) use bench::{Bench, Sent, settings};
 pub(crate) use plans::{group, parallel, plan, serial, target};
 pub(crate) use wire::{Request, address, flow, message, peer_of, text_of};

@@ -99,7 +99,7 @@ impl Request {
         Self { via_params: params.into(), ..self }
     }
 
-    pub(crate) fn to_tag(self, tag: &str) -> Self {
+    pub(crate) fn tagged(self, tag: &str) -> Self {
         Self { to_tag: Some(tag.into()), ..self }
     }
 

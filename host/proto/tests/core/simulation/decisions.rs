@@ -1,0 +1,82 @@
+//! What plugins and resolvers of the simulated world say, and how long they think about it.
+
+use std::time::Duration;
+
+use jackfield_proto::message::{Message, Method};
+use jackfield_proto::net::Transport;
+use jackfield_proto::proxy::{FailureOutcome, Group, Hop, Mode, Plan, Query, Reply, StatusSet, Target, Verdict, Watch};
+
+use super::random::Random;
+use crate::support::{address, target};
+
+/// Callees that can be reached, and from `x` on such as cannot.
+const PEERS: [char; 12] = ['b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'x', 'y'];
+
+pub(super) fn delay(random: &mut Random) -> Duration {
+    match random.below(10) {
+        0 => random.millis(1, 3000),
+        1 | 2 => random.millis(1, 100),
+        _ => Duration::ZERO,
+    }
+}
+
+pub(super) fn verdict(random: &mut Random, request: &Message) -> Verdict<u32> {
+    let method = request.method();
+    if method == Method::CANCEL {
+        return Verdict::Reply(Reply::status(481));
+    }
+    if method == Method::ACK {
+        return Verdict::Drop;
+    }
+    if random.percent(3) {
+        return Verdict::Reply(Reply::status(random.pick(&[403, 404, 302, 600])));
+    }
+    let watch = Watch { responses: random.percent(20), failures: random.percent(20) };
+    Verdict::Forward { plan: plan(random), state: 1, watch }
+}
+
+fn plan(random: &mut Random) -> Plan {
+    let groups = (0..random.below(4)).map(|_| group(random)).collect();
+    let next_on = if random.percent(30) { StatusSet::parse("404 408 5xx").unwrap() } else { StatusSet::failures() };
+    Plan { groups, next_on, ..Plan::default() }
+}
+
+fn group(random: &mut Random) -> Group {
+    let mode = random.pick(&[Mode::Serial, Mode::Parallel]);
+    let targets = (0..1 + random.below(3)).map(|_| one_target(random)).collect();
+    Group { mode, targets }
+}
+
+fn one_target(random: &mut Random) -> Target {
+    let peer = random.pick(&PEERS);
+    let mut target = target(peer);
+    match random.below(10) {
+        0 => target.uri = Some(format!("sip:{peer}@{peer}.test").into()),
+        1 => target.transport = Some(Transport::Tcp),
+        2 => target.uri = Some("tel:+4930".into()),
+        _ => {}
+    }
+    if random.percent(25) {
+        target.response_timeout = Some(random.millis(100, 5000));
+    }
+    if random.percent(25) {
+        target.answer_timeout = Some(random.millis(1000, 40_000));
+    }
+    target
+}
+
+/// A name has from none to two addresses; the first letter of it is the peer.
+pub(super) fn addresses(random: &mut Random, query: &Query) -> Vec<Hop> {
+    let peer = query.host.chars().next().unwrap_or('b');
+    let all = [random.pick(&PEERS), peer].map(|peer| Hop { transport: Transport::Udp, address: address(peer) });
+    all[random.below(3) as usize..].to_vec()
+}
+
+pub(super) fn outcome(random: &mut Random) -> FailureOutcome {
+    match random.below(6) {
+        0 => FailureOutcome::Instead(vec![group(random)]),
+        1 => FailureOutcome::Stop,
+        2 => FailureOutcome::Reply(Reply::status(488)),
+        _ => FailureOutcome::Next,
+    }
+}
