@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use jackfield_proto::net::Listener;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 
 use crate::admin::control::ControlSocket;
@@ -31,6 +32,7 @@ use figures::Figures;
 /// Something that the configuration names cannot be had: a key, a plugin, an address, the control socket.
 pub fn run(config: Config, logging: Logging) -> Result<()> {
     let config = Arc::new(config);
+    raise_descriptor_limit();
     keys::prepare_state_directory(&config.state_directory)?;
     let token_key = keys::token_key(&config)?;
     let metrics = Arc::new(Metrics::new(config.workers));
@@ -38,15 +40,24 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
         PluginSettings { workers: config.workers, state_directory: config.state_directory.clone(), metrics: Arc::clone(&metrics) };
     let plugins = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
     let sockets = Sockets::bind(&endpoints(&config), config.workers, transport_settings(&config))?;
-    let listeners: Arc<[Listener]> = sockets.listeners().into();
-    let decider = Arc::new(PluginDecider::new(Arc::clone(&plugins), Arc::clone(&listeners)));
+    let decider = Arc::new(PluginDecider(Arc::clone(&plugins)));
     let engine = Arc::new(Engine::start(sockets, decider, Setup { config: &config, token_key, metrics: Arc::clone(&metrics) })?);
     let counted = Arc::clone(&engine);
     metrics.add_source(move || counted.snapshot().samples());
     let figures =
         Arc::new(Figures { engine, plugins, metrics, started: Instant::now(), config: Mutex::new(config), refused: Mutex::new(None) });
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime of the control socket")?;
-    runtime.block_on(serve(figures, logging))
+    let ended = runtime.block_on(serve(figures, logging));
+    // A change of configuration that still compiles plugins must not hold up the end of the process.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Each connection is a descriptor, and the limit that a shell gives is made for programs that use `select`.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Best effort: with fewer descriptors there are fewer connections, which is counted and logged where it happens.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Everything that is not a call: the control socket, the metrics, the signals.
@@ -55,21 +66,24 @@ async fn serve(figures: Arc<Figures>, mut logging: Logging) -> Result<()> {
     let control = ControlSocket::bind(&config.admin.control)?;
     tokio::spawn(control.serve(Arc::clone(&figures) as Arc<dyn crate::admin::Snapshot>));
     if let Some(address) = config.admin.metrics {
-        let listener = MetricsListener::bind(address).await?;
+        let listener = MetricsListener::bind(address).await.with_context(|| format!("admin.metrics: cannot listen on {address}"))?;
         tokio::spawn(listener.serve(Arc::clone(&figures.metrics)));
     }
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     for listener in figures.engine.listeners() {
         tracing::info!(name = &*listener.name, "listening on {} {}", listener.transport, listener.address);
     }
-    tracing::info!(workers = config.workers, chain = config.plugins.chain.join(", "), "ready");
+    tracing::info!(workers = config.workers, chain = config.plugins.chain.join(", "), "serving");
+    eprintln!("{}", ready_line(figures.engine.listeners()));
     drop(config);
     while signals.next().await == Request::Reload {
         let figures = Arc::clone(&figures);
         // Loading plugins takes as long as compiling them.
         let reloaded = tokio::task::spawn_blocking(move || reload(&figures)).await;
-        if let Ok(Some(config)) = reloaded {
-            logging.reconfigure(&config.log);
+        match reloaded {
+            Ok(Some(config)) => logging.reconfigure(&config.log),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the configuration was not read again"),
         }
     }
     let patience = figures.config().drain;
@@ -83,6 +97,12 @@ async fn serve(figures: Arc<Figures>, mut logging: Logging) -> Result<()> {
     }
     figures.engine.stop();
     Ok(())
+}
+
+/// Tells whoever started the process and waits for it, whatever the level of the log, that calls are taken, and where.
+fn ready_line(listeners: &[Listener]) -> String {
+    let each = listeners.iter().map(|listener| format!("{} {} {}", listener.name, listener.transport, listener.address));
+    format!("ready: {}", each.collect::<Vec<_>>().join(", "))
 }
 
 async fn second_drain(signals: &mut Signals) {
@@ -101,7 +121,7 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
         *figures.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines.join("; "));
     };
     let config = match Config::load(&before.path) {
-        Ok(config) => Arc::new(config),
+        Ok(config) => config,
         Err(error) => {
             refuse(error.lines());
             return None;
@@ -115,11 +135,20 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
     for key in before.restart_needed(&config) {
         tracing::warn!("{key} has changed: that takes effect at the next start");
     }
+    let config = Arc::new(keep_what_needs_a_restart(&before, &config));
     *figures.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&config);
     *figures.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
     figures.metrics.reload_applied();
     tracing::info!("the configuration has been read again");
     Some(config)
+}
+
+/// What runs after a change: the new configuration but for what is bound to the process ([`Config::restart_needed`]), so that the status
+/// tells the truth, and the next change is compared with it.
+fn keep_what_needs_a_restart(running: &Config, new: &Config) -> Config {
+    let Config { listen, workers, state_directory, token_key_file, admin, .. } = running.clone();
+    let log = crate::config::Log { format: running.log.format, ..new.log };
+    Config { listen, workers, state_directory, token_key_file, admin, log, ..new.clone() }
 }
 
 /// Loads every plugin that a configuration names, as a start would, and says what is wrong with them. Compiled code is not kept: who
