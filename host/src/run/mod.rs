@@ -16,12 +16,12 @@ use crate::admin::control::ControlSocket;
 use crate::admin::prometheus::MetricsListener;
 use crate::config::{Config, Problem, Severity};
 use crate::engine::{Engine, Setup, transport_settings};
+use crate::keys;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::plugin::{PluginHost, PluginSettings};
 use crate::signals::{Request, Signals};
 use crate::transport::{Endpoint, Sockets};
-use crate::keys;
 
 use decider::PluginDecider;
 use figures::Figures;
@@ -61,7 +61,7 @@ fn raise_descriptor_limit() {
 }
 
 /// Everything that is not a call: the control socket, the metrics, the signals.
-async fn serve(figures: Arc<Figures>, mut logging: Logging) -> Result<()> {
+async fn serve(figures: Arc<Figures>, logging: Logging) -> Result<()> {
     let config = figures.config();
     let control = ControlSocket::bind(&config.admin.control)?;
     tokio::spawn(control.serve(Arc::clone(&figures) as Arc<dyn crate::admin::Snapshot>));
@@ -81,7 +81,11 @@ async fn serve(figures: Arc<Figures>, mut logging: Logging) -> Result<()> {
         // Loading plugins takes as long as compiling them.
         let reloaded = tokio::task::spawn_blocking(move || reload(&figures)).await;
         match reloaded {
-            Ok(Some(config)) => logging.reconfigure(&config.log),
+            Ok(Some(config)) => {
+                if let Err(error) = logging.reconfigure(&config.log) {
+                    tracing::warn!(%error, "the level of the log stays");
+                }
+            }
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the configuration was not read again"),
         }
@@ -146,9 +150,14 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
 /// What runs after a change: the new configuration but for what is bound to the process ([`Config::restart_needed`]), so that the status
 /// tells the truth, and the next change is compared with it.
 fn keep_what_needs_a_restart(running: &Config, new: &Config) -> Config {
-    let Config { listen, workers, state_directory, token_key_file, admin, .. } = running.clone();
-    let log = crate::config::Log { format: running.log.format, ..new.log };
-    Config { listen, workers, state_directory, token_key_file, admin, log, ..new.clone() }
+    let mut kept = new.clone();
+    kept.listen.clone_from(&running.listen);
+    kept.workers = running.workers;
+    kept.state_directory.clone_from(&running.state_directory);
+    kept.token_key_file.clone_from(&running.token_key_file);
+    kept.admin.clone_from(&running.admin);
+    kept.log.format = running.log.format;
+    kept
 }
 
 /// Loads every plugin that a configuration names, as a start would, and says what is wrong with them. Compiled code is not kept: who
@@ -160,14 +169,15 @@ pub fn check_plugins(config: &Config) -> Vec<Problem> {
     // Left behind it would only take room.
     let _ = std::fs::remove_dir_all(&scratch);
     let Err(error) = started else { return Vec::new() };
-    error.to_string().lines().map(|line| config.problem(Severity::Error, "plugins.chain", line)).collect()
+    error.to_string().lines().map(|line| config.problem(Severity::Error, "plugins.chain", line.to_owned())).collect()
 }
 
 fn endpoints(config: &Config) -> Vec<Endpoint> {
     let each = |listen: &crate::config::Listen| {
         let name: Arc<str> = listen.name.as_str().into();
         let advertise: Option<Arc<str>> = listen.advertise.as_deref().map(Into::into);
-        let endpoint = move |transport| Endpoint { name: Arc::clone(&name), transport, address: listen.address, advertise: advertise.clone() };
+        let endpoint =
+            move |transport| Endpoint { name: Arc::clone(&name), transport, address: listen.address, advertise: advertise.clone() };
         listen.transports.iter().copied().map(endpoint).collect::<Vec<_>>()
     };
     config.listen.iter().flat_map(each).collect()
