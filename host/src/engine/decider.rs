@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use jackfield_proto::message::Message;
-use jackfield_proto::net::Flow;
-use jackfield_proto::proxy::{Edit, FailureOutcome, Plan, Reply, RequestKind, Reviewed, Settings, Watch};
+use jackfield_proto::net::{Flow, Listener};
+use jackfield_proto::proxy::{Edit, FailureOutcome, Plan, Reply, RequestKind, Reviewed, Watch};
 
 pub use crate::plugin::{FailureView, ResponseView};
 
@@ -53,8 +53,8 @@ pub struct RequestView<'a> {
     pub request: &'a Arc<Message>,
     /// How it came.
     pub flow: &'a Flow,
-    /// The settings of the core, with the listeners that [`Flow::listener`] counts.
-    pub settings: &'a Arc<Settings>,
+    /// The listeners that [`Flow::listener`] counts.
+    pub listeners: &'a Arc<[Listener]>,
     /// Whether it belongs to a dialog of ours.
     pub kind: RequestKind,
 }

@@ -54,6 +54,8 @@ pub struct Setup<'a> {
     pub config: &'a Config,
     /// Key of the tokens in Record-Route.
     pub token_key: [u8; 16],
+    /// Where the workers count.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Why an engine did not start.
@@ -72,6 +74,7 @@ pub(crate) struct Shared<D: Decider> {
     clock: Clock,
     shards: Box<[Shard<D::State>]>,
     decider: Arc<D>,
+    listeners: Arc<[Listener]>,
     rules: ArcSwap<Rules>,
     resolver: Resolver,
     metrics: Arc<Metrics>,
@@ -94,12 +97,13 @@ impl<D: Decider> Shared<D> {
 struct Rules {
     message: message::Limits,
     policy: Policy,
-    settings: Arc<Settings>,
+    retry_after: u32,
 }
 
 impl Rules {
     fn new(config: &Config, settings: Arc<Settings>) -> Self {
-        Self { message: message_limits(config), policy: Policy::new(config.relay.clone(), settings.clone()), settings }
+        let retry_after = settings.limits.retry_after;
+        Self { message: message_limits(config), policy: Policy::new(config.relay.clone(), settings), retry_after }
     }
 }
 
@@ -134,7 +138,6 @@ fn core_settings(config: &Config, listeners: &[Listener], token_key: [u8; 16]) -
 /// A running proxy.
 pub struct Engine<D: Decider> {
     shared: Arc<Shared<D>>,
-    listeners: Vec<Listener>,
     token_key: [u8; 16],
     transport: Monitor,
     stop: watch::Sender<bool>,
@@ -143,7 +146,7 @@ pub struct Engine<D: Decider> {
 
 impl<D: Decider> std::fmt::Debug for Engine<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("listeners", &self.listeners).finish_non_exhaustive()
+        f.debug_struct("Engine").field("listeners", &self.shared.listeners).finish_non_exhaustive()
     }
 }
 
@@ -165,8 +168,8 @@ pub struct Snapshot {
 impl<D: Decider> Engine<D> {
     /// Starts a worker for each share of the sockets; returns when all of them receive.
     pub fn start(sockets: Sockets, decider: Arc<D>, setup: Setup<'_>) -> Result<Self, StartError> {
-        let Setup { config, token_key } = setup;
-        let (listeners, transport, metrics) = (sockets.listeners().to_vec(), sockets.monitor(), sockets.metrics().clone());
+        let Setup { config, token_key, metrics } = setup;
+        let (listeners, transport) = (sockets.listeners().to_vec(), sockets.monitor());
         let shares = sockets.split();
         let count = u8::try_from(shares.len()).map_err(|_| StartError::TooManyWorkers(shares.len()))?;
         let settings = Arc::new(core_settings(config, &listeners, token_key));
@@ -176,6 +179,7 @@ impl<D: Decider> Engine<D> {
             clock: Clock::start(),
             shards,
             decider,
+            listeners: listeners.into(),
             rules: ArcSwap::from_pointee(Rules::new(config, settings)),
             resolver: Resolver::default(),
             metrics,
@@ -183,7 +187,7 @@ impl<D: Decider> Engine<D> {
             panics: AtomicU64::new(0),
         });
         let (stop, stopped) = watch::channel(false);
-        let engine = Self { shared, listeners, token_key, transport, stop, threads: Mutex::default() };
+        let engine = Self { shared, token_key, transport, stop, threads: Mutex::default() };
         for (index, share) in shares.into_iter().enumerate() {
             let thread = spawn_worker(index, share, engine.shared.clone(), stopped.clone())?;
             engine.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
@@ -193,13 +197,13 @@ impl<D: Decider> Engine<D> {
 
     /// The listeners, with the ports that they are bound to.
     pub fn listeners(&self) -> &[Listener] {
-        &self.listeners
+        &self.shared.listeners
     }
 
     /// Takes up timers, limits, domains and relay rules of a changed configuration. Listeners and the number of workers stay as they
     /// are until a restart.
     pub fn reconfigure(&self, config: &Config) {
-        let settings = Arc::new(core_settings(config, &self.listeners, self.token_key));
+        let settings = Arc::new(core_settings(config, self.listeners(), self.token_key));
         for shard in &self.shared.shards {
             shard.with(|core| core.reconfigure(settings.clone()));
         }

@@ -147,9 +147,9 @@ impl<D: Decider> Worker<D> {
         let decision = match kind {
             RequestKind::InDialog if !decider.wants_in_dialog() => return Verdict::Follow(Vec::new()),
             RequestKind::Initial if self.shared.draining.load(Ordering::Relaxed) => {
-                return turn_away(request, rules.settings.limits.retry_after);
+                return turn_away(request, rules.retry_after);
             }
-            _ => decider.on_request(self.index, RequestView { request, flow, settings: &rules.settings, kind }),
+            _ => decider.on_request(self.index, RequestView { request, flow, listeners: &self.shared.listeners, kind }),
         };
         match decision {
             Decision::Undecided(edits) => rules.policy.verdict(request, kind, edits),

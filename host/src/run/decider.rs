@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jackfield_proto::net::Listener;
 use jackfield_proto::proxy::{FailureOutcome, RequestKind, Reviewed};
 
 use crate::engine::{Decider, Decision, FailureView, RequestView, ResponseView};
@@ -10,32 +9,19 @@ use crate::plugin::{self, CallState, ChainAnswer, PluginHost};
 
 /// Asks the chain: the generation that serves for a request, and that generation again for what becomes of it.
 #[derive(Debug)]
-pub(super) struct PluginDecider {
-    plugins: Arc<PluginHost>,
-    listeners: Arc<[Listener]>,
-}
-
-impl PluginDecider {
-    pub(super) fn new(plugins: Arc<PluginHost>, listeners: Arc<[Listener]>) -> Self {
-        Self { plugins, listeners }
-    }
-}
+pub(super) struct PluginDecider(pub(super) Arc<PluginHost>);
 
 impl Decider for PluginDecider {
     type State = Arc<CallState>;
 
     fn wants_in_dialog(&self) -> bool {
-        self.plugins.chain().wants_in_dialog()
+        self.0.chain().wants_in_dialog()
     }
 
     fn on_request(&self, worker: usize, request: RequestView<'_>) -> Decision<Self::State> {
-        let view = plugin::RequestView {
-            request: request.request,
-            flow: request.flow,
-            listeners: &self.listeners,
-            initial: request.kind == RequestKind::Initial,
-        };
-        match self.plugins.chain().on_request(worker, view) {
+        let RequestView { request, flow, listeners, kind } = request;
+        let view = plugin::RequestView { request, flow, listeners, initial: kind == RequestKind::Initial };
+        match self.0.chain().on_request(worker, view) {
             ChainAnswer::Undecided { edits } => Decision::Undecided(edits),
             ChainAnswer::Forward { plan, state, watch } => Decision::Forward { plan, state, watch },
             ChainAnswer::Reply(reply) => Decision::Reply(reply),

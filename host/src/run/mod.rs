@@ -9,18 +9,19 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use jackfield_proto::net::Listener;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 
 use crate::admin::control::ControlSocket;
 use crate::admin::prometheus::MetricsListener;
 use crate::config::{Config, Problem, Severity};
 use crate::engine::{Engine, Setup, transport_settings};
+use crate::keys;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::plugin::{PluginHost, PluginSettings};
 use crate::signals::{Request, Signals};
 use crate::transport::{Endpoint, Sockets};
-use crate::keys;
 
 use decider::PluginDecider;
 use figures::Figures;
@@ -31,6 +32,7 @@ use figures::Figures;
 /// Something that the configuration names cannot be had: a key, a plugin, an address, the control socket.
 pub fn run(config: Config, logging: Logging) -> Result<()> {
     let config = Arc::new(config);
+    raise_descriptor_limit();
     keys::prepare_state_directory(&config.state_directory)?;
     let token_key = keys::token_key(&config)?;
     let metrics = Arc::new(Metrics::new(config.workers));
@@ -38,38 +40,54 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
         PluginSettings { workers: config.workers, state_directory: config.state_directory.clone(), metrics: Arc::clone(&metrics) };
     let plugins = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
     let sockets = Sockets::bind(&endpoints(&config), config.workers, transport_settings(&config))?;
-    let listeners: Arc<[Listener]> = sockets.listeners().into();
-    let decider = Arc::new(PluginDecider::new(Arc::clone(&plugins), Arc::clone(&listeners)));
+    let decider = Arc::new(PluginDecider(Arc::clone(&plugins)));
     let engine = Arc::new(Engine::start(sockets, decider, Setup { config: &config, token_key, metrics: Arc::clone(&metrics) })?);
     let counted = Arc::clone(&engine);
     metrics.add_source(move || counted.snapshot().samples());
     let figures =
         Arc::new(Figures { engine, plugins, metrics, started: Instant::now(), config: Mutex::new(config), refused: Mutex::new(None) });
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime of the control socket")?;
-    runtime.block_on(serve(figures, logging))
+    let ended = runtime.block_on(serve(figures, logging));
+    // A change of configuration that still compiles plugins must not hold up the end of the process.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Each connection is a descriptor, and the limit that a shell gives is made for programs that use `select`.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Best effort: with fewer descriptors there are fewer connections, which is counted and logged where it happens.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Everything that is not a call: the control socket, the metrics, the signals.
-async fn serve(figures: Arc<Figures>, mut logging: Logging) -> Result<()> {
+async fn serve(figures: Arc<Figures>, logging: Logging) -> Result<()> {
     let config = figures.config();
     let control = ControlSocket::bind(&config.admin.control)?;
     tokio::spawn(control.serve(Arc::clone(&figures) as Arc<dyn crate::admin::Snapshot>));
     if let Some(address) = config.admin.metrics {
-        let listener = MetricsListener::bind(address).await?;
+        let listener = MetricsListener::bind(address).await.with_context(|| format!("admin.metrics: cannot listen on {address}"))?;
         tokio::spawn(listener.serve(Arc::clone(&figures.metrics)));
     }
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     for listener in figures.engine.listeners() {
         tracing::info!(name = &*listener.name, "listening on {} {}", listener.transport, listener.address);
     }
-    tracing::info!(workers = config.workers, chain = config.plugins.chain.join(", "), "ready");
+    tracing::info!(workers = config.workers, chain = config.plugins.chain.join(", "), "serving");
+    eprintln!("{}", ready_line(figures.engine.listeners()));
     drop(config);
     while signals.next().await == Request::Reload {
         let figures = Arc::clone(&figures);
         // Loading plugins takes as long as compiling them.
         let reloaded = tokio::task::spawn_blocking(move || reload(&figures)).await;
-        if let Ok(Some(config)) = reloaded {
-            logging.reconfigure(&config.log);
+        match reloaded {
+            Ok(Some(config)) => {
+                if let Err(error) = logging.reconfigure(&config.log) {
+                    tracing::warn!(%error, "the level of the log stays");
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the configuration was not read again"),
         }
     }
     let patience = figures.config().drain;
@@ -83,6 +101,12 @@ async fn serve(figures: Arc<Figures>, mut logging: Logging) -> Result<()> {
     }
     figures.engine.stop();
     Ok(())
+}
+
+/// Tells whoever started the process and waits for it, whatever the level of the log, that calls are taken, and where.
+fn ready_line(listeners: &[Listener]) -> String {
+    let each = listeners.iter().map(|listener| format!("{} {} {}", listener.name, listener.transport, listener.address));
+    format!("ready: {}", each.collect::<Vec<_>>().join(", "))
 }
 
 async fn second_drain(signals: &mut Signals) {
@@ -101,7 +125,7 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
         *figures.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines.join("; "));
     };
     let config = match Config::load(&before.path) {
-        Ok(config) => Arc::new(config),
+        Ok(config) => config,
         Err(error) => {
             refuse(error.lines());
             return None;
@@ -115,11 +139,25 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
     for key in before.restart_needed(&config) {
         tracing::warn!("{key} has changed: that takes effect at the next start");
     }
+    let config = Arc::new(keep_what_needs_a_restart(&before, &config));
     *figures.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&config);
     *figures.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
     figures.metrics.reload_applied();
     tracing::info!("the configuration has been read again");
     Some(config)
+}
+
+/// What runs after a change: the new configuration but for what is bound to the process ([`Config::restart_needed`]), so that the status
+/// tells the truth, and the next change is compared with it.
+fn keep_what_needs_a_restart(running: &Config, new: &Config) -> Config {
+    let mut kept = new.clone();
+    kept.listen.clone_from(&running.listen);
+    kept.workers = running.workers;
+    kept.state_directory.clone_from(&running.state_directory);
+    kept.token_key_file.clone_from(&running.token_key_file);
+    kept.admin.clone_from(&running.admin);
+    kept.log.format = running.log.format;
+    kept
 }
 
 /// Loads every plugin that a configuration names, as a start would, and says what is wrong with them. Compiled code is not kept: who
@@ -131,14 +169,15 @@ pub fn check_plugins(config: &Config) -> Vec<Problem> {
     // Left behind it would only take room.
     let _ = std::fs::remove_dir_all(&scratch);
     let Err(error) = started else { return Vec::new() };
-    error.to_string().lines().map(|line| config.problem(Severity::Error, "plugins.chain", line)).collect()
+    error.to_string().lines().map(|line| config.problem(Severity::Error, "plugins.chain", line.to_owned())).collect()
 }
 
 fn endpoints(config: &Config) -> Vec<Endpoint> {
     let each = |listen: &crate::config::Listen| {
         let name: Arc<str> = listen.name.as_str().into();
         let advertise: Option<Arc<str>> = listen.advertise.as_deref().map(Into::into);
-        let endpoint = move |transport| Endpoint { name: Arc::clone(&name), transport, address: listen.address, advertise: advertise.clone() };
+        let endpoint =
+            move |transport| Endpoint { name: Arc::clone(&name), transport, address: listen.address, advertise: advertise.clone() };
         listen.transports.iter().copied().map(endpoint).collect::<Vec<_>>()
     };
     config.listen.iter().flat_map(each).collect()

@@ -12,8 +12,6 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::metrics::{Limit, Rejection};
-
 use super::outbox::Connection;
 use super::{Handler, LINGER, Local};
 
@@ -29,7 +27,7 @@ enum End {
     /// The peer closed or reset it, or it broke.
     Peer,
     /// Its octets are no SIP messages, or too many; what to say to that, if anything.
-    Framing(Rejection, Option<Bytes>),
+    Framing(Option<Bytes>),
     /// A message was not finished in time, in either direction.
     Stalled,
     /// Nothing happened on it.
@@ -44,19 +42,16 @@ pub(super) async fn serve<H: Handler>(connection: Arc<Connection>, stream: Arc<T
     tracing::debug!(remote = %connection.remote, ?end, "connection ended");
     let farewell = match end {
         End::Peer => None,
-        End::Framing(rejection, farewell) => {
+        End::Framing(farewell) => {
             local.counters.tcp_framing_errors.count();
-            local.metrics().rejected(rejection);
             farewell
         }
         End::Stalled => {
             local.counters.tcp_stalled.count();
-            local.metrics().limit_reached(Limit::MessageTime);
             None
         }
         End::Idle => {
             local.counters.tcp_idle.count();
-            local.metrics().limit_reached(Limit::IdleTime);
             None
         }
     };
@@ -64,7 +59,6 @@ pub(super) async fn serve<H: Handler>(connection: Arc<Connection>, stream: Arc<T
     local.shared.table.remove(&connection);
     let failed = connection.close();
     local.counters.tcp_closed.count();
-    local.metrics().connection_closed();
     failed.into_iter().for_each(|origin| handler.send_failed(origin));
     if let Some(farewell) = farewell {
         say_farewell(&stream, &farewell).await;
@@ -181,11 +175,7 @@ impl Reader<'_> {
                     let _ = self.connection.push(&Bytes::from_static(b"\r\n"), None, limit, uptime);
                 }
                 Ok(None) => break,
-                Err(error) => {
-                    let too_large = matches!(error, FramingError::TooLarge { .. });
-                    let rejection = if too_large { Rejection::TooLarge } else { Rejection::Framing };
-                    return Err(End::Framing(rejection, self.refusal(&error)));
-                }
+                Err(error) => return Err(End::Framing(self.refusal(&error))),
             }
         }
         self.unfinished = if self.framer.is_mid_message() { self.unfinished.or(Some(uptime)) } else { None };

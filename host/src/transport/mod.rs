@@ -28,8 +28,6 @@ use jackfield_proto::net::{ConnectionId, Flow, Listener, ListenerId, Path, Trans
 use jackfield_proto::proxy::BranchId;
 use tokio::runtime::Handle;
 
-use crate::metrics::{Metrics, WorkerMetrics};
-
 pub use bind::{BindError, Endpoint};
 pub use counters::{Counter, Counters, Totals};
 pub use settings::Settings;
@@ -85,7 +83,6 @@ pub enum SendError {
 struct Shared {
     listeners: Vec<Listener>,
     settings: ArcSwap<Settings>,
-    metrics: Arc<Metrics>,
     table: table::Table,
     connections: AtomicU64,
     started: Instant,
@@ -115,12 +112,11 @@ impl Sockets {
     ///
     /// # Errors
     /// An address that cannot be listened on.
-    pub fn bind(endpoints: &[Endpoint], workers: usize, settings: Settings, metrics: Arc<Metrics>) -> Result<Self, BindError> {
+    pub fn bind(endpoints: &[Endpoint], workers: usize, settings: Settings) -> Result<Self, BindError> {
         let (listeners, bound) = bind::bind(endpoints, workers, &settings)?;
         let shared = Arc::new(Shared {
             listeners,
             settings: ArcSwap::from_pointee(settings),
-            metrics,
             table: table::Table::default(),
             connections: AtomicU64::new(1),
             started: Instant::now(),
@@ -138,16 +134,10 @@ impl Sockets {
         Monitor { shared: self.shared.clone(), counters: self.counters.clone() }
     }
 
-    /// Where the workers count.
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.shared.metrics
-    }
-
     /// One share for each worker.
     pub fn split(self) -> Vec<Share> {
         let Self { shared, counters, workers } = self;
-        let share = |(index, (bound, counters))| Share { index, shared: shared.clone(), counters, bound };
-        workers.into_iter().zip(counters).enumerate().map(share).collect()
+        workers.into_iter().zip(counters).map(|(bound, counters)| Share { shared: shared.clone(), counters, bound }).collect()
     }
 }
 
@@ -180,7 +170,6 @@ impl Monitor {
 /// The sockets of one worker, to be taken to its thread.
 #[derive(Debug)]
 pub struct Share {
-    index: usize,
     shared: Arc<Shared>,
     counters: Arc<Counters>,
     bound: bind::Bound,
@@ -189,7 +178,7 @@ pub struct Share {
 impl Share {
     /// Registers the sockets with the runtime that this is called in. Nothing is received before [`Local::serve`].
     pub fn open(self) -> io::Result<Local> {
-        let Self { index, shared, counters, bound } = self;
+        let Self { shared, counters, bound } = self;
         let mut ports = Vec::new();
         ports.resize_with(shared.listeners.len(), || None);
         for (id, socket) in bound.udp {
@@ -202,7 +191,6 @@ impl Share {
             acceptors.push((id, tokio::net::TcpListener::from_std(socket)?));
         }
         let local = Local {
-            index,
             runtime: Handle::current(),
             shared,
             counters,
@@ -217,7 +205,6 @@ impl Share {
 /// The transports of one worker.
 #[derive(Debug)]
 pub struct Local {
-    index: usize,
     runtime: Handle,
     shared: Arc<Shared>,
     counters: Arc<Counters>,
@@ -254,11 +241,6 @@ impl Local {
             Transport::Tcp => tcp::send(self, outgoing, handler),
             Transport::Tls | Transport::Ws | Transport::Wss => Err(SendError::NoListener(path.listener, path.transport)),
         }
-    }
-
-    /// What this worker counts beside what only its transports know.
-    fn metrics(&self) -> &WorkerMetrics {
-        self.shared.metrics.worker(self.index)
     }
 
     /// The counters of this worker.

@@ -10,8 +10,6 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::metrics::{Direction, Limit};
-
 use super::outbox::{Connection, Refusal};
 use super::table::Found;
 use super::{Handler, Local, Outgoing, SendError, connection};
@@ -45,11 +43,9 @@ fn accepted<H: Handler>(stream: TcpStream, remote: SocketAddr, listener: Listene
     let connection = Arc::new(connection);
     if !shared.table.accept(&connection, shared.settings.load().connections) {
         local.counters.tcp_refused.count();
-        local.metrics().limit_reached(Limit::Connections);
         return;
     }
     local.counters.tcp_accepted.count();
-    local.metrics().connection_opened(Direction::Inbound);
     local.runtime.spawn(established(connection, stream, local.clone(), handler.clone()));
 }
 
@@ -66,7 +62,6 @@ pub(super) fn send<H: Handler>(local: &Arc<Local>, outgoing: Outgoing, handler: 
             Found::New(connection) => (connection, true),
             Found::Full => {
                 local.counters.tcp_connect_failures.count();
-                local.metrics().limit_reached(Limit::Connections);
                 return Err(SendError::TooManyConnections);
             }
         };
@@ -81,7 +76,6 @@ pub(super) fn send<H: Handler>(local: &Arc<Local>, outgoing: Outgoing, handler: 
             }
             Err(Refusal::Full) => {
                 local.counters.tcp_dropped.count();
-                local.metrics().limit_reached(Limit::SendQueue);
                 return Err(SendError::QueueFull);
             }
             // It has just turned out to be dead.
@@ -98,16 +92,11 @@ async fn open<H: Handler>(connection: Arc<Connection>, path: Path, local: Arc<Lo
     match connected {
         Ok(stream) => {
             local.counters.tcp_connected.count();
-            local.metrics().connection_opened(Direction::Outbound);
             established(connection, stream, local, handler).await;
         }
         Err(error) => {
             tracing::debug!(remote = %path.remote, %error, "cannot connect");
             local.counters.tcp_connect_failures.count();
-            local.metrics().connect_failed();
-            if error.kind() == ErrorKind::TimedOut {
-                local.metrics().limit_reached(Limit::ConnectTime);
-            }
             local.shared.table.remove(&connection);
             connection.close().into_iter().for_each(|origin| handler.send_failed(origin));
         }

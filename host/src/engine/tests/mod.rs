@@ -95,8 +95,8 @@ fn start(text: &str, script: Script) -> Engine<Script> {
     let address = (Ipv4Addr::LOCALHOST, 0).into();
     let endpoint = |transport| Endpoint { name: "test".into(), transport, address, advertise: None };
     let endpoints = [endpoint(Transport::Udp), endpoint(Transport::Tcp)];
-    let sockets = Sockets::bind(&endpoints, 2, transport_settings(&config), Arc::new(Metrics::new(2))).expect("ports are free");
-    let setup = Setup { config: &config, token_key: [7; 16] };
+    let sockets = Sockets::bind(&endpoints, 2, transport_settings(&config)).expect("ports are free");
+    let setup = Setup { config: &config, token_key: [7; 16], metrics: Arc::new(Metrics::new(2)) };
     Engine::start(sockets, Arc::new(script), setup).expect("the engine starts")
 }
 

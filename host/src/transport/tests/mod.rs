@@ -17,9 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::metrics::Metrics;
-
-use super::{BindError, Endpoint, Handler, Local, Monitor, Origin, Outgoing, SendError, Settings, Sockets};
+use super::{Endpoint, Handler, Local, Monitor, Origin, Outgoing, SendError, Settings, Sockets};
 
 /// The time after which a test gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,7 +75,7 @@ impl Bed {
 
     fn at(ip: std::net::IpAddr, workers: usize, settings: Settings) -> Self {
         let endpoint = |transport| endpoint(transport, SocketAddr::new(ip, 0));
-        let sockets = bind(&[endpoint(Transport::Udp), endpoint(Transport::Tcp)], workers, settings).expect("ports are free");
+        let sockets = Sockets::bind(&[endpoint(Transport::Udp), endpoint(Transport::Tcp)], workers, settings).expect("ports are free");
         let addresses = sockets.listeners().iter().map(|listener| listener.address).collect();
         let monitor = sockets.monitor();
         let (received, receive) = unbounded_channel();
@@ -116,10 +114,6 @@ impl Bed {
     fn send_for(&self, worker: usize, bytes: impl Into<Bytes>, path: Path, origin: Option<Origin>) -> Result<(), SendError> {
         self.locals[worker].send(Outgoing { bytes: bytes.into(), path, origin }, &self.handler)
     }
-}
-
-fn bind(endpoints: &[Endpoint], workers: usize, settings: Settings) -> Result<Sockets, BindError> {
-    Sockets::bind(endpoints, workers, settings, Arc::new(Metrics::new(workers)))
 }
 
 fn endpoint(transport: Transport, address: SocketAddr) -> Endpoint {

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use tokio::net::UdpSocket;
 
+use super::super::BindError;
 use super::*;
 
 async fn peer() -> UdpSocket {
@@ -127,7 +128,7 @@ async fn ipv6() {
 async fn a_second_instance_on_the_same_address_is_refused_by_name() {
     let bed = Bed::new(2, Settings::default());
     for (transport, address) in [(Transport::Udp, bed.udp()), (Transport::Tcp, bed.tcp())] {
-        let error = bind(&[endpoint(transport, address)], 2, Settings::default()).expect_err("the address is taken");
+        let error = Sockets::bind(&[endpoint(transport, address)], 2, Settings::default()).expect_err("the address is taken");
         assert!(matches!(&error, BindError::Refused { error, .. } if error.kind() == std::io::ErrorKind::AddrInUse), "{error}");
         assert!(error.to_string().contains("listener test"), "{error}");
     }
@@ -135,7 +136,7 @@ async fn a_second_instance_on_the_same_address_is_refused_by_name() {
 
 #[tokio::test]
 async fn a_transport_without_code_is_refused() {
-    let error = bind(&[endpoint(Transport::Tls, "127.0.0.1:0".parse().expect("an address"))], 1, Settings::default());
+    let error = Sockets::bind(&[endpoint(Transport::Tls, "127.0.0.1:0".parse().expect("an address"))], 1, Settings::default());
     assert!(matches!(error, Err(BindError::Unsupported { transport: Transport::Tls, .. })));
 }
 
