@@ -1,5 +1,6 @@
 //! Behaviour, one test for each statement about it. The names are the statements.
 
+mod author;
 mod cancel;
 mod check;
 mod control;

@@ -43,11 +43,17 @@ impl Drop for Proxy {
 impl Proxy {
     /// Starts it with a configuration and the plugins that the configuration names, and waits until it answers an OPTIONS.
     pub(crate) fn start(config: &Config, plugins: &[&str]) -> Self {
+        let files: Vec<(&str, PathBuf)> = plugins.iter().map(|name| (*name, wasm::component(name))).collect();
+        Self::start_with_files(config, &files)
+    }
+
+    /// The same with components from anywhere, each under the name that it has in the chain.
+    pub(crate) fn start_with_files(config: &Config, plugins: &[(&str, PathBuf)]) -> Self {
         let directory = tempfile::Builder::new().prefix("jackfield-test").tempdir().expect("a directory of the test's own");
         let shelf = directory.path().join("plugins");
         std::fs::create_dir(&shelf).expect("a plugin directory");
-        for name in plugins {
-            std::fs::copy(wasm::component(name), shelf.join(format!("{name}.wasm"))).expect("a copy of a built plugin");
+        for (name, file) in plugins {
+            std::fs::copy(file, shelf.join(format!("{name}.wasm"))).expect("a copy of a built plugin");
         }
         let port = Port::reserve();
         std::fs::write(directory.path().join("proxy.toml"), config.text(&port, directory.path())).expect("a configuration file");
