@@ -22,8 +22,8 @@ pub(super) struct Branch {
     pub(super) tag: Arc<str>,
     /// The number of the target in this context, counted from 1.
     pub(super) attempt: u32,
-    /// The Max-Breadth to write.
-    pub(super) breadth: u32,
+    /// The Max-Breadth to write, where the request is forked.
+    pub(super) breadth: Option<u32>,
     /// Where the request went.
     pub(super) path: Option<Path>,
     /// What has to be sent again: the request; once it has failed, its ACK; nothing once it has been answered.
@@ -78,7 +78,7 @@ pub(super) struct Candidate {
 }
 
 impl Branch {
-    pub(super) fn new(target: Target, attempt: u32, breadth: u32, now: Timestamp) -> Self {
+    pub(super) fn new(target: Target, attempt: u32, breadth: Option<u32>, now: Timestamp) -> Self {
         Self {
             phase: BranchPhase::Resolving,
             client: Client::None,

@@ -141,7 +141,7 @@ pub(super) struct Copy<'a> {
     pub(super) ingress: &'a Listener,
     pub(super) egress: &'a Listener,
     pub(super) branch: &'a [u8],
-    pub(super) breadth: u32,
+    pub(super) breadth: Option<u32>,
     pub(super) settings: &'a Settings,
 }
 
@@ -154,7 +154,9 @@ impl Copy<'_> {
         }
         let hops = self.request.max_forwards().map_or(70, |hops| hops.saturating_sub(1).min(255));
         splice.set(b"Max-Forwards", hops.to_string());
-        splice.set(b"Max-Breadth", self.breadth.to_string());
+        if let Some(breadth) = self.breadth {
+            splice.set(b"Max-Breadth", breadth.to_string());
+        }
         self.write_routes(&mut splice);
         self.write_record_route(&mut splice);
         for edit in self.common.iter().chain(&self.target.edits) {

@@ -29,7 +29,7 @@ impl<S: Clone> Context<S> {
     pub(super) fn advance(&mut self, env: &mut Environment, out: &mut Vec<Output<S>>) {
         while self.phase == Phase::Hunting && !self.branches.iter().any(Branch::is_active) {
             let Some(request) = self.request.clone() else { return };
-            // RFC 5393 5.3.3: every copy has a Max-Breadth, and none more than the limit.
+            // RFC 5393 5.3.3. A request that is not forked keeps what it came with: octets that need no change leave as they came.
             let limit = env.settings.limits.max_breadth;
             let breadth = validate::breadth(&request).map_or(limit, |breadth| breadth.min(limit));
             // 16.11: what is forwarded without state goes one way only.
@@ -42,14 +42,14 @@ impl<S: Clone> Context<S> {
                 return;
             }
             // The breadth is shared among the branches that are pending together.
-            let share = (breadth / u32::try_from(targets.len()).unwrap_or(u32::MAX)).max(1);
+            let share = (targets.len() > 1).then(|| (breadth / u32::try_from(targets.len()).unwrap_or(u32::MAX)).max(1));
             for target in targets {
                 self.start_target(target, share, &request, env, out);
             }
         }
     }
 
-    fn start_target(&mut self, target: Target, breadth: u32, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    fn start_target(&mut self, target: Target, breadth: Option<u32>, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
         self.attempts += 1;
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
         let next = prepare(request, &target, &self.hunt.edits).next;
@@ -155,7 +155,7 @@ impl<S: Clone> Context<S> {
             ingress: env.own.listener(self.flow.listener)?,
             egress: env.own.listener(egress)?,
             branch: &branch,
-            breadth: self.branches.get(usize::from(index)).map_or(1, |branch| branch.breadth),
+            breadth: self.branches.get(usize::from(index)).and_then(|branch| branch.breadth),
             settings: &env.settings,
         };
         // The connection of the dialog's first request leads back to who sent it, and to nobody else.

@@ -212,13 +212,14 @@ fn a_short_timer_c_works_too() {
     bench.drain();
 }
 
-/// RFC 5393 5.3.3: each copy has a Max-Breadth, those sent at once share what the request came with.
+/// RFC 5393 5.3.3: copies sent at once share the Max-Breadth that the request came with, or the limit; a lone copy keeps what there was.
 #[test]
 fn max_breadth_is_shared_among_the_branches() {
     let cases: &[(&str, Option<&str>, &[&str])] = &[
-        ("b", None, &["60"]),
+        ("b", None, &[""]),
         ("b", Some("7"), &["7"]),
-        ("b", Some("1000"), &["60"]),
+        ("b", Some("1000"), &["1000"]),
+        ("bc", Some("1000"), &["30", "30"]),
         ("bc", Some("10"), &["5", "5"]),
         ("bcd", Some("10"), &["3", "3", "3"]),
         ("bc", None, &["30", "30"]),
