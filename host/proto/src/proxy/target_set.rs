@@ -308,7 +308,7 @@ impl<S: Clone> Context<S> {
     }
 
     /// A failure that the hunt does not wait for any more: of a branch given up, or after the final response. A 6xx still speaks for
-    /// every place where the callee might be (16.7 item 5).
+    /// every place where the callee might be (16.7 item 5), and any failure may be the best response (item 6).
     fn note_late_failure(&mut self, index: u16, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let (status, hunting) = (answer.status(), self.phase == Phase::Hunting);
         let Some(branch) = self.branch(index) else { return };
@@ -318,8 +318,11 @@ impl<S: Clone> Context<S> {
         } else {
             branch.phase = BranchPhase::Done;
         }
-        if hunting && status >= 600 {
+        // A 487 is what our CANCEL has asked for.
+        if hunting && status != 487 {
             self.keep_if_best(answer);
+        }
+        if hunting && status >= 600 {
             self.continue_after(status, env, out);
         }
     }

@@ -88,7 +88,7 @@ impl Ledger {
         let Some(branch) = message.top_via().and_then(|via| via.branch()).and_then(|branch| call.branches.get_mut(branch)) else { return };
         let in_time = !branch.may_be_over(now) && branch.failed.is_none();
         match message.status() {
-            ..200 => branch.heard = true,
+            ..200 => branch.heard |= in_time,
             200..300 if in_time => {
                 branch.accepted.get_or_insert(now);
                 call.successes_due.insert(Bytes::copy_from_slice(message.to_tag().unwrap_or_default()));
@@ -184,7 +184,8 @@ impl Call {
             assert!(self.method == "INVITE" || self.successes_up.len() == 1, "one answer to a request that is none INVITE");
             return;
         }
-        assert!(self.successes_up.is_empty(), "17.2.1: no failure after a 2xx");
+        // A late 2xx may go past a failure that is still being repeated.
+        assert!(self.successes_up.is_empty() || self.failure_up.is_some(), "17.2.1: no failure after a 2xx");
         let text = self.failure_up.get_or_insert_with(|| message.bytes().clone());
         assert_eq!(text, message.bytes(), "17.2.1: one failure, repeated as it is");
         if self.method == "INVITE" && of_callee && !self.may_go_on {
