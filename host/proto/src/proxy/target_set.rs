@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::branch::{Branch, BranchPhase, Candidate, Client};
+use super::branch::{Branch, BranchPhase, Cancel, Candidate, Client};
 use super::branch_parameter;
 use super::context::{Answer, Context, Phase};
 use super::environment::{AlarmKind, Environment};
@@ -241,8 +241,8 @@ impl<S: Clone> Context<S> {
             return;
         }
         branch.client.terminate();
-        let exhausted = branch.candidates.is_empty() || self.branches.len() >= env.settings.limits.branches;
-        if exhausted || self.cancelled || self.branch(index).is_none_or(|branch| branch.abandoned) {
+        let unwanted = branch.candidates.is_empty() || branch.abandoned || !matches!(branch.cancel, Cancel::None);
+        if unwanted || self.phase != Phase::Hunting || self.branches.len() >= env.settings.limits.branches {
             self.branch_failed(index, Cause::Transport, Answer::Made(Reply::status(503)), env, out);
             return;
         }

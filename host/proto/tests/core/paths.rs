@@ -62,6 +62,25 @@ fn what_cannot_be_sent_fails_over() {
     bench.drain();
 }
 
+/// A failure to send is reported late, when the call has been answered otherwise: the next address is not tried, and nothing is left.
+#[test]
+fn what_could_not_be_sent_is_not_tried_again_after_the_end() {
+    let several = Target { uri: Some("sip:b@several.test".into()), ..Target::default() };
+    let group = jackfield_proto::proxy::Group { mode: jackfield_proto::proxy::Mode::Parallel, targets: vec![several, target('d')] };
+    for status in [200, 603] {
+        let mut bench = Bench::new(crate::support::plan(vec![group.clone()]));
+        bench.on_query(|_| Some(['b', 'c'].map(|peer| Hop { transport: Transport::Udp, address: address(peer) }).to_vec()));
+        bench.request(&Request::invite());
+        let branch = bench.queries[0].0;
+        bench.answer('d', status);
+        bench.ladder();
+        bench.send_failed(branch);
+        assert!(!bench.ladder().contains(&"c INVITE".to_string()), "{status}");
+        assert_eq!(bench.completed, [(Some(status), 2)]);
+        bench.drain();
+    }
+}
+
 /// A branch that has been heard does not fail because something later could not be sent.
 #[test]
 fn a_send_failure_after_an_answer_means_nothing() {

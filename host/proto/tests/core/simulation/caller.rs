@@ -11,7 +11,8 @@ use crate::support::Request;
 
 const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
-const PATIENCE: Duration = Duration::from_secs(32);
+/// Timers B and F, less the time that a message may stray: timer J of the proxy has no such margin either.
+const PATIENCE: Duration = Duration::from_secs(28);
 
 pub(super) struct Caller {
     pub(super) request: Request,

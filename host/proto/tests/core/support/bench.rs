@@ -194,6 +194,12 @@ impl Bench {
         self.carry_out(out);
     }
 
+    pub(crate) fn send_failed(&mut self, branch: BranchId) {
+        let mut out = Vec::new();
+        self.core.send_failed(self.now, branch, &mut out);
+        self.carry_out(out);
+    }
+
     pub(crate) fn failure_decided(&mut self, branch: BranchId, outcome: FailureOutcome) {
         let mut out = Vec::new();
         self.core.failure_decided(self.now, branch, outcome, &mut out);
