@@ -151,7 +151,8 @@ impl Keeper {
                     self.swap();
                 }
             }
-            Err((stamp, error)) => {
+            Err(refused) => {
+                let NotLoaded { error, stamp } = *refused;
                 member.watched = Watched::new(stamp);
                 tracing::error!(target: "jackfield::plugin", plugin = member.name, version = %serving, "{file} {error}; the version before it goes on serving");
                 self.metrics.plugin(&member.name).reload_refused();
@@ -200,7 +201,7 @@ impl Keeper {
         }
         let stamp = Stamp::of(file).ok_or_else(|| format!("{} does not exist, but the chain names the plugin `{name}`", file.display()))?;
         let loaded = load(&self.loader, name, file, &settings, stamp, None);
-        let Loaded { program, version, stamp } = loaded.map_err(|(_, error)| format!("{} {error}", file.display()))?;
+        let Loaded { program, version, stamp } = loaded.map_err(|refused| format!("{} {}", file.display(), refused.error))?;
         Ok(Member {
             name: name.to_owned(),
             file: file.to_owned(),
@@ -294,8 +295,13 @@ struct Loaded {
     stamp: Stamp,
 }
 
-/// Loads what is in a file, which was as `stamp` says. A file with the content that serves already changes nothing. With an error comes
-/// how the file was when it was found wanting.
+/// Why there is nothing to load in a file, and how the file was then.
+struct NotLoaded {
+    error: LoadError,
+    stamp: Option<Stamp>,
+}
+
+/// Loads what is in a file, which was as `stamp` says. A file with the content that serves already changes nothing.
 fn load(
     loader: &Loader,
     name: &str,
@@ -303,23 +309,24 @@ fn load(
     settings: &config::Plugin,
     stamp: Stamp,
     serving: Option<&Member>,
-) -> Result<Loaded, (Option<Stamp>, LoadError)> {
+) -> Result<Loaded, Box<NotLoaded>> {
+    let refuse = |error, stamp| Box::new(NotLoaded { error, stamp });
     let mut stamp = Some(stamp);
     let mut octets = Vec::new();
     // What is read while it is written is neither the old nor the new file.
     for _ in 0..READS {
-        octets = loader.read(file).map_err(|error| (stamp, error))?;
+        octets = loader.read(file).map_err(|error| refuse(error, stamp))?;
         let after = Stamp::of(file);
         if after == stamp {
             break;
         }
         stamp = after;
     }
-    let Some(stamp) = stamp else { return Err((None, LoadError::Unreadable(std::io::ErrorKind::NotFound.into()))) };
+    let Some(stamp) = stamp else { return Err(refuse(LoadError::Unreadable(std::io::ErrorKind::NotFound.into()), None)) };
     if let Some(serving) = serving.filter(|member| member.version.identity().version == Digest::of(&octets)) {
         return Ok(Loaded { program: serving.program.clone(), version: Arc::clone(&serving.version), stamp });
     }
-    let program = loader.compile(&octets).map_err(|error| (Some(stamp), error))?;
-    let version = loader.instantiate(name, &program, settings).map_err(|error| (Some(stamp), error))?;
+    let program = loader.compile(&octets).map_err(|error| refuse(error, Some(stamp)))?;
+    let version = loader.instantiate(name, &program, settings).map_err(|error| refuse(error, Some(stamp)))?;
     Ok(Loaded { program, version, stamp })
 }

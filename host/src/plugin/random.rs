@@ -26,7 +26,7 @@ impl Random {
 
     /// A number below `bound`; 0 if that is 0. The bias is below one in 2^32 for any bound that fits into 32 bits.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 }
 

@@ -14,10 +14,12 @@ use crate::metrics::PluginMetrics;
 /// The resource `request`. A hook is given a handle without a meaning of its own, valid until it returns: there is only one request in
 /// hand, and it is in [`State::call`]. That spares a table entry for every call.
 #[derive(Debug)]
+#[expect(unreachable_pub, reason = "the generated bindings export it")]
 pub struct Request;
 
 /// The resource `response`, in the same way.
 #[derive(Debug)]
+#[expect(unreachable_pub, reason = "the generated bindings export it")]
 pub struct Response;
 
 /// One version of a plugin, as logs name it.

@@ -180,11 +180,11 @@ fn a_plugin_that_refuses_its_configuration_changes_nothing() {
 fn a_changed_table_initialises_that_plugin_only() {
     let rig = Rig::new(&[("one", r#"{"header":"X-One"}"#), ("two", r#"{"header":"X-Two"}"#)]);
     let calls = |name: &str| told(ask(&rig.host.chain(), &request(&format!("X-{name}: calls\r\n"))));
-    assert_eq!((calls("One"), calls("Two"), calls("Two")), ("1".into(), "2".into(), "3".into()));
+    assert_eq!((calls("One"), calls("Two"), calls("Two")), ("1".into(), "1".into(), "2".into()));
     let mut plugins = rig.plugins.clone();
     plugins.table.get_mut("two").unwrap().config = serde_json::json!({"header": "X-Two", "more": "1"});
     rig.host.reconfigure(&plugins).unwrap();
-    assert_eq!((calls("One"), calls("Two")), ("4".into(), "1".into()), "every call passes the first one");
+    assert_eq!((calls("One"), calls("Two")), ("4".into(), "1".into()), "the first one has seen every call");
     plugins.chain.reverse();
     rig.host.reconfigure(&plugins).unwrap();
     assert_eq!(rig.host.status().iter().map(|status| status.name.as_str()).collect::<Vec<_>>(), ["two", "one"]);
