@@ -44,6 +44,9 @@ use worker::Worker;
 /// Threads of one worker that may wait for name look-ups.
 const LOOKUP_THREADS: usize = 32;
 
+/// How long a draining engine goes on when the last request has been answered.
+const DRAIN_QUIET: Duration = Duration::from_secs(1);
+
 /// How often a draining engine looks whether it is done.
 const DRAIN_CHECK: Duration = Duration::from_millis(50);
 
@@ -222,18 +225,21 @@ impl<D: Decider> Engine<D> {
         }
     }
 
-    /// Takes no new calls any more, and waits until those under way are done, but not longer than `patience`. Returns the number of
-    /// contexts that are left.
+    /// Takes no new calls any more, and waits until those under way are answered, but not longer than `patience`. Contexts that only wait
+    /// for retransmissions hold nothing up; a second more leaves an ACK its time. Returns the number of requests without an answer.
     pub async fn drain(&self, patience: Duration) -> usize {
         self.shared.draining.store(true, Ordering::Relaxed);
+        let running = || self.shared.shards.iter().map(Shard::running).sum::<usize>();
         let drained = async {
-            while self.snapshot().contexts > 0 {
+            let mut quiet = Duration::ZERO;
+            while quiet < DRAIN_QUIET {
                 tokio::time::sleep(DRAIN_CHECK).await;
+                quiet = if running() == 0 { quiet + DRAIN_CHECK } else { Duration::ZERO };
             }
         };
         // Out of patience or drained: what is left says which.
         let _ = tokio::time::timeout(patience, drained).await;
-        self.snapshot().contexts
+        running()
     }
 
     /// Ends the workers, with whatever they are at.

@@ -67,6 +67,11 @@ impl<S: Clone> Shard<S> {
         self.nudge.notified().await;
     }
 
+    /// Requests in this shard that have no final response yet.
+    pub(super) fn running(&self) -> usize {
+        self.lock().core.running()
+    }
+
     /// Response contexts in this shard.
     pub(super) fn contexts(&self) -> usize {
         self.lock().core.contexts()

@@ -66,6 +66,11 @@ impl<S: Clone> Core<S> {
         self.in_use
     }
 
+    /// Of these, the ones in work: no final response has gone upstream yet. Counts them one by one.
+    pub fn running(&self) -> usize {
+        self.slots.iter().filter_map(|slot| slot.context.as_ref()).filter(|context| context.phase != Phase::Finished).count()
+    }
+
     /// Timers armed, those included that will find nothing to do.
     pub fn timers(&self) -> usize {
         self.env.wheel.len()
