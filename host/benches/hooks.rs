@@ -1,0 +1,79 @@
+//! What a hook costs: `cargo bench -p jackfield --bench hooks`. Prints the median of many batches, in nanoseconds for a call of the chain,
+//! for a chain of one plugin that wants nothing of the message, one that does nothing, and one that reads the Request-URI and three header
+//! fields of an INVITE and answers with one target.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jackfield_host::config::{Plugin, Plugins};
+use jackfield_host::metrics::Metrics;
+use jackfield_host::plugin::{PluginHost, PluginSettings, RequestView};
+use jackfield_proto::message::{Framing, Limits, Message};
+use jackfield_proto::net::{Flow, Listener, ListenerId, Transport};
+
+#[path = "../tests/plugin/guests.rs"]
+#[expect(dead_code, reason = "the tests use the rest of it")]
+mod guests;
+
+const BATCHES: usize = 201;
+const CALLS: u32 = 500;
+
+fn main() {
+    for (name, config) in [
+        ("not subscribed", r#"{"methods":"OPTIONS","always":"nothing"}"#),
+        ("no-op", r#"{"always":"nothing"}"#),
+        ("URI, three headers, one target", r#"{"always":"three-headers"}"#),
+    ] {
+        let (median, p95) = measure(config);
+        println!("{name:32} {median:8.0} ns  (p95 of batches {p95:.0})");
+    }
+}
+
+fn measure(config: &str) -> (f64, f64) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("one.wasm"), &*guests::BEHAVE).unwrap();
+    let plugin = Plugin { config: serde_json::from_str(config).unwrap(), ..Plugin::default() };
+    let plugins = Plugins {
+        directory: Some(directory.path().to_owned()),
+        chain: vec!["one".into()],
+        table: [("one".to_owned(), plugin)].into(),
+        ..Plugins::default()
+    };
+    let metrics = Arc::new(Metrics::new(1));
+    let settings = PluginSettings { workers: 1, state_directory: directory.path().join("state"), metrics: Arc::clone(&metrics) };
+    let host = PluginHost::start(plugins, settings).unwrap();
+    let chain = host.chain();
+    let request = Arc::new(Message::parse(INVITE.as_bytes().into(), Framing::Datagram, &Limits::default()).unwrap());
+    let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: ([198, 51, 100, 7], 5060).into(), connection: None };
+    let listener =
+        Listener { name: "lan".into(), transport: Transport::Udp, address: ([192, 0, 2, 1], 5060).into(), sent_by: "192.0.2.1".into() };
+    let listeners: Arc<[Listener]> = Arc::new([listener]);
+    let mut batches: Vec<f64> = (0..BATCHES)
+        .map(|_| {
+            let begun = Instant::now();
+            for _ in 0..CALLS {
+                let view = RequestView { request: &request, flow: &flow, listeners: &listeners, initial: true };
+                std::hint::black_box(chain.on_request(0, view));
+            }
+            begun.elapsed().as_nanos() as f64 / f64::from(CALLS)
+        })
+        .collect();
+    batches.sort_by(f64::total_cmp);
+    assert_eq!(metrics.plugin("one").failures(), 0);
+    (batches[BATCHES / 2], batches[BATCHES * 95 / 100])
+}
+
+const INVITE: &str = "INVITE sip:100@pbx.example.test;line=abcdef SIP/2.0\r\n\
+Via: SIP/2.0/UDP 198.51.100.7:5060;branch=z9hG4bK74bf9;rport\r\n\
+Max-Forwards: 70\r\n\
+From: \"Alice Example\" <sip:alice@example.test>;tag=9fxced76sl\r\n\
+To: <sip:100@pbx.example.test;line=abcdef>\r\n\
+Call-ID: 3848276298220188511@198.51.100.7\r\n\
+CSeq: 1 INVITE\r\n\
+Contact: <sip:alice@198.51.100.7:5060;transport=udp>\r\n\
+X-A: 12345678901234567890123456789012345678\r\n\
+Allow: INVITE, ACK, CANCEL, OPTIONS, BYE, REFER, NOTIFY\r\n\
+Content-Type: application/sdp\r\n\
+Content-Length: 133\r\n\
+\r\n\
+v=0\r\no=alice 2890844526 2890844526 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\nm=audio 49172 RTP/AVP 0\r\na=rtpmap:0 PCMU\r\n";
