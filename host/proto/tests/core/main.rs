@@ -6,6 +6,7 @@ mod hooks;
 mod hunting;
 mod limits;
 mod paths;
+mod replay;
 mod retransmissions;
 mod routing;
 mod simulation;

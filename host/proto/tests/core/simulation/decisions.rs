@@ -6,7 +6,7 @@ use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Transport;
 use jackfield_proto::proxy::{FailureOutcome, Group, Hop, Mode, Plan, Query, Reply, StatusSet, Target, Verdict, Watch};
 
-use super::random::Random;
+use crate::support::Random;
 use crate::support::{address, target};
 
 /// Callees that can be reached, and from `x` on such as cannot.

@@ -6,7 +6,7 @@ mod callee;
 mod caller;
 mod decisions;
 mod ledger;
-mod random;
+
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use caller::{Caller, CallerAct};
 use ledger::Outcomes;
-use random::Random;
+
 use world::{Event, Network, World};
 
-use crate::support::Request;
+use crate::support::{Random, Request};
 
 const CALLS: usize = 12;
 

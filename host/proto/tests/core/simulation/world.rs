@@ -14,7 +14,7 @@ use super::callee::{CalleeAct, CalleeTransaction};
 use super::caller::{Caller, CallerAct};
 use super::decisions;
 use super::ledger::Ledger;
-use super::random::Random;
+use crate::support::Random;
 use crate::support::{flow, message, settings, text_of};
 
 pub(super) struct World {

@@ -2,8 +2,10 @@
 
 mod bench;
 mod plans;
+mod random;
 mod wire;
 
 pub(crate) use bench::{Bench, Sent, settings};
 pub(crate) use plans::{group, parallel, plan, serial, target};
+pub(crate) use random::Random;
 pub(crate) use wire::{Request, address, flow, message, peer_of, text_of};
