@@ -45,10 +45,10 @@ use worker::Worker;
 const LOOKUP_THREADS: usize = 32;
 
 /// How long a draining engine goes on when the last request has been answered.
-const DRAIN_QUIET: Duration = Duration::from_secs(1);
+const DRAIN_QUIET: Duration = Duration::from_millis(150);
 
 /// How often a draining engine looks whether it is done.
-const DRAIN_CHECK: Duration = Duration::from_millis(50);
+const DRAIN_CHECK: Duration = Duration::from_millis(25);
 
 /// What an engine is started with, beside its sockets.
 #[derive(Debug)]
@@ -226,7 +226,7 @@ impl<D: Decider> Engine<D> {
     }
 
     /// Takes no new calls any more, and waits until those under way are answered, but not longer than `patience`. Contexts that only wait
-    /// for retransmissions hold nothing up; a second more leaves an ACK its time. Returns the number of requests without an answer.
+    /// for retransmissions hold nothing up; a little more leaves an ACK its time. Returns the number of requests without an answer.
     pub async fn drain(&self, patience: Duration) -> usize {
         self.shared.draining.store(true, Ordering::Relaxed);
         let running = || self.shared.shards.iter().map(Shard::running).sum::<usize>();
