@@ -103,7 +103,8 @@ fn target_option(target: &mut Target, option: types::NameValue) -> Result<(), In
         "next-hop" => target.next_hop = Some(sip_uri("the option next-hop", option.value)?),
         "answer-timeout-ms" => {
             let milliseconds = option.value.parse().ok();
-            target.answer_timeout = Some(timeout(milliseconds.ok_or_else(|| refused("answer-timeout-ms", "write a number of milliseconds"))?)?);
+            target.answer_timeout =
+                Some(timeout(milliseconds.ok_or_else(|| refused("answer-timeout-ms", "write a number of milliseconds"))?)?);
         }
         _ => return Err(Invalid::Option(option.name)),
     }

@@ -51,7 +51,8 @@ fn a_target_carries_all_that_was_said_of_it() {
         target.egress = Some("wan".into());
         target.timeout_ms = Some(1500);
         target.tag = "first".into();
-        target.options = vec![option("transport", "TCP"), option("next-hop", "sip:[2001:db8::1]:5070"), option("answer-timeout-ms", "9000")];
+        target.options =
+            vec![option("transport", "TCP"), option("next-hop", "sip:[2001:db8::1]:5070"), option("answer-timeout-ms", "9000")];
         target.edits = vec![types::Edit::Set(option("X-A", "1"))];
     });
     let expected = Target {
@@ -83,10 +84,7 @@ fn a_target_that_breaks_a_rule_is_invalid() {
     assert!(matches!(invalid(|t| t.options = vec![option("transport", "sctp")]), Invalid::OptionValue { .. }));
     assert!(matches!(invalid(|t| t.options = vec![option("answer-timeout-ms", "-1")]), Invalid::OptionValue { .. }));
     assert!(matches!(invalid(|t| t.edits = vec![types::Edit::Remove("v".into())]), Invalid::Protected(_)));
-    assert_eq!(
-        invalid(|t| t.egress = Some("dmz".into())).to_string(),
-        "there is no listener `dmz`; the configuration has lan, wan"
-    );
+    assert_eq!(invalid(|t| t.egress = Some("dmz".into())).to_string(), "there is no listener `dmz`; the configuration has lan, wan");
     assert!(read_target(|t| t.uri = Some("tel:+49301234".into())).is_ok());
 }
 

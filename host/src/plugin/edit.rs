@@ -87,7 +87,9 @@ fn edit(edit: types::Edit) -> Result<Edit, Invalid> {
         types::Edit::Add(field) => Edit::Add(header_name(field.name)?, checked("a header value", field.value)?),
         types::Edit::Set(field) => Edit::Set(header_name(field.name)?, checked("a header value", field.value)?),
         types::Edit::Remove(name) => Edit::Remove(header_name(name)?),
-        types::Edit::UriParam((name, Some(value))) => Edit::SetUriParam(uri_token(name, Empty::Refused)?, uri_token(value, Empty::Allowed)?),
+        types::Edit::UriParam((name, Some(value))) => {
+            Edit::SetUriParam(uri_token(name, Empty::Refused)?, uri_token(value, Empty::Allowed)?)
+        }
         types::Edit::UriParam((name, None)) => Edit::RemoveUriParam(uri_token(name, Empty::Refused)?),
     })
 }
@@ -136,7 +138,21 @@ mod tests {
     #[test]
     fn headers_of_the_proxy_are_refused_in_every_spelling() {
         for name in [
-            "Via", "v", "V", "ROUTE", "Record-Route", "from", "F", "To", "t", "Call-ID", "i", "CSeq", "max-forwards", "Content-Length", "l",
+            "Via",
+            "v",
+            "V",
+            "ROUTE",
+            "Record-Route",
+            "from",
+            "F",
+            "To",
+            "t",
+            "Call-ID",
+            "i",
+            "CSeq",
+            "max-forwards",
+            "Content-Length",
+            "l",
         ] {
             assert_eq!(add(name, "x"), Err(Invalid::Protected(name.into())), "{name}");
             assert_eq!(request_edits(vec![types::Edit::Remove(name.into())]), Err(Invalid::Protected(name.into())));

@@ -119,7 +119,10 @@ mod tests {
         assert!(bound.memory_growing(400, 900, None).unwrap());
         assert!(bound.is_half_used());
         let refused = bound.memory_growing(100, 101, None).unwrap_err();
-        assert_eq!(refused.downcast_ref::<MemoryRefused>().unwrap().to_string(), "the plugin wanted 1001 octets of memory, its limit is 1000");
+        assert_eq!(
+            refused.downcast_ref::<MemoryRefused>().unwrap().to_string(),
+            "the plugin wanted 1001 octets of memory, its limit is 1000"
+        );
     }
 
     #[test]

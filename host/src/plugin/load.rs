@@ -255,7 +255,9 @@ mod tests {
     fn only_what_is_offered_can_be_imported() {
         assert!(check_offered("wasi:io/streams@0.2.6").is_ok());
         assert!(check_offered("wasi:random/insecure-seed@0.2.4").is_ok());
-        for name in ["wasi:filesystem/types@0.2.6", "wasi:sockets/tcp@0.2.0", "wasi:http/outgoing-handler@0.2.0", "jackfield:plugin/kv@0.1.0"] {
+        for name in
+            ["wasi:filesystem/types@0.2.6", "wasi:sockets/tcp@0.2.0", "wasi:http/outgoing-handler@0.2.0", "jackfield:plugin/kv@0.1.0"]
+        {
             assert_eq!(check_offered(name).unwrap_err().to_string(), format!("wants `{name}`, which plugins do not get"));
         }
     }

@@ -104,8 +104,7 @@ impl CallState {
             if !link.version.subscriptions.failure.want_outcome(&self.subject(view.request), &Outcome { status, response }) {
                 continue;
             }
-            let answer =
-                view.response.map(|response| || Answer { message: Arc::clone(response), source: None, edits: Vec::new() });
+            let answer = view.response.map(|response| || Answer { message: Arc::clone(response), source: None, edits: Vec::new() });
             self.take_in_hand(&mut call, place, view.request, answer);
             let failure = on_failure::Failure {
                 cause: cause(view.cause),
@@ -134,13 +133,7 @@ impl CallState {
     }
 
     /// Makes the call for the first plugin that is asked, and gives it to the one at `place`.
-    fn take_in_hand(
-        &self,
-        call: &mut Option<Box<Call>>,
-        place: usize,
-        request: &Arc<Message>,
-        answer: Option<impl FnOnce() -> Answer>,
-    ) {
+    fn take_in_hand(&self, call: &mut Option<Box<Call>>, place: usize, request: &Arc<Message>, answer: Option<impl FnOnce() -> Answer>) {
         let call = call.get_or_insert_with(|| {
             let mut call = Call::new(self.origin.clone(), Arc::clone(request), self.notes().clone());
             call.answer = answer.map(|make| make());

@@ -132,13 +132,7 @@ impl Filters {
 impl Filter {
     fn read(made: types::Subscription) -> Result<Self, Refused> {
         let statuses = if made.statuses.is_empty() { None } else { Some(Statuses::read(&made.statuses)?) };
-        Ok(Self {
-            methods: made.methods,
-            statuses,
-            headers: made.if_header,
-            uri_param: made.if_uri_param,
-            initial_only: made.initial_only,
-        })
+        Ok(Self { methods: made.methods, statuses, headers: made.if_header, uri_param: made.if_uri_param, initial_only: made.initial_only })
     }
 
     fn is_about(&self, subject: &Subject<'_>) -> bool {

@@ -96,7 +96,9 @@ pub(super) fn edited_uri<'a>(uri: &[u8], edits: impl Iterator<Item = &'a Edit>) 
     edits.fold(None, |edited: Option<Bytes>, edit| {
         let uri = edited.as_deref().unwrap_or(uri);
         match edit {
-            Edit::SetUriParam(name, value) => Some(uri_with_param(uri, name, Some(value).filter(|value| !value.is_empty()).map(|v| &v[..]))),
+            Edit::SetUriParam(name, value) => {
+                Some(uri_with_param(uri, name, Some(value).filter(|value| !value.is_empty()).map(|v| &v[..])))
+            }
             Edit::RemoveUriParam(name) => Some(uri_without_param(uri, name)),
             Edit::Add(..) | Edit::Set(..) | Edit::Remove(_) => edited,
         }

@@ -22,10 +22,7 @@ fn without_edits_the_message_is_seen_as_it_came() {
     assert_eq!(view.header(Name::from_bytes(b"x-a")).map(text).as_deref(), Some("one two"));
     assert_eq!(view.header_all(Name::Via).len(), 2);
     assert_eq!(view.header_all(Name::Contact), [&b"<sip:a@h>;+sip.instance=\"<urn:\\\"1>\""[..], b"<sip:c@h>"]);
-    assert_eq!(
-        names(&view),
-        ["Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Contact", "X-A", "Content-Type", "Content-Length"]
-    );
+    assert_eq!(names(&view), ["Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Contact", "X-A", "Content-Type", "Content-Length"]);
 }
 
 #[test]
