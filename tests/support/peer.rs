@@ -197,11 +197,11 @@ impl Peer {
     }
 
     /// The next message whose Call-ID begins so, if one comes in time. Messages of other calls are passed over.
-    pub(crate) fn takes_of_call(&self, call_id: &str, patience: Duration) -> Option<Received> {
+    pub(crate) fn takes_of_call(&self, call_id: &[u8], patience: Duration) -> Option<Received> {
         let deadline = Instant::now() + patience;
         loop {
             match self.inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()? {
-                Event::Message(got) if got.message.call_id().starts_with(call_id.as_bytes()) => {
+                Event::Message(got) if got.message.call_id().starts_with(call_id) => {
                     self.trace.took(&self.name, &got.message);
                     return Some(*got);
                 }
