@@ -1,12 +1,6 @@
-//! The one wasmtime engine of the process, and the clock tick that lets it look at running plugins.
-
-use std::thread;
-use std::time::Duration;
+//! The one wasmtime engine of the process.
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
-
-/// How often a running hook is looked at. The CPU budget cannot be finer than this.
-pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// Instances of all plugins, generations and workers together. Each memory reserves 4 GiB of addresses (and no memory).
 const INSTANCES: u32 = 4096;
@@ -23,22 +17,13 @@ const MEMORY_MAX: usize = 1 << 30;
 /// Stack of a plugin; deeper recursion traps.
 const STACK: usize = 512 << 10;
 
-/// Makes the engine and starts its tick, which ends with the engine.
+/// Makes the engine.
 pub(super) fn start() -> anyhow::Result<Engine> {
     let engine = Engine::new(&config(Allocation::Pooled)).or_else(|error| {
         tracing::warn!(%error, "plugins run without pre-reserved memory, a little slower: the limit on this process's addresses is low");
         Engine::new(&config(Allocation::OnDemand))
     });
-    let engine = engine.map_err(|error| anyhow::anyhow!("cannot start the WebAssembly engine: {error:#}"))?;
-    let weak = engine.weak();
-    thread::Builder::new().name("plugin-tick".into()).spawn(move || {
-        while let Some(engine) = weak.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            thread::sleep(TICK);
-        }
-    })?;
-    Ok(engine)
+    engine.map_err(|error| anyhow::anyhow!("cannot start the WebAssembly engine: {error:#}"))
 }
 
 enum Allocation {

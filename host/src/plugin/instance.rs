@@ -14,11 +14,13 @@ use super::limits::{HANDLES, HOSTCALL_OCTETS};
 use super::random::Random;
 use super::state::{Identity, State};
 use super::subscription::Exports;
+use super::ticker::Pace;
 
 /// Everything that an instance of one version is made from. Linked once; making an instance takes some ten microseconds and `init`.
 pub(super) struct Blueprint {
     pub(super) identity: Arc<Identity>,
     pub(super) pre: InstancePre<State>,
+    pub(super) pace: Arc<Pace>,
     pub(super) hooks: HookIndices,
     /// The `[plugins.NAME.config]` table as JSON.
     pub(super) config: String,
@@ -70,7 +72,7 @@ type Exported = (lifecycle::Guest, Option<on_request::Guest>, Option<on_response
 impl Blueprint {
     /// A new instance and what its `init`, which may use `cpu`, has subscribed to.
     pub(super) fn instantiate(&self, cpu: Duration) -> Result<(Instance, Vec<types::Subscription>), StartFailure> {
-        let mut store = Store::new(self.pre.engine(), State::new(Arc::clone(&self.identity), self.memory));
+        let mut store = Store::new(self.pre.engine(), State::new(Arc::clone(&self.identity), self.memory, Arc::clone(&self.pace)));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(HOSTCALL_OCTETS);
         store.set_max_component_handles(HANDLES);

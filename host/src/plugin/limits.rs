@@ -1,11 +1,13 @@
 //! What a plugin may use of the machine: CPU time and memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use super::engine::TABLE_ELEMENTS;
+use super::ticker::Pace;
 
 /// Octets that a plugin may hand to the host in one call, decisions included. Without this bound a list of a million references to one
 /// string would be a million copies of it.
@@ -19,27 +21,29 @@ const PARTS: usize = 32;
 
 /// The CPU time of one call of a plugin.
 ///
-/// The thread's CPU clock is first read when the call meets its first tick, up to one tick after it began: a call shorter than that,
-/// which is nearly every one, pays nothing for being watched. Wall-clock time would be wrong, for a busy machine may keep the thread
-/// waiting for longer than the budget.
+/// The thread's CPU clock is first read when the call meets its first tick, up to a slow tick after it began: a call shorter than that,
+/// which is nearly every one, pays nothing for being watched, and none is stopped before it has used its budget. Wall-clock time would be
+/// wrong, for a busy machine may keep the thread waiting for longer than the budget.
 #[derive(Debug)]
 pub(super) struct Budget {
+    pace: Arc<Pace>,
     allowed: Duration,
     first_seen: Option<Duration>,
 }
 
 impl Budget {
-    pub(super) fn new() -> Self {
-        Self { allowed: Duration::ZERO, first_seen: None }
+    pub(super) fn new(pace: Arc<Pace>) -> Self {
+        Self { pace, allowed: Duration::ZERO, first_seen: None }
     }
 
     /// Begins a call that may use `allowed`.
     pub(super) fn begin(&mut self, allowed: Duration) {
-        *self = Self { allowed, first_seen: None };
+        (self.allowed, self.first_seen) = (allowed, None);
     }
 
     /// What to do at a tick.
     pub(super) fn tick(&mut self) -> UpdateDeadline {
+        self.pace.hurry();
         let now = thread_cpu_time();
         let first = *self.first_seen.get_or_insert(now);
         if now.saturating_sub(first) >= self.allowed { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) }
@@ -127,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_budget_counts_cpu_time_and_not_time() {
-        let mut budget = Budget::new();
+        let mut budget = Budget::new(Arc::default());
         budget.begin(Duration::from_millis(2));
         assert!(matches!(budget.tick(), UpdateDeadline::Continue(1)));
         let begun = thread_cpu_time();

@@ -17,6 +17,7 @@ use super::limits::thread_cpu_time;
 use super::nursery::Nursery;
 use super::state::{Digest, Identity, State};
 use super::subscription::{Refused, Subscriptions};
+use super::ticker::Pace;
 use super::version::Version;
 use crate::config;
 use crate::metrics::Metrics;
@@ -100,6 +101,7 @@ pub(super) struct Program {
 /// Loads plugins.
 pub(super) struct Loader {
     engine: Engine,
+    pace: Arc<Pace>,
     linker: Linker<State>,
     cache: Option<Cache>,
     nursery: Nursery,
@@ -111,6 +113,7 @@ impl Loader {
     /// Without a state directory that can be written to, plugins are compiled at every start.
     pub(super) fn new(state_directory: &Path, workers: usize, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let engine = super::engine::start()?;
+        let pace = Pace::start(&engine)?;
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker).map_err(|error| anyhow::anyhow!("cannot offer the plugin interface: {error:#}"))?;
         let cache = Cache::open(state_directory, &engine)
@@ -119,7 +122,7 @@ impl Loader {
                 tracing::warn!(%error, "compiled plugins are not kept in {directory}: each start compiles them again");
             })
             .ok();
-        Ok(Self { engine, linker, cache, nursery: Nursery::start()?, metrics, workers })
+        Ok(Self { engine, pace, linker, cache, nursery: Nursery::start()?, metrics, workers })
     }
 
     /// What the file contains.
@@ -181,6 +184,7 @@ impl Loader {
         let blueprint = Blueprint {
             identity: Arc::new(identity),
             pre: program.pre.clone(),
+            pace: Arc::clone(&self.pace),
             hooks: program.hooks.clone(),
             config: settings.config.to_string(),
             memory: settings.memory,

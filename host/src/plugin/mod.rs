@@ -31,6 +31,7 @@ mod services;
 mod state;
 mod status;
 mod subscription;
+mod ticker;
 mod version;
 mod view;
 mod wasi;

@@ -9,6 +9,7 @@ use super::call::Call;
 use super::limits::{Budget, HANDLES, MemoryBound};
 use super::log::LineBudget;
 use super::random::Random;
+use super::ticker::Pace;
 use crate::metrics::PluginMetrics;
 
 /// The resource `request`. A hook is given a handle without a meaning of its own, valid until it returns: there is only one request in
@@ -91,13 +92,13 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(identity: Arc<Identity>, memory: u64) -> Self {
+    pub(super) fn new(identity: Arc<Identity>, memory: u64, pace: Arc<Pace>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         Self {
             identity,
             call: None,
-            budget: Budget::new(),
+            budget: Budget::new(pace),
             memory: MemoryBound::new(memory),
             random: Random::new(),
             table,
