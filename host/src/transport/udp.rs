@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::net::{self, SocketAddr};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_proto::net::{Flow, ListenerId, Transport};
-use tokio::net::UdpSocket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use super::{Counters, Handler, SendError};
@@ -28,7 +29,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Port {
     listener: ListenerId,
-    socket: UdpSocket,
+    /// Watched for reading alone: a socket that is watched for writing as well reports after each datagram sent that it may send again,
+    /// and that costs a wake-up.
+    socket: AsyncFd<UdpSocket>,
     counters: Arc<Counters>,
     /// Octets waiting in `backlog`; zero lets a sender pass without taking the lock.
     waiting: AtomicUsize,
@@ -40,10 +43,10 @@ pub(super) struct Port {
 
 impl Port {
     /// To be called in the worker's runtime.
-    pub(super) fn new(listener: ListenerId, socket: net::UdpSocket, limit: usize, counters: Arc<Counters>) -> io::Result<Self> {
+    pub(super) fn new(listener: ListenerId, socket: UdpSocket, limit: usize, counters: Arc<Counters>) -> io::Result<Self> {
         Ok(Self {
             listener,
-            socket: UdpSocket::from_std(socket)?,
+            socket: AsyncFd::with_interest(socket, Interest::READABLE)?,
             counters,
             waiting: AtomicUsize::new(0),
             limit,
@@ -52,29 +55,34 @@ impl Port {
         })
     }
 
-    /// Sends at once, or behind what waits already. A full backlog drops the datagram, as any router on the way might.
+    /// Sends at once, or behind what waits already.
     pub(super) fn send(&self, bytes: Bytes, remote: SocketAddr) -> Result<(), SendError> {
-        if self.waiting.load(Ordering::Acquire) == 0 && self.try_send(&bytes, remote)? {
-            return Ok(());
+        if self.waiting.load(Ordering::Acquire) > 0 || !self.try_send(&bytes, remote)? {
+            self.enqueue(bytes, remote);
         }
+        Ok(())
+    }
+
+    /// Puts a datagram behind what waits; a full backlog drops it, as any router on the way might.
+    pub(super) fn enqueue(&self, bytes: Bytes, remote: SocketAddr) {
         let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = self.waiting.load(Ordering::Relaxed) + bytes.len();
         if waiting > self.limit {
             self.counters.udp_dropped.count();
-            return Ok(());
+            return;
         }
         self.waiting.store(waiting, Ordering::Release);
         backlog.push_back((bytes, remote));
         self.blocked.notify_one();
-        Ok(())
     }
 
     /// Whether the kernel took the datagram; an error if it never will.
     fn try_send(&self, bytes: &[u8], remote: SocketAddr) -> io::Result<bool> {
+        let socket = self.socket.get_ref();
         // The error of an earlier datagram may be reported in place of this one, and is gone then (ICMP is no news of `remote`).
-        let first = self.socket.try_send_to(bytes, remote);
+        let first = socket.send_to(bytes, remote);
         let sent = match &first {
-            Err(error) if is_of_another(error.kind()) => self.socket.try_send_to(bytes, remote),
+            Err(error) if is_of_another(error.kind()) => socket.send_to(bytes, remote),
             _ => first,
         };
         match sent {
@@ -101,9 +109,17 @@ impl Port {
             self.waiting.fetch_sub(bytes.len(), Ordering::Release);
             backlog.pop_front();
         }
-        // Rounding is impossible here, but a count that is off would block the fast way for ever.
-        self.waiting.store(0, Ordering::Release);
         true
+    }
+
+    /// Sends the backlog as the kernel takes it.
+    async fn drain_when_writable(&self) -> io::Result<()> {
+        // Watched for writing only now and only here; see `socket`.
+        let writable = AsyncFd::with_interest(self.socket.get_ref().try_clone()?, Interest::WRITABLE)?;
+        while !self.drain() {
+            writable.writable().await?.clear_ready();
+        }
+        Ok(())
     }
 }
 
@@ -116,11 +132,20 @@ fn is_of_another(kind: ErrorKind) -> bool {
 pub(super) async fn receive<H: Handler>(port: Arc<Port>, handler: Arc<H>) {
     let mut buffer = vec![0; BUFFER].into_boxed_slice();
     loop {
-        let ready = poll_fn(|context| port.socket.poll_recv_ready(context)).await;
-        match ready.map(|()| receive_burst(&port, &mut buffer, &handler)) {
-            Ok(Burst::Empty) => {}
-            Ok(Burst::More) => tokio::task::yield_now().await,
-            Ok(Burst::Errors) | Err(_) => tokio::time::sleep(PAUSE).await,
+        let burst = match poll_fn(|context| port.socket.poll_read_ready(context)).await {
+            Ok(mut ready) => {
+                let burst = receive_burst(&port, &mut buffer, &handler);
+                if matches!(burst, Burst::Empty) {
+                    ready.clear_ready();
+                }
+                burst
+            }
+            Err(_) => Burst::Errors,
+        };
+        match burst {
+            Burst::Empty => {}
+            Burst::More => tokio::task::yield_now().await,
+            Burst::Errors => tokio::time::sleep(PAUSE).await,
         }
     }
 }
@@ -138,7 +163,7 @@ enum Burst {
 fn receive_burst<H: Handler>(port: &Port, buffer: &mut [u8], handler: &Arc<H>) -> Burst {
     let mut errors = 0;
     for _ in 0..BURST {
-        match port.socket.try_recv_from(buffer) {
+        match port.socket.get_ref().recv_from(buffer) {
             Ok((length, remote)) => {
                 port.counters.udp_received.count();
                 let bytes = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
@@ -155,17 +180,12 @@ fn receive_burst<H: Handler>(port: &Port, buffer: &mut [u8], handler: &Arc<H>) -
     if errors == BURST { Burst::Errors } else { Burst::More }
 }
 
-/// Sends the backlog whenever there is one and the socket takes more, for ever.
+/// Sends the backlog whenever there is one, for ever.
 pub(super) async fn flush(port: Arc<Port>) {
     loop {
         port.blocked.notified().await;
-        loop {
-            if poll_fn(|context| port.socket.poll_send_ready(context)).await.is_err() {
-                tokio::time::sleep(PAUSE).await;
-            }
-            if port.drain() {
-                break;
-            }
+        while port.drain_when_writable().await.is_err() {
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }

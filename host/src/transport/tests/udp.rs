@@ -46,18 +46,6 @@ async fn datagrams_of_one_flow_stay_in_order_and_none_is_lost() {
 }
 
 #[tokio::test]
-async fn what_is_sent_before_the_runtime_has_looked_at_the_socket_is_sent_all_the_same() {
-    let bed = Bed::new(1, Settings::default());
-    let peer = peer().await;
-    let remote = peer.local_addr().expect("bound");
-    bed.send(0, "first", udp_path(remote)).expect("taken");
-    bed.send(0, "second", udp_path(remote)).expect("taken");
-    arrives(&peer, b"first", bed.udp()).await;
-    arrives(&peer, b"second", bed.udp()).await;
-    until(|| bed.monitor.totals().udp_sent == 2).await;
-}
-
-#[tokio::test]
 async fn the_largest_datagram_passes_in_both_directions() {
     let bed = Bed::new(1, Settings::default());
     let peer = peer().await;
@@ -74,9 +62,6 @@ async fn a_datagram_that_the_kernel_refuses_is_an_error_for_its_sender_alone() {
     let bed = Bed::new(1, Settings::default());
     let peer = peer().await;
     let remote = peer.local_addr().expect("bound");
-    // One datagram so that the socket is known to be writable: then the error comes at once.
-    bed.send(0, "first", udp_path(remote)).expect("taken");
-    arrives(&peer, b"first", bed.udp()).await;
     let refused = bed.send(0, vec![0; 65_508], udp_path(remote));
     assert!(matches!(refused, Err(SendError::Refused(_))), "{refused:?}");
     assert_eq!(bed.monitor.totals().udp_send_errors, 1);
@@ -100,17 +85,21 @@ async fn an_icmp_error_ends_nothing() {
 }
 
 #[tokio::test]
-async fn a_full_backlog_drops_and_counts() {
+async fn a_backlog_is_sent_in_order_before_what_comes_later_and_drops_what_is_too_much() {
     let bed = Bed::new(1, Settings { udp_backlog: 100, ..Settings::default() });
     let peer = peer().await;
     let remote = peer.local_addr().expect("bound");
-    // The runtime has not seen the socket yet, so all of them wait.
-    for _ in 0..5 {
-        bed.send(0, vec![b'x'; 40], udp_path(remote)).expect("taken or dropped");
+    let port = bed.locals[0].ports[0].as_ref().expect("a UDP listener");
+    // As if the kernel had taken none of them.
+    for number in 0..5 {
+        port.enqueue(vec![number; 40].into(), remote);
     }
     assert_eq!(bed.monitor.totals().udp_dropped, 3);
-    arrives(&peer, &[b'x'; 40], bed.udp()).await;
-    arrives(&peer, &[b'x'; 40], bed.udp()).await;
+    bed.send(0, "behind", udp_path(remote)).expect("taken");
+    arrives(&peer, &[0; 40], bed.udp()).await;
+    arrives(&peer, &[1; 40], bed.udp()).await;
+    arrives(&peer, b"behind", bed.udp()).await;
+    assert_eq!(bed.monitor.totals().udp_sent, 3);
 }
 
 #[tokio::test]
