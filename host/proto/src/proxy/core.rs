@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::branch_parameter::{self, LoopDigest, OwnBranch};
 use super::context::{Context, Hunt, Phase, Server};
 use super::environment::{Alarm, AlarmKind, Environment};
@@ -235,7 +237,7 @@ impl<S: Clone> Core<S> {
             watch: Watch::default(),
             phase: Phase::Deciding,
             hunt: Hunt { egress, connection, ..Hunt::default() },
-            branches: Vec::new(),
+            branches: SmallVec::new(),
             best: None,
             challenges: Vec::new(),
             cancelled: false,

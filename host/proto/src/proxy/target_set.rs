@@ -52,14 +52,15 @@ impl<S: Clone> Context<S> {
     fn start_target(&mut self, target: Target, breadth: Option<u32>, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
         self.attempts += 1;
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
-        let next = prepare(request, &target, &self.hunt.edits).next;
+        let mut prepared = prepare(request, &target, &self.hunt.edits);
+        let next = std::mem::replace(&mut prepared.next, NextHop::Unusable);
         self.branches.push(Branch::new(target, self.attempts, breadth, env.now));
         match next {
             NextHop::Address(hop) => {
                 if let Some(branch) = self.branch(index) {
                     branch.candidates.push_back(Candidate { hop, any_size: false });
                 }
-                self.try_next_candidate(index, env, out);
+                self.try_next_candidate(index, Some(prepared), env, out);
             }
             NextHop::Name(query) => out.push(Output::Resolve { branch: self.branch_id(index), query }),
             NextHop::Unusable => self.fail_early(index, Cause::Unusable, env, out),
@@ -73,24 +74,29 @@ impl<S: Clone> Context<S> {
         if branch.candidates.is_empty() {
             self.fail_early(index, Cause::Resolve, env, out);
         } else {
-            self.try_next_candidate(index, env, out);
+            self.try_next_candidate(index, None, env, out);
         }
         self.advance(env, out);
     }
 
-    /// Sends the request to the first candidate that there is a listener for.
-    fn try_next_candidate(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
-        let Some(request) = self.request.clone() else { return };
-        loop {
-            let Some(branch) = self.branch(index) else { return };
-            let (Some(candidate), Some(target)) = (branch.candidates.pop_front(), branch.target.clone()) else {
-                self.fail_early(index, Cause::Unusable, env, out);
-                return;
-            };
-            let prepared = prepare(&request, &target, &self.hunt.edits);
-            if self.send_to(index, candidate, &request, &target, &prepared, env, out) {
-                return;
+    /// Sends the request to the first candidate that there is a listener for. `prepared` is the target's, where it is still at hand.
+    fn try_next_candidate(&mut self, index: u16, prepared: Option<Prepared>, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let (Some(request), Some(branch)) = (self.request.clone(), self.branch(index)) else { return };
+        if let Some(target) = branch.target.take() {
+            let prepared = prepared.unwrap_or_else(|| prepare(&request, &target, &self.hunt.edits));
+            while let Some(candidate) = self.branch(index).and_then(|branch| branch.candidates.pop_front()) {
+                if self.send_to(index, candidate, &request, &target, &prepared, env, out) {
+                    return self.keep_target(index, target);
+                }
             }
+        }
+        self.fail_early(index, Cause::Unusable, env, out);
+    }
+
+    /// The target is wanted again if its next address has to be tried.
+    fn keep_target(&mut self, index: u16, target: Box<Target>) {
+        if let Some(branch) = self.branch(index).filter(|branch| !branch.candidates.is_empty()) {
+            branch.target = Some(target);
         }
     }
 
@@ -117,7 +123,7 @@ impl<S: Clone> Context<S> {
                 }
             }
         }
-        self.launch(index, path, bytes, env, out);
+        self.launch(index, target, path, bytes, env, out);
         true
     }
 
@@ -169,7 +175,7 @@ impl<S: Clone> Context<S> {
     }
 
     /// Starts the client transaction (items 10 and 11).
-    fn launch(&mut self, index: u16, path: Path, bytes: Bytes, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    fn launch(&mut self, index: u16, target: &Target, path: Path, bytes: Bytes, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let schedule = env.schedule(path.transport.is_reliable());
         let id = self.branch_id(index);
         let (client, step) = match &self.server {
@@ -198,13 +204,12 @@ impl<S: Clone> Context<S> {
         branch.sent = Some(bytes.clone());
         branch.sent_at = env.now;
         branch.c_deadline = env.now + c;
-        let (no_response, no_answer) = branch.target.as_ref().map_or((None, None), |t| (t.response_timeout, t.answer_timeout));
         out.push(Output::Send(Transmit { bytes, path, branch: Some(id) }));
         self.apply_client(index, step, env, out);
-        if let Some(after) = no_response.filter(|after| *after < patience) {
+        if let Some(after) = target.response_timeout.filter(|after| *after < patience) {
             env.arm(id.context, after, AlarmKind::NoResponse(index));
         }
-        if let Some(after) = no_answer.filter(|_| self.is_invite()) {
+        if let Some(after) = target.answer_timeout.filter(|_| self.is_invite()) {
             env.arm(id.context, after, AlarmKind::NoAnswer(index));
         }
     }
@@ -255,7 +260,7 @@ impl<S: Clone> Context<S> {
         branch.candidates = candidates;
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
         self.branches.push(branch);
-        self.try_next_candidate(index, env, out);
+        self.try_next_candidate(index, None, env, out);
         self.advance(env, out);
     }
 
