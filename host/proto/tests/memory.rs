@@ -1,8 +1,8 @@
 //! What a held request costs in memory, allocator's view: the octets that are live for each context.
 
-#[path = "../benches/allocations.rs"]
+#[path = "../benches/call/allocations.rs"]
 mod allocations;
-#[path = "../benches/traffic.rs"]
+#[path = "../benches/call/traffic.rs"]
 mod traffic;
 
 use bytes::Bytes;
