@@ -71,7 +71,7 @@ pub(super) struct Hunt {
     pub(super) groups: VecDeque<Group>,
     /// The rest of a serial group.
     pub(super) serial: VecDeque<Target>,
-    pub(super) edits: Arc<[Edit]>,
+    pub(super) edits: Vec<Edit>,
     pub(super) record_route: RecordRoute,
     pub(super) next_on: StatusSet,
     pub(super) stopped: bool,
@@ -84,7 +84,7 @@ impl Hunt {
     pub(super) fn load(&mut self, plan: Plan) {
         self.groups = plan.groups.into();
         self.serial.clear();
-        self.edits = plan.edits.into();
+        self.edits = plan.edits;
         self.record_route = plan.record_route;
         self.next_on = plan.next_on;
     }
