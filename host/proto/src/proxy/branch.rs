@@ -78,12 +78,12 @@ pub(super) struct Candidate {
 }
 
 impl Branch {
-    pub(super) fn new(target: Target, attempt: u32, breadth: Option<u32>, now: Timestamp) -> Self {
+    pub(super) fn new(tag: Arc<str>, attempt: u32, breadth: Option<u32>, now: Timestamp) -> Self {
         Self {
             phase: BranchPhase::Resolving,
             client: Client::None,
-            tag: Arc::clone(&target.tag),
-            target: Some(Box::new(target)),
+            tag,
+            target: None,
             candidates: VecDeque::new(),
             attempt,
             breadth,

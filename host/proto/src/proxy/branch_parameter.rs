@@ -11,14 +11,17 @@
 use std::hash::Hasher;
 use std::net::SocketAddr;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use siphasher::sip::SipHasher13;
+use smallvec::SmallVec;
 
 use super::io::{BranchId, ContextId};
 use crate::message::{Message, Name};
 
 const STATEFUL: &[u8] = b"z9hG4bKjf";
 const STATELESS: &[u8] = b"z9hG4bKjs";
+
+/// Text put together on the stack: the one allocation that it ends in has the right size.
+pub(super) type Scratch = SmallVec<[u8; 128]>;
 
 /// A digest over the parts of a request that decide where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,17 +73,16 @@ impl OwnBranch {
 }
 
 /// The stateful branch of `id`.
-pub(super) fn stateful(shard: u8, id: BranchId, secret: u128, digest: LoopDigest) -> Bytes {
-    let mut branch = BytesMut::with_capacity(64);
-    branch.put_slice(STATEFUL);
+pub(super) fn stateful(shard: u8, id: BranchId, secret: u128, digest: LoopDigest) -> Scratch {
+    let mut branch = Scratch::from_slice(STATEFUL);
     put_hex(&mut branch, u64::from(shard), 2);
     put_hex(&mut branch, u64::from(id.context.slot), 8);
     put_hex(&mut branch, u64::from(id.context.serial), 8);
     put_hex(&mut branch, u64::from(id.index), 4);
     put_hex(&mut branch, nonce(id, secret), 16);
-    branch.put_u8(b'.');
+    branch.push(b'.');
     put_hex(&mut branch, digest.0, 16);
-    branch.freeze()
+    branch
 }
 
 /// The nonce that belongs to `id`.
@@ -93,13 +95,12 @@ pub(super) fn nonce(id: BranchId, secret: u128) -> u64 {
 }
 
 /// The branch of a request forwarded without state: the same for a retransmission (16.11).
-pub(super) fn stateless(digest: u64, loop_digest: LoopDigest) -> Bytes {
-    let mut branch = BytesMut::with_capacity(44);
-    branch.put_slice(STATELESS);
+pub(super) fn stateless(digest: u64, loop_digest: LoopDigest) -> Scratch {
+    let mut branch = Scratch::from_slice(STATELESS);
     put_hex(&mut branch, digest, 16);
-    branch.put_u8(b'.');
+    branch.push(b'.');
     put_hex(&mut branch, loop_digest.0, 16);
-    branch.freeze()
+    branch
 }
 
 /// What a stateless branch carries: a keyed digest of the Via below it and of where its responses go, so that nobody can make us send
@@ -127,10 +128,10 @@ pub(super) fn shard_of_response(response: &Message) -> Option<u8> {
 }
 
 /// Appends the lowest `digits` hexadecimal digits of `value`.
-pub(super) fn put_hex(out: &mut BytesMut, value: u64, digits: u32) {
+pub(super) fn put_hex(out: &mut Scratch, value: u64, digits: u32) {
     for position in (0..digits).rev() {
         let nibble = ((value >> (4 * position)) & 0xf) as u8;
-        out.put_u8(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
+        out.push(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::branch::Branch;
 use super::branch_parameter::LoopDigest;
@@ -33,7 +34,8 @@ pub(super) struct Context<S> {
     pub(super) watch: Watch,
     pub(super) phase: Phase,
     pub(super) hunt: Hunt,
-    pub(super) branches: Vec<Branch>,
+    /// Most requests have one: it needs no allocation of its own.
+    pub(super) branches: SmallVec<[Branch; 1]>,
     /// The best final response so far (16.7 item 6).
     pub(super) best: Option<Answer>,
     /// Challenges of all 401 and 407 responses (16.7 item 7): field name and value.
@@ -69,7 +71,7 @@ pub(super) struct Hunt {
     pub(super) groups: VecDeque<Group>,
     /// The rest of a serial group.
     pub(super) serial: VecDeque<Target>,
-    pub(super) edits: Arc<[Edit]>,
+    pub(super) edits: Vec<Edit>,
     pub(super) record_route: RecordRoute,
     pub(super) next_on: StatusSet,
     pub(super) stopped: bool,
@@ -82,7 +84,7 @@ impl Hunt {
     pub(super) fn load(&mut self, plan: Plan) {
         self.groups = plan.groups.into();
         self.serial.clear();
-        self.edits = plan.edits.into();
+        self.edits = plan.edits;
         self.record_route = plan.record_route;
         self.next_on = plan.next_on;
     }
@@ -101,13 +103,16 @@ impl Hunt {
         }
         loop {
             if let Some(target) = self.serial.pop_front() {
+                self.let_go_of_empty_lists();
                 return vec![target];
             }
             let Some(group) = self.groups.pop_front() else { return Vec::new() };
-            match group.mode {
-                Mode::Parallel if group.targets.len() > 1 && group.targets.len() <= breadth as usize => return group.targets,
-                Mode::Parallel | Mode::Serial => self.serial = group.targets.into(),
+            let together = group.targets.len() == 1 || (group.mode == Mode::Parallel && group.targets.len() <= breadth as usize);
+            if together {
+                self.let_go_of_empty_lists();
+                return group.targets;
             }
+            self.serial = group.targets.into();
         }
     }
 
@@ -120,6 +125,17 @@ impl Hunt {
         self.stopped = true;
         self.groups.clear();
         self.serial.clear();
+        self.let_go_of_empty_lists();
+    }
+
+    /// A call may ring for minutes: it holds no memory for targets that have been used up.
+    fn let_go_of_empty_lists(&mut self) {
+        if self.serial.is_empty() {
+            self.serial = VecDeque::new();
+        }
+        if self.groups.is_empty() {
+            self.groups = VecDeque::new();
+        }
     }
 }
 

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::branch_parameter::{self, LoopDigest, OwnBranch};
 use super::context::{Context, Hunt, Phase, Server};
 use super::environment::{Alarm, AlarmKind, Environment};
 use super::io::{BranchId, ContextId, FailureOutcome, Hop, Output, Reviewed, Transmit, Verdict, Watch};
 use super::own::OwnNames;
-use super::plan::{Plan, RecordRoute, Reply, StatusSet, Target};
+use super::plan::{Reply, Target};
 use super::preprocess::{Preprocessed, preprocess};
 use super::settings::Settings;
 use super::validate::{self, validate};
@@ -235,7 +237,7 @@ impl<S: Clone> Core<S> {
             watch: Watch::default(),
             phase: Phase::Deciding,
             hunt: Hunt { egress, connection, ..Hunt::default() },
-            branches: Vec::new(),
+            branches: SmallVec::new(),
             best: None,
             challenges: Vec::new(),
             cancelled: false,
@@ -356,9 +358,7 @@ fn carry_out<S: Clone>(context: &mut Context<S>, verdict: Verdict<S>, env: &mut 
             context.begin(plan, env, out);
         }
         Verdict::Follow(edits) => {
-            let record_route = RecordRoute::default();
-            let target = Target { edits, ..Target::default() };
-            context.begin(Plan { record_route, next_on: StatusSet::failures(), ..Plan::to(target) }, env, out);
+            context.follow(Target { edits, ..Target::default() }, env, out);
         }
         Verdict::Reply(reply) if matches!(context.server, Server::Stateless) => context.reply_statelessly(&reply, env, out),
         Verdict::Reply(reply) => context.answer(Answer::Made(reply), env, out),

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
+use super::branch_parameter::Scratch;
 use super::io::{Hop, Query};
 use super::own::transport_of;
 use super::plan::{Edit, RecordRoute, Target};
@@ -152,8 +153,7 @@ impl Copy<'_> {
         if let Some(uri) = &self.prepared.uri {
             splice.set_request_uri(uri.clone());
         }
-        let hops = self.request.max_forwards().map_or(70, |hops| hops.saturating_sub(1).min(255));
-        splice.set(b"Max-Forwards", hops.to_string());
+        splice.set(b"Max-Forwards", max_forwards(self.request));
         if let Some(breadth) = self.breadth {
             splice.set(b"Max-Breadth", breadth.to_string());
         }
@@ -202,14 +202,23 @@ impl Copy<'_> {
     }
 
     fn via(&self) -> Bytes {
-        let mut via = BytesMut::with_capacity(128);
-        via.put_slice(b"SIP/2.0/");
-        via.put_slice(self.egress.transport.via_name().as_bytes());
-        via.put_u8(b' ');
-        via.put_slice(self.egress.sent_by.as_bytes());
-        via.put_slice(b";branch=");
-        via.put_slice(self.branch);
-        via.freeze()
+        let mut via = Scratch::from_slice(b"SIP/2.0/");
+        via.extend_from_slice(self.egress.transport.via_name().as_bytes());
+        via.push(b' ');
+        via.extend_from_slice(self.egress.sent_by.as_bytes());
+        via.extend_from_slice(b";branch=");
+        via.extend_from_slice(self.branch);
+        Bytes::copy_from_slice(&via)
+    }
+}
+
+/// Item 3: one less, or 70 where there was none. Nearly every request has one of a few values, which need no allocation.
+fn max_forwards(request: &Message) -> Bytes {
+    match request.max_forwards() {
+        None | Some(71) => Bytes::from_static(b"70"),
+        Some(70) => Bytes::from_static(b"69"),
+        Some(69) => Bytes::from_static(b"68"),
+        Some(hops) => hops.saturating_sub(1).min(255).to_string().into(),
     }
 }
 

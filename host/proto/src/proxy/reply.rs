@@ -2,10 +2,10 @@
 
 use std::hash::Hasher;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use siphasher::sip::SipHasher13;
 
-use super::branch_parameter::put_hex;
+use super::branch_parameter::{Scratch, put_hex};
 use super::plan::Reply;
 use super::via;
 use crate::message::{Message, respond};
@@ -13,7 +13,7 @@ use crate::net::Flow;
 
 /// The To tag of our responses to a request: the same for its retransmissions (8.2.7), and for its CANCEL, as both come in the same
 /// call with the same branch.
-pub(super) fn to_tag(request: &Message, secret: u128) -> Bytes {
+pub(super) fn to_tag(request: &Message, secret: u128) -> Scratch {
     let mut hasher = SipHasher13::new_with_key(&secret.to_le_bytes());
     hasher.write(b"to tag");
     hasher.write(request.call_id());
@@ -21,10 +21,9 @@ pub(super) fn to_tag(request: &Message, secret: u128) -> Bytes {
     hasher.write(request.from_tag().unwrap_or_default());
     hasher.write_u8(0);
     hasher.write(request.top_via().and_then(|via| via.branch()).unwrap_or_default());
-    let mut tag = BytesMut::with_capacity(18);
-    tag.put_slice(b"jf");
+    let mut tag = Scratch::from_slice(b"jf");
     put_hex(&mut tag, hasher.finish(), 16);
-    tag.freeze()
+    tag
 }
 
 /// Writes a response to `request`, which came over `flow`.

@@ -25,6 +25,14 @@ impl<S: Clone> Context<S> {
         self.advance(env, out);
     }
 
+    /// Begins without a plan: one target, which is where the request says.
+    pub(super) fn follow(&mut self, target: Target, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        self.phase = Phase::Hunting;
+        let Some(request) = self.request.clone() else { return };
+        self.start_target(target, None, &request, env, out);
+        self.advance(env, out);
+    }
+
     /// Starts the next targets once no branch is active, and answers when there are none left.
     pub(super) fn advance(&mut self, env: &mut Environment, out: &mut Vec<Output<S>>) {
         while self.phase == Phase::Hunting && !self.branches.iter().any(Branch::is_active) {
@@ -52,16 +60,20 @@ impl<S: Clone> Context<S> {
     fn start_target(&mut self, target: Target, breadth: Option<u32>, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
         self.attempts += 1;
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
-        let next = prepare(request, &target, &self.hunt.edits).next;
-        self.branches.push(Branch::new(target, self.attempts, breadth, env.now));
+        let mut prepared = prepare(request, &target, &self.hunt.edits);
+        let next = std::mem::replace(&mut prepared.next, NextHop::Unusable);
+        self.branches.push(Branch::new(Arc::clone(&target.tag), self.attempts, breadth, env.now));
         match next {
             NextHop::Address(hop) => {
-                if let Some(branch) = self.branch(index) {
-                    branch.candidates.push_back(Candidate { hop, any_size: false });
-                }
-                self.try_next_candidate(index, env, out);
+                let candidate = Candidate { hop, any_size: false };
+                self.try_candidates(index, Some(candidate), target, &prepared, env, out);
             }
-            NextHop::Name(query) => out.push(Output::Resolve { branch: self.branch_id(index), query }),
+            NextHop::Name(query) => {
+                if let Some(branch) = self.branch(index) {
+                    branch.target = Some(Box::new(target));
+                }
+                out.push(Output::Resolve { branch: self.branch_id(index), query });
+            }
             NextHop::Unusable => self.fail_early(index, Cause::Unusable, env, out),
         }
     }
@@ -73,25 +85,41 @@ impl<S: Clone> Context<S> {
         if branch.candidates.is_empty() {
             self.fail_early(index, Cause::Resolve, env, out);
         } else {
-            self.try_next_candidate(index, env, out);
+            self.try_target_again(index, env, out);
         }
         self.advance(env, out);
     }
 
-    /// Sends the request to the first candidate that there is a listener for.
-    fn try_next_candidate(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    /// Goes on with the target that a branch has kept.
+    fn try_target_again(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let Some(request) = self.request.clone() else { return };
-        loop {
-            let Some(branch) = self.branch(index) else { return };
-            let (Some(candidate), Some(target)) = (branch.candidates.pop_front(), branch.target.clone()) else {
-                self.fail_early(index, Cause::Unusable, env, out);
-                return;
-            };
-            let prepared = prepare(&request, &target, &self.hunt.edits);
-            if self.send_to(index, candidate, &request, &target, &prepared, env, out) {
+        let Some(target) = self.branch(index).and_then(|branch| branch.target.take()) else { return };
+        let prepared = prepare(&request, &target, &self.hunt.edits);
+        self.try_candidates(index, None, *target, &prepared, env, out);
+    }
+
+    /// Sends the request to the first candidate that there is a listener for: `first`, or those of the branch. The target is kept as
+    /// long as there are others.
+    fn try_candidates(
+        &mut self,
+        index: u16,
+        first: Option<Candidate>,
+        target: Target,
+        prepared: &Prepared,
+        env: &mut Environment,
+        out: &mut Vec<Output<S>>,
+    ) {
+        let Some(request) = self.request.clone() else { return };
+        let mut next = first;
+        while let Some(candidate) = next.take().or_else(|| self.branch(index)?.candidates.pop_front()) {
+            if self.send_to(index, candidate, &request, &target, prepared, env, out) {
+                if let Some(branch) = self.branch(index).filter(|branch| !branch.candidates.is_empty()) {
+                    branch.target = Some(Box::new(target));
+                }
                 return;
             }
         }
+        self.fail_early(index, Cause::Unusable, env, out);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one copy, which nothing else groups")]
@@ -117,7 +145,7 @@ impl<S: Clone> Context<S> {
                 }
             }
         }
-        self.launch(index, path, bytes, env, out);
+        self.launch(index, target, path, bytes, env, out);
         true
     }
 
@@ -169,7 +197,7 @@ impl<S: Clone> Context<S> {
     }
 
     /// Starts the client transaction (items 10 and 11).
-    fn launch(&mut self, index: u16, path: Path, bytes: Bytes, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    fn launch(&mut self, index: u16, target: &Target, path: Path, bytes: Bytes, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let schedule = env.schedule(path.transport.is_reliable());
         let id = self.branch_id(index);
         let (client, step) = match &self.server {
@@ -198,13 +226,12 @@ impl<S: Clone> Context<S> {
         branch.sent = Some(bytes.clone());
         branch.sent_at = env.now;
         branch.c_deadline = env.now + c;
-        let (no_response, no_answer) = branch.target.as_ref().map_or((None, None), |t| (t.response_timeout, t.answer_timeout));
         out.push(Output::Send(Transmit { bytes, path, branch: Some(id) }));
         self.apply_client(index, step, env, out);
-        if let Some(after) = no_response.filter(|after| *after < patience) {
+        if let Some(after) = target.response_timeout.filter(|after| *after < patience) {
             env.arm(id.context, after, AlarmKind::NoResponse(index));
         }
-        if let Some(after) = no_answer.filter(|_| self.is_invite()) {
+        if let Some(after) = target.answer_timeout.filter(|_| self.is_invite()) {
             env.arm(id.context, after, AlarmKind::NoAnswer(index));
         }
     }
@@ -249,13 +276,12 @@ impl<S: Clone> Context<S> {
         // A new client transaction has a branch of its own (16.6 item 8).
         let Some(old) = self.branch(index) else { return };
         old.phase = BranchPhase::Done;
-        let Some(target) = old.target.take() else { return };
-        let candidates = std::mem::take(&mut old.candidates);
-        let mut branch = Branch::new(*target, old.attempt, old.breadth, env.now);
-        branch.candidates = candidates;
+        let mut branch = Branch::new(Arc::clone(&old.tag), old.attempt, old.breadth, env.now);
+        branch.target = old.target.take();
+        branch.candidates = std::mem::take(&mut old.candidates);
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
         self.branches.push(branch);
-        self.try_next_candidate(index, env, out);
+        self.try_target_again(index, env, out);
         self.advance(env, out);
     }
 

@@ -8,10 +8,10 @@
 
 use std::hash::Hasher;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use siphasher::sip::SipHasher24;
 
-use super::branch_parameter::{hex, put_hex};
+use super::branch_parameter::{Scratch, hex, put_hex};
 use crate::message::{Message, Uri};
 use crate::net::{ConnectionId, Listener, Transport};
 
@@ -27,21 +27,21 @@ pub(super) struct Token {
 
 /// The Record-Route value for one listener.
 pub(super) fn record_route(listener: &Listener, connection: Option<ConnectionId>, request: &Message, key: &[u8; 16]) -> Bytes {
-    let mut value = BytesMut::with_capacity(96);
-    value.put_slice(b"<sip:");
-    value.put_slice(listener.sent_by.as_bytes());
+    let mut value = Scratch::new();
+    value.extend_from_slice(b"<sip:");
+    value.extend_from_slice(listener.sent_by.as_bytes());
     if listener.transport != Transport::Udp {
-        value.put_slice(b";transport=");
-        value.put_slice(listener.transport.uri_name().as_bytes());
+        value.extend_from_slice(b";transport=");
+        value.extend_from_slice(listener.transport.uri_name().as_bytes());
     }
-    value.put_slice(b";lr;jf=");
+    value.extend_from_slice(b";lr;jf=");
     put_hex(&mut value, digest(request.call_id(), request.from_tag(), connection, key), 16);
     if let Some(ConnectionId(number)) = connection {
-        value.put_u8(b'.');
+        value.push(b'.');
         put_hex(&mut value, number, 16);
     }
-    value.put_u8(b'>');
-    value.freeze()
+    value.push(b'>');
+    Bytes::copy_from_slice(&value)
 }
 
 /// Reads the token of a URI of ours; none if it has none, or if it was not made for the dialog of `request`. The caller of the first
