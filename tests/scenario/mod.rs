@@ -8,6 +8,7 @@ mod dialog;
 mod lifecycle;
 mod misbehaviour;
 mod policing;
+mod quickstart;
 mod reload;
 mod reload_under_load;
 mod shipped;

@@ -17,7 +17,7 @@ pub(crate) struct Demonstration {
     pub(crate) headers: &'static [(&'static str, &'static str)],
     /// The callee that the plugins of the shipped configuration choose.
     pub(crate) callee: &'static str,
-    /// The plugin that decides it.
+    /// The plugins that decide it.
     pub(crate) plugin: &'static str,
     /// What the callee's INVITE has to say: header field and value, or (with an empty name) a part of the Request-URI.
     pub(crate) arrives_with: &'static [(&'static str, &'static str)],
@@ -49,7 +49,7 @@ pub(crate) const ALL: [Demonstration; 3] = [
         uri: "sip:room42@conference.example.test;privacy=none",
         headers: &[("X-My-Account-Number", "12345678"), ("X-Codec-Policy", "anything goes")],
         callee: "telekom",
-        plugin: "option-injection",
+        plugin: "header-match, option-injection",
         arrives_with: &[("X-Codec-Policy", "g711-only"), ("", ";privacy=id")],
     },
 ];

@@ -121,11 +121,11 @@ fn rung(parties: usize, from: usize, to: usize, label: &str, paint: Paint) -> St
     let mut line = format!("{}|", " ".repeat(MARGIN));
     for gap in 0..parties.saturating_sub(1) {
         let filled = if gap >= from.min(to) && gap < from.max(to) {
-            let room = SPAN - 3;
-            let shown: String = label.chars().take(room - 4).collect();
-            let dashes = "-".repeat(room - 2 - shown.chars().count());
-            let arrow = if from < to { format!(" --{}{dashes}>", spaced(&shown)) } else { format!(" <-{}{dashes}-", spaced(&shown)) };
-            let arrow = arrow.chars().take(SPAN - 2).collect::<String>();
+            // A blank, two dashes, the label between blanks, more dashes, and the head: SPAN - 2 in all.
+            let room = SPAN - 8;
+            let shown: String = label.chars().take(room).collect();
+            let dashes = "-".repeat(room - shown.chars().count());
+            let arrow = if from < to { format!(" -- {shown} {dashes}>") } else { format!(" <- {shown} {dashes}-") };
             if label.starts_with(|first: char| first.is_ascii_digit()) { paint.good(&arrow) } else { paint.request(&arrow) }
         } else {
             " ".repeat(SPAN - 2)
@@ -133,10 +133,6 @@ fn rung(parties: usize, from: usize, to: usize, label: &str, paint: Paint) -> St
         let _ = write!(line, "{filled} |");
     }
     line
-}
-
-fn spaced(label: &str) -> String {
-    format!(" {label} ")
 }
 
 #[cfg(test)]
@@ -162,6 +158,6 @@ mod tests {
         for line in &lines[1..] {
             assert_eq!(columns(line), [MARGIN, MARGIN + SPAN, MARGIN + 2 * SPAN], "{drawn}");
         }
-        assert!(lines[1].contains("-- INVITE --") && lines[3].contains("<- 180 Ringing --"), "{drawn}");
+        assert!(lines[1].contains("| -- INVITE ------------> |") && lines[3].contains("| <- 180 Ringing -------- |"), "{drawn}");
     }
 }

@@ -118,9 +118,9 @@ fn carry(demonstration: &Demonstration, caller: &Caller, record: &Record, taken:
         println!("  with        {name}: {value}");
     }
     let (call_id, ended) = caller.call(demonstration.uri, demonstration.headers);
-    let arrived = taken.try_recv();
+    let arrived = taken.try_iter().find(|arrived| arrived.request.call_id() == call_id.as_bytes());
     let steps = record.take(call_id.as_bytes());
-    if let Ok(arrived) = &arrived {
+    if let Some(arrived) = &arrived {
         println!("  route taken {} -> {} at {}", demonstration.plugin, paint.good(&arrived.callee), arrived.address);
         println!("  arrived as  {}", arrived.uri());
         for (name, _) in demonstration.arrives_with.iter().filter(|(name, _)| !name.is_empty()) {
