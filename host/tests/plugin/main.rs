@@ -4,6 +4,7 @@
 mod chain;
 mod guests;
 mod limits;
+mod logs;
 mod outcomes;
 mod reload;
 mod rig;
