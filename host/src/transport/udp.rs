@@ -41,12 +41,20 @@ pub(super) struct Port {
     blocked: Notify,
 }
 
+/// Registers a socket with the runtime.
+#[expect(unsafe_code, reason = "tokio has no safe way to watch a socket for reading alone")]
+fn watch(socket: UdpSocket, interest: Interest) -> io::Result<AsyncFd<UdpSocket>> {
+    // SAFETY: a `UdpSocket` owns its descriptor: it is open, always the same, and closed only when the `AsyncFd` that now has it is gone.
+    let registered = unsafe { AsyncFd::register_with_interest(socket, interest) };
+    registered.map_err(io::Error::from)
+}
+
 impl Port {
     /// To be called in the worker's runtime.
     pub(super) fn new(listener: ListenerId, socket: UdpSocket, limit: usize, counters: Arc<Counters>) -> io::Result<Self> {
         Ok(Self {
             listener,
-            socket: AsyncFd::with_interest(socket, Interest::READABLE)?,
+            socket: watch(socket, Interest::READABLE)?,
             counters,
             waiting: AtomicUsize::new(0),
             limit,
@@ -115,7 +123,7 @@ impl Port {
     /// Sends the backlog as the kernel takes it.
     async fn drain_when_writable(&self) -> io::Result<()> {
         // Watched for writing only now and only here; see `socket`.
-        let writable = AsyncFd::with_interest(self.socket.get_ref().try_clone()?, Interest::WRITABLE)?;
+        let writable = watch(self.socket.get_ref().try_clone()?, Interest::WRITABLE)?;
         while !self.drain() {
             writable.writable().await?.clear_ready();
         }
