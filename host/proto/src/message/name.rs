@@ -173,7 +173,8 @@ impl<'a> Name<'a> {
         let (Some(first), Some(last)) = (name.first(), name.last()) else { return Name::Other(name) };
         let mut at = bucket(*first, *last, name.len());
         while let Some((spelling, known)) = TABLE.get(at).and_then(|index| SPELLINGS.get(usize::from(*index))) {
-            if spelling.eq_ignore_ascii_case(name) {
+            // Nearly all names come in their usual spelling, which is compared faster.
+            if *spelling == name || spelling.eq_ignore_ascii_case(name) {
                 return KNOWN.get(*known as usize).copied().unwrap_or(Name::Other(name));
             }
             at = (at + 1) % BUCKETS;

@@ -23,11 +23,11 @@ pub(super) struct Preprocessed {
 
 /// Applies 16.4. `key` is that of the Record-Route tokens.
 pub(super) fn preprocess(request: Message, own: &OwnNames, key: &[u8; 16]) -> Preprocessed {
-    let (request, repaired) = match repair_strict_route(&request, own) {
+    let (request, repaired) = match has_uri_params(&request).then(|| repair_strict_route(&request, own)).flatten() {
         Some((bytes, token_uri)) => (reparse(bytes, request), Some(token_uri)),
         None => (request, None),
     };
-    let request = match strip_own_maddr(&request, own) {
+    let request = match has_uri_params(&request).then(|| strip_own_maddr(&request, own)).flatten() {
         Some(bytes) => reparse(bytes, request),
         None => request,
     };
@@ -64,6 +64,11 @@ pub(super) fn preprocess(request: Message, own: &OwnNames, key: &[u8; 16]) -> Pr
         egress,
         request: Arc::new(request),
     }
+}
+
+/// Whether the Request-URI can have parameters at all. Most have none, and then there is neither `lr` nor `maddr` to look for.
+fn has_uri_params(request: &Message) -> bool {
+    request.request_uri().contains(&b';')
 }
 
 /// Our Route values on top: one, or two where the dialog crosses listeners.
