@@ -63,7 +63,7 @@ impl<T> TimerWheel<T> {
         }
         let turn = (self.next / NEAR + 1) * NEAR;
         let tick = if self.near_entries == 0 { turn } else { self.next_occupied().unwrap_or(turn).min(turn) };
-        Some(Timestamp::from_duration(TICK * u32::try_from(tick).unwrap_or(u32::MAX)))
+        Some(Timestamp::from_duration(Duration::from_micros(tick.saturating_mul(micros(TICK)))))
     }
 
     /// Takes one timer that is due, in the order of their ticks.
@@ -181,6 +181,19 @@ mod tests {
         assert_eq!(drain(&mut wheel, 20_000_000), [200_000, 20_000_000]);
         assert!(wheel.is_empty());
         assert_eq!(wheel.next_due(), None);
+    }
+
+    /// Ticks are counted in 64 bits: a process may run for longer than 2^32 of them, which is 497 days.
+    #[test]
+    fn years_of_uptime_are_no_matter() {
+        const YEARS: u64 = 2 * 365 * 24 * 3_600_000;
+        let mut wheel = TimerWheel::default();
+        for start in [YEARS, YEARS + 1000, YEARS + 50_000] {
+            wheel.arm(at(start + 500), 1);
+            assert_eq!(drain(&mut wheel, start + 499), []);
+            assert_eq!(wheel.next_due(), Some(at(start + 500)));
+            assert_eq!(drain(&mut wheel, start + 500), [1]);
+        }
     }
 
     /// Against a sorted list, over random steps: each timer fires within a tick after its time.
