@@ -29,8 +29,13 @@ pub trait Decider: Send + Sync + 'static {
 /// A decision about a request.
 #[derive(Debug)]
 pub enum Decision<S> {
-    /// None: what holds without a decision holds, with these edits.
-    Undecided(Vec<Edit>),
+    /// None: what holds without a decision holds.
+    Undecided {
+        /// With these edits.
+        edits: Vec<Edit>,
+        /// What comes back with the later questions and which of them are wanted, if any are.
+        kept: Option<(S, Watch)>,
+    },
     /// Forward by a plan.
     Forward {
         /// The plan.

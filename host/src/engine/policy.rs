@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jackfield_proto::message::{Message, Method, Uri};
 use jackfield_proto::net::Listener;
-use jackfield_proto::proxy::{Edit, Reply, RequestKind, Settings, Verdict, next_hop_uri};
+use jackfield_proto::proxy::{Edit, Plan, Reply, RequestKind, Settings, Target, Verdict, Watch, next_hop_uri};
 
 use crate::config::Relay;
 
@@ -22,14 +22,17 @@ impl Policy {
     }
 
     /// The verdict about a request without a decision.
-    pub(super) fn verdict<S>(&self, request: &Message, kind: RequestKind, edits: Vec<Edit>) -> Verdict<S> {
-        match kind {
-            RequestKind::InDialog => Verdict::Follow(edits),
-            RequestKind::Initial => match self.refusal(request) {
-                None => Verdict::Follow(edits),
-                Some(_) if !has_answer(request) => Verdict::Drop,
-                Some(reply) => Verdict::Reply(reply),
-            },
+    pub(super) fn verdict<S>(&self, request: &Message, kind: RequestKind, edits: Vec<Edit>, kept: Option<(S, Watch)>) -> Verdict<S> {
+        let refusal = match kind {
+            RequestKind::InDialog => None,
+            RequestKind::Initial => self.refusal(request),
+        };
+        match (refusal, kept) {
+            (None, None) => Verdict::Follow(edits),
+            // The same way, with somebody to tell what becomes of it.
+            (None, Some((state, watch))) => Verdict::Forward { plan: Plan::to(Target { edits, ..Target::default() }), state, watch },
+            (Some(_), _) if !has_answer(request) => Verdict::Drop,
+            (Some(reply), _) => Verdict::Reply(reply),
         }
     }
 

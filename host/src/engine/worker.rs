@@ -152,7 +152,7 @@ impl<D: Decider> Worker<D> {
             _ => decider.on_request(self.index, RequestView { request, flow, listeners: &self.shared.listeners, kind }),
         };
         match decision {
-            Decision::Undecided(edits) => rules.policy.verdict(request, kind, edits),
+            Decision::Undecided { edits, kept } => rules.policy.verdict(request, kind, edits, kept),
             Decision::Forward { plan, state, watch } => Verdict::Forward { plan, state, watch },
             Decision::Reply(reply) => Verdict::Reply(reply),
             Decision::Drop => Verdict::Drop,

@@ -56,6 +56,8 @@ pub enum ChainAnswer {
     Undecided {
         /// Edits that plugins made all the same.
         edits: Vec<Edit>,
+        /// What to keep and ask for, where some plugin wants the later hooks of such a request.
+        kept: Option<(Arc<CallState>, Watch)>,
     },
     /// Forward by a plan.
     Forward {
@@ -83,9 +85,12 @@ impl Chain {
         self.generation
     }
 
-    /// Whether some plugin subscribed to requests in a dialog.
+    /// Whether some plugin subscribed to requests in a dialog, or to what becomes of them.
     pub fn wants_in_dialog(&self) -> bool {
-        self.links.iter().any(|link| link.version.subscriptions.request.reach_dialogs())
+        self.links
+            .iter()
+            .map(|link| &link.version.subscriptions)
+            .any(|wanted| wanted.request.reach_dialogs() || wanted.response.reach_dialogs() || wanted.failure.reach_dialogs())
     }
 
     /// Asks the plugins that subscribed to such a request, in their order. Takes no longer than their CPU budgets allow, and waits for
@@ -256,28 +261,31 @@ impl Pass<'_> {
 
     /// What holds when no plugin is left.
     fn finish(&mut self) -> ChainAnswer {
-        let Some(mut plan) = self.plan.take() else {
-            let edits = self.call.take().map(|call| call.edits.into_iter().flatten().collect());
-            return ChainAnswer::Undecided { edits: edits.unwrap_or_default() };
-        };
         let watch = self.chain.watch(&Subject {
             method: self.view.request.method().as_bytes(),
             uri: self.view.request.request_uri(),
             request: View::new(self.view.request, Edits::One(&[])),
             initial: self.view.initial,
         });
-        let (origin, notes) = match self.call.take() {
+        let watched = watch != Watch::default();
+        let (origin, notes, [mut edits, own, after]) = match self.call.take() {
             Some(call) => {
-                let Call { origin, notes, edits: [mut before, own, after], .. } = *call;
-                decision::override_targets(&mut plan, &after);
-                before.extend(own);
-                before.extend(after);
-                plan.edits = before;
-                (origin, notes)
+                let Call { origin, notes, edits, .. } = *call;
+                (origin, notes, edits)
             }
-            None => (self.origin(), Notes::default()),
+            None if self.plan.is_none() && !watched => return ChainAnswer::Undecided { edits: Vec::new(), kept: None },
+            None => (self.origin(), Notes::default(), Default::default()),
         };
-        ChainAnswer::Forward { plan, state: Arc::new(CallState::new(Arc::clone(self.chain), origin, notes)), watch }
+        if let Some(plan) = &mut self.plan {
+            decision::override_targets(plan, &after);
+        }
+        edits.extend(own);
+        edits.extend(after);
+        let state = || Arc::new(CallState::new(Arc::clone(self.chain), origin, notes));
+        match self.plan.take() {
+            Some(plan) => ChainAnswer::Forward { plan: Plan { edits, ..plan }, state: state(), watch },
+            None => ChainAnswer::Undecided { edits, kept: watched.then(|| (state(), watch)) },
+        }
     }
 }
 

@@ -95,7 +95,8 @@ impl CallState {
         Reviewed::Pass(call.and_then(|call| call.answer).map(|answer| answer.edits).unwrap_or_default())
     }
 
-    /// What comes after this failure? The first plugin of the chain that chooses something decides; a plugin that fails chooses nothing.
+    /// What comes after this failure? The first plugin of the chain that chooses something decides; one that says `next`, or fails, leaves
+    /// it to those behind it, and in the end the next target is tried. Where no plugin wants to know, the plan decides.
     pub fn on_failure(&self, worker: usize, view: FailureView<'_>) -> FailureOutcome {
         let mut call: Option<Box<Call>> = None;
         let status = view.response.map_or_else(|| status_of(view.cause), |response| response.status());
@@ -120,7 +121,7 @@ impl CallState {
                 return outcome;
             }
         }
-        FailureOutcome::Next
+        if call.is_some() { FailureOutcome::Next } else { FailureOutcome::Undecided }
     }
 
     fn subject<'a>(&self, request: &'a Message) -> Subject<'a> {

@@ -22,7 +22,7 @@ impl Decider for PluginDecider {
         let RequestView { request, flow, listeners, kind } = request;
         let view = plugin::RequestView { request, flow, listeners, initial: kind == RequestKind::Initial };
         match self.0.chain().on_request(worker, view) {
-            ChainAnswer::Undecided { edits } => Decision::Undecided(edits),
+            ChainAnswer::Undecided { edits, kept } => Decision::Undecided { edits, kept },
             ChainAnswer::Forward { plan, state, watch } => Decision::Forward { plan, state, watch },
             ChainAnswer::Reply(reply) => Decision::Reply(reply),
             ChainAnswer::Drop => Decision::Drop,

@@ -9,7 +9,7 @@ use crate::rig::{Rig, ask, ask_as, forwarded, request, request_of, status, told}
 
 fn edits(answer: ChainAnswer) -> Vec<Edit> {
     match answer {
-        ChainAnswer::Undecided { edits } => edits,
+        ChainAnswer::Undecided { edits, .. } => edits,
         other => panic!("decided: {other:?}"),
     }
 }

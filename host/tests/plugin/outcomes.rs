@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jackfield_host::plugin::{CallState, FailureView, ResponseView};
+use jackfield_host::plugin::{CallState, ChainAnswer, FailureView, ResponseView};
 use jackfield_proto::message::Message;
 use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Reviewed};
 
@@ -107,4 +107,24 @@ fn a_failed_plugin_chooses_nothing() {
     }
     assert_eq!(rig.failures("one", "on-failure", "trap") + rig.failures("one", "on-failure", "cpu"), 2);
     assert_eq!(rig.failures("one", "on-failure", "invalid-decision"), 1);
+}
+
+/// The plan's `next-on` must hold for what no plugin has subscribed to, though another failure of the same call would be asked about.
+#[test]
+fn a_failure_that_no_plugin_wants_is_left_to_the_plan() {
+    let rig = Rig::new(&[("one", r#"{"statuses":"503"}"#)]);
+    assert_eq!(fail(&rig, "next", Some((404, ""))), FailureOutcome::Undecided);
+    assert_eq!(fail(&rig, "next", Some((503, ""))), FailureOutcome::Next);
+}
+
+#[test]
+fn what_no_plugin_routes_is_still_shown_to_those_who_want_its_responses() {
+    let rig = Rig::new(&[("one", "{}")]);
+    let request = request("X-Do: nothing\r\n");
+    let ChainAnswer::Undecided { kept: Some((state, watch)), .. } = ask(&rig.host.chain(), &request) else { panic!("nobody wants it") };
+    assert!(watch.responses && watch.failures);
+    let response = response(183, "X-Do: edit\r\n");
+    let source = ([192, 0, 2, 9], 5060).into();
+    let view = ResponseView { tag: &"".into(), attempt: 1, elapsed: Duration::ZERO, request: &request, response: &response, source };
+    assert_eq!(passed(state.on_response(1, view)).len(), 1);
 }

@@ -196,8 +196,10 @@ pub enum Cause {
 }
 
 /// The answer to [`Output::BranchFailed`].
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum FailureOutcome {
+    /// Nobody has an opinion: what the plan says holds ([`Plan::next_on`]).
+    Undecided,
     /// Go on with the targets that remain; with the best response so far when there are none.
     Next,
     /// Forget the remaining targets, try these.

@@ -371,6 +371,7 @@ impl<S: Clone> Context<S> {
         let status = branch.failed_with.unwrap_or_default();
         match outcome {
             _ if cancelled => {}
+            FailureOutcome::Undecided => self.continue_after(status, env, out),
             FailureOutcome::Next if status >= 600 => self.continue_after(status, env, out),
             FailureOutcome::Next => {}
             FailureOutcome::Instead(groups) => self.hunt.replace(groups),

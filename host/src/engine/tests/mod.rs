@@ -47,7 +47,7 @@ impl Script {
 
     /// One that decides nothing.
     fn undecided() -> Self {
-        Self::new(|_| Decision::Undecided(Vec::new()))
+        Self::new(|_| Decision::Undecided { edits: Vec::new(), kept: None })
     }
 
     /// One that sends everything to these next hops, one after the other.
