@@ -215,8 +215,8 @@ wan       tcp        [2001:db8::1]:5060  sip.example.test
         assert_eq!(
             plugins_text(&plugins),
             "\
-PLUGIN      STATE    VERSION   GENERATION  CALLS  FAILURES  HOOKS
-line-match  serving  0a1b2c3d  2           1,000  1         on-request
+PLUGIN      STATE      VERSION   GENERATION  CALLS  FAILURES  HOOKS
+line-match  serving    0a1b2c3d  2           1,000  1         on-request
 failover    file gone  -         0           0      0         -
 
 line-match (/p/line-match.wasm): on-request used up 5 ms of CPU\u{fffd}

@@ -213,7 +213,7 @@ async fn status_finds_the_proxy_by_its_configuration_or_by_its_socket() {
     let (out, ..) = executed(&["status", "--socket", socket, "--json"]).await.unwrap();
     assert_eq!(serde_json::from_str::<Status>(&out).unwrap(), Fixed.status());
     let (out, ..) = executed(&["plugin", "status", "--socket", socket]).await.unwrap();
-    assert!(out.contains("\nx       loading"), "{out}");
+    assert!(out.contains("\nx       serving"), "{out}");
     let (out, err, exit) = executed(&["status", "--socket", "/nowhere/control.sock"]).await.unwrap();
     assert_eq!((out.as_str(), exit), ("", Exit::Failed));
     assert_eq!(err, "jackfield: no proxy answers at /nowhere/control.sock: is it running, with this configuration?\n");

@@ -57,7 +57,7 @@ pub(super) async fn serve<H: Handler>(connection: Arc<Connection>, stream: Arc<T
     };
     // First out of the table, then the reports: what is sent in answer to them needs another connection.
     local.shared.table.remove(&connection);
-    let failed = connection.close();
+    let failed = connection.close(local.shared.uptime());
     local.counters.tcp_closed.count();
     failed.into_iter().for_each(|origin| handler.send_failed(origin));
     if let Some(farewell) = farewell {

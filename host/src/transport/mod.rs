@@ -37,7 +37,8 @@ pub trait Handler: Send + Sync + 'static {
     /// A datagram, or one message of a connection.
     fn received(self: &Arc<Self>, bytes: Bytes, flow: Flow);
 
-    /// Something that [`Local::send`] took cannot be sent after all. May be called by another worker's thread than took it.
+    /// Something that [`Local::send`] took cannot be sent after all, or its connection was lost soon after: it may not have arrived, unless
+    /// an answer says that it has. May be called by another worker's thread than took it.
     fn send_failed(self: &Arc<Self>, origin: Origin);
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use jackfield_proto::net::{ConnectionId, Flow, ListenerId, Transport};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -37,6 +37,24 @@ struct Outbox {
     queue: VecDeque<(Bytes, Option<Origin>)>,
     /// Octets in the queue.
     waiting: usize,
+    /// Whose messages were written lately, with the uptime in milliseconds, oldest first. The kernel may not have delivered them.
+    written: VecDeque<(Origin, u64)>,
+}
+
+/// How many messages, and how old ones, count as lost with their connection if nobody has answered them. A client transaction waits no
+/// longer than timers B and F with the usual T1 (RFC 3261 17.1).
+const WRITTEN_MAX: usize = 256;
+const WRITTEN_FOR: u64 = 32_000;
+
+impl Outbox {
+    fn note_written(&mut self, origin: Option<Origin>, uptime: u64) {
+        let Some(origin) = origin else { return };
+        let is_old = |since: u64| uptime.saturating_sub(since) > WRITTEN_FOR;
+        while self.written.len() >= WRITTEN_MAX || self.written.front().is_some_and(|(_, since)| is_old(*since)) {
+            self.written.pop_front();
+        }
+        self.written.push_back((origin, uptime));
+    }
 }
 
 /// Why a connection did not take a message.
@@ -116,6 +134,8 @@ impl Connection {
             outbox.queue.push_back((bytes.slice(written..), origin));
             drop(outbox);
             self.wake.notify_one();
+        } else {
+            outbox.note_written(origin, uptime);
         }
         Ok(())
     }
@@ -123,19 +143,21 @@ impl Connection {
     /// Writes what waits, as far as the kernel takes it. An error means that the connection is dead.
     pub(super) fn flush(&self, uptime: u64) -> io::Result<()> {
         let mut outbox = self.lock();
-        let Outbox { stream: Some(stream), queue, waiting } = &mut *outbox else { return Ok(()) };
-        while let Some((bytes, _)) = queue.front_mut() {
-            let written = write(stream, bytes)?;
+        let Some(stream) = outbox.stream.clone() else { return Ok(()) };
+        while let Some((bytes, origin)) = outbox.queue.front_mut() {
+            let (written, origin) = (write(&stream, bytes)?, *origin);
             if written > 0 {
                 self.active.store(uptime, Ordering::Relaxed);
                 self.moved.store(uptime, Ordering::Relaxed);
             }
-            *waiting -= written;
-            if written < bytes.len() {
-                *bytes = bytes.slice(written..);
+            let is_whole = written == bytes.len();
+            bytes.advance(written);
+            outbox.waiting -= written;
+            if !is_whole {
                 break;
             }
-            queue.pop_front();
+            outbox.queue.pop_front();
+            outbox.note_written(origin, uptime);
         }
         Ok(())
     }
@@ -165,13 +187,16 @@ impl Connection {
         self.is_waiting().then(|| self.moved.load(Ordering::Relaxed))
     }
 
-    /// Takes nothing more, and says whose messages were not sent.
-    pub(super) fn close(&self) -> Vec<Origin> {
+    /// Takes nothing more, and says whose messages were not sent, or may not have arrived: who has been answered passes over that, and
+    /// who has not would wait in vain (RFC 3261 18.4).
+    pub(super) fn close(&self, uptime: u64) -> Vec<Origin> {
         let mut outbox = self.lock();
         self.open.store(false, Ordering::Release);
         outbox.stream = None;
         outbox.waiting = 0;
-        outbox.queue.drain(..).filter_map(|(_, origin)| origin).collect()
+        let Outbox { queue, written, .. } = &mut *outbox;
+        let lately = |(origin, since): (Origin, u64)| (uptime.saturating_sub(since) <= WRITTEN_FOR).then_some(origin);
+        written.drain(..).filter_map(lately).chain(queue.drain(..).filter_map(|(_, origin)| origin)).collect()
     }
 }
 

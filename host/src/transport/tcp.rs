@@ -98,7 +98,7 @@ async fn open<H: Handler>(connection: Arc<Connection>, path: Path, local: Arc<Lo
             tracing::debug!(remote = %path.remote, %error, "cannot connect");
             local.counters.tcp_connect_failures.count();
             local.shared.table.remove(&connection);
-            connection.close().into_iter().for_each(|origin| handler.send_failed(origin));
+            connection.close(local.shared.uptime()).into_iter().for_each(|origin| handler.send_failed(origin));
         }
     }
 }

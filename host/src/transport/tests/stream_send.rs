@@ -76,6 +76,22 @@ async fn rfc3261_18_4_a_connection_that_the_peer_closed_is_replaced() {
 }
 
 #[tokio::test]
+async fn rfc3261_18_4_what_was_written_to_a_connection_that_is_lost_may_not_have_arrived() {
+    let bed = Bed::new(1, Settings::default());
+    let (listener, address) = listener().await;
+    for (shard, linger) in [(1, None), (2, Some(Duration::ZERO))] {
+        bed.send_for(0, "request", tcp_path(address), Some(origin(shard))).expect("taken");
+        bed.send_for(0, "response", tcp_path(address), None).expect("taken");
+        let mut peer = accept(&listener).await;
+        expect(&mut peer, b"requestresponse").await;
+        // Closed, then reset.
+        socket2::SockRef::from(&peer).set_linger(linger).expect("a socket option");
+        drop(peer);
+        assert_eq!(bed.next_failed().await, origin(shard));
+    }
+}
+
+#[tokio::test]
 async fn rfc3261_18_2_2_an_answer_whose_connection_is_gone_goes_to_the_address_of_its_path() {
     let bed = Bed::new(1, Settings::default());
     let (listener, address) = listener().await;
