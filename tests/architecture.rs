@@ -83,7 +83,7 @@ fn in_the_core_message_knows_no_transaction_and_transaction_no_proxy() {
 #[test]
 fn in_the_shell_transport_resolver_and_plugin_do_not_know_one_another() {
     let root = workspace().join("host/src");
-    let above = ["engine", "admin", "cli"];
+    let above = ["engine", "admin", "cli", "run"];
     for (module, others) in
         [("transport", ["resolver", "plugin"]), ("resolver", ["transport", "plugin"]), ("plugin", ["transport", "resolver"])]
     {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::config::Config;
-use crate::support::proxy::{Proxy, program};
+use crate::support::proxy::{Proxy, program, run_once};
 use crate::support::scene::{Scene, invite, whole_call};
 
 fn run(command: &mut Command, directory: &Path) {
@@ -15,6 +15,21 @@ fn run(command: &mut Command, directory: &Path) {
     assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&text));
 }
 
+/// The plugin's own word on a configuration that it cannot use reaches the operator with the key.
+fn the_check_reads_the_plugins_own_table(directory: &Path) {
+    let file = directory.join("proxy.toml");
+    let check = |account: &str| {
+        let head = "[listen.local]\naddress = \"127.0.0.1:5060\"\n[plugins]\ndirectory = \"shelf\"\nchain = [\"my-routing\"]\n";
+        let text = format!("state-directory = \"state\"\n{head}[plugins.my-routing.config.account]\n12345678 = {account}\n");
+        std::fs::write(&file, text).expect("a file in the test's own directory");
+        run_once(&["check"], &file)
+    };
+    let (status, text) = check("\"sip:127.0.0.1:5080\"");
+    assert!(status.success(), "{text}");
+    let (status, text) = check("5080");
+    assert!(!status.success() && text.contains("account.12345678"), "{text}");
+}
+
 #[test]
 fn a_new_plugin_crate_tests_builds_and_routes_calls_outside_the_clone() {
     let directory = tempfile::tempdir().expect("a directory of the test's own");
@@ -23,6 +38,7 @@ fn a_new_plugin_crate_tests_builds_and_routes_calls_outside_the_clone() {
     run(Command::new(program()).args(["plugin", "new", "my-routing"]), directory.path());
     run(Command::new("cargo").args(["test", "--quiet"]), &crate_directory);
     run(Command::new(program()).args(["plugin", "build", "--to"]).arg(&shelf), &crate_directory);
+    the_check_reads_the_plugins_own_table(directory.path());
     let scene = Scene::new();
     let (alice, bob) = (scene.peer("alice"), scene.peer("bob"));
     let config = Config::new().plugin("my-routing", format!("account = {{ 12345678 = {:?} }}", bob.uri("bob")));

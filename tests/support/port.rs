@@ -5,7 +5,8 @@
 //! name it. So ports come from below the range that the kernel gives out, and a locked file reserves each among the processes of a run.
 
 use std::fs::{File, TryLockError};
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -52,9 +53,9 @@ impl Port {
     }
 }
 
+/// Whether nobody has it. An address family that this machine does not have takes no port.
 fn is_free(port: u16) -> bool {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
-        && UdpSocket::bind((Ipv6Addr::LOCALHOST, port)).is_ok()
-        && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
-        && TcpListener::bind((Ipv6Addr::LOCALHOST, port)).is_ok()
+    let taken = |error: std::io::Error| error.kind() == ErrorKind::AddrInUse;
+    let of = |host: IpAddr| UdpSocket::bind((host, port)).is_err_and(taken) || TcpListener::bind((host, port)).is_err_and(taken);
+    !of(Ipv4Addr::LOCALHOST.into()) && !of(Ipv6Addr::LOCALHOST.into())
 }

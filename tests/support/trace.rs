@@ -35,10 +35,10 @@ impl Trace {
         self.steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line);
     }
 
-    /// All of it, one line per message.
+    /// The end of it, one line per message.
     pub(crate) fn ladder(&self) -> String {
         let steps = self.steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        steps.iter().fold(String::new(), |mut text, step| {
+        steps.iter().skip(steps.len().saturating_sub(80)).fold(String::new(), |mut text, step| {
             let _ = writeln!(text, "{step}");
             text
         })
