@@ -1,7 +1,7 @@
 //! Plugins: WebAssembly components that decide about requests, responses and failures.
 //!
 //! A plugin runs in instances of its own, one for each worker, with a bounded memory, a bounded CPU time for each call and nothing of the
-//! outside world but what [`bindings`] offers. What it decides is checked before it counts. One that traps, loops, wants too much memory or
+//! outside world but what the plugin interface offers. What it decides is checked before it counts. One that traps, loops, wants too much memory or
 //! decides what cannot be done changes nothing; its instance is replaced by a spare.
 //!
 //! ```text
