@@ -158,6 +158,8 @@ impl<D: Decider> std::fmt::Debug for Engine<D> {
 pub struct Snapshot {
     /// Response contexts held now.
     pub contexts: usize,
+    /// Requests answered 503 because there was no room for another context.
+    pub turned_away: u64,
     /// Connections open now, or being opened.
     pub connections: usize,
     /// What the transports have counted.
@@ -218,6 +220,7 @@ impl<D: Decider> Engine<D> {
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             contexts: self.shared.shards.iter().map(Shard::contexts).sum(),
+            turned_away: self.shared.shards.iter().map(Shard::turned_away).sum(),
             connections: self.transport.connections(),
             transport: self.transport.totals(),
             panics: self.shared.panics.load(Ordering::Relaxed),

@@ -72,6 +72,11 @@ impl<S: Clone> Shard<S> {
         self.lock().core.running()
     }
 
+    /// Requests that there was no room for.
+    pub(super) fn turned_away(&self) -> u64 {
+        self.lock().core.turned_away()
+    }
+
     /// Response contexts in this shard.
     pub(super) fn contexts(&self) -> usize {
         self.lock().core.contexts()

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::branch_parameter::{self, LoopDigest, OwnBranch};
 use super::context::{Context, Hunt, Phase, Server};
 use super::environment::{Alarm, AlarmKind, Environment};
-use super::io::{BranchId, ContextId, FailureOutcome, Hop, Output, Reviewed, Transmit, Verdict, Watch};
+use super::io::{BranchId, ContextId, FailureOutcome, Hop, Output, RequestKind, Reviewed, Transmit, Verdict, Watch};
 use super::own::OwnNames;
 use super::plan::{Reply, Target};
 use super::preprocess::{Preprocessed, preprocess};
@@ -31,6 +31,7 @@ pub struct Core<S> {
     free: Vec<u32>,
     table: TransactionTable<ContextId>,
     in_use: usize,
+    turned_away: u64,
 }
 
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl<S: Clone> Core<S> {
     pub fn new(settings: Arc<Settings>, shard: u8, seed: u128) -> Self {
         let own = OwnNames::new(&settings);
         let env = Environment { settings, own, shard, secret: seed, wheel: TimerWheel::default(), now: Timestamp::ZERO };
-        Self { env, slots: Vec::new(), free: Vec::new(), table: TransactionTable::default(), in_use: 0 }
+        Self { env, slots: Vec::new(), free: Vec::new(), table: TransactionTable::default(), in_use: 0, turned_away: 0 }
     }
 
     /// New settings, for everything that happens from now on. Listeners keep their places.
@@ -71,6 +72,11 @@ impl<S: Clone> Core<S> {
     /// Of these, the ones in work: no final response has gone upstream yet. Counts them one by one.
     pub fn running(&self) -> usize {
         self.slots.iter().filter_map(|slot| slot.context.as_ref()).filter(|context| context.phase != Phase::Finished).count()
+    }
+
+    /// Requests that were answered 503 since the start because there was no room for them.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away
     }
 
     /// Timers armed, those included that will find nothing to do.
@@ -192,19 +198,30 @@ impl<S: Clone> Core<S> {
             self.answer_statelessly(&request, &flow, &refusal, out);
             return;
         }
-        if self.in_use >= self.env.settings.limits.contexts {
-            let retry = Reply::status(503).header("Retry-After", self.env.settings.limits.retry_after.to_string());
-            self.answer_statelessly(&request, &flow, &retry, out);
+        let limits = self.env.settings.limits;
+        if self.in_use >= limits.contexts + limits.contexts_for_dialogs() {
+            self.turn_away(&request, &flow, out);
             return;
         }
         let token_key = self.env.settings.token_key;
         let preprocessed = preprocess(request, &self.env.own, &token_key);
+        if self.in_use >= limits.contexts && preprocessed.kind == RequestKind::Initial {
+            self.turn_away(&preprocessed.request, &flow, out);
+            return;
+        }
         let digest = LoopDigest::of(&preprocessed.request, &token_key);
         if let validate::Verdict::Refused(refusal) = validate(&preprocessed.request, &self.env.own, digest) {
             self.answer_statelessly(&preprocessed.request, &flow, &refusal, out);
             return;
         }
         self.open(preprocessed, digest, flow, key, out);
+    }
+
+    /// There is no room for another context (RFC 3261 21.5.4).
+    fn turn_away(&mut self, request: &Message, flow: &Flow, out: &mut Vec<Output<S>>) {
+        self.turned_away += 1;
+        let busy = Reply::status(503).header("Retry-After", self.env.settings.limits.retry_after.to_string());
+        self.answer_statelessly(request, flow, &busy, out);
     }
 
     /// Opens a context and asks where the request should go.

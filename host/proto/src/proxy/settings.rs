@@ -51,7 +51,8 @@ impl Default for Timers {
 /// Bounds of what the core keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Response contexts in one shard; a request beyond that gets 503 with Retry-After. Default 200,000.
+    /// Response contexts in one shard; a request beyond that gets 503 with Retry-After. An eighth more is kept for requests in dialogs, so
+    /// that calls can still be ended. Default 200,000.
     pub contexts: usize,
     /// Branches of one context over its life; a plan's targets beyond that are not tried. Default 32.
     pub branches: usize,
@@ -59,6 +60,13 @@ pub struct Limits {
     pub retry_after: u32,
     /// Max-Breadth where a request that is to be forked has none (RFC 5393 5.3.3.1). Default 60.
     pub max_breadth: u32,
+}
+
+impl Limits {
+    /// What requests in dialogs may take beyond [`Limits::contexts`].
+    pub(super) fn contexts_for_dialogs(&self) -> usize {
+        self.contexts / 8
+    }
 }
 
 impl Default for Limits {

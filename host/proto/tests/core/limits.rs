@@ -24,6 +24,24 @@ fn contexts_are_limited() {
     assert_eq!(bench.ladder().last().map(String::as_str), Some("b INVITE"));
 }
 
+/// A proxy that is full still lets calls end: an eighth more is kept for requests in dialogs.
+#[test]
+fn requests_in_dialogs_have_room_of_their_own() {
+    let mut bench = Bench::with(serial("b"), |settings| settings.limits.contexts = 8);
+    let invite = Request::invite();
+    bench.request(&invite);
+    bench.answer('b', 200);
+    let answer = bench.last("a 200");
+    for branch in ["2", "3", "4", "5", "6", "7", "8", "9"] {
+        bench.request(&Request::invite().branch(branch));
+    }
+    assert_eq!(bench.ladder().last().map(String::as_str), Some("a 503"));
+    bench.request(&invite.in_dialog("BYE", &answer.message, "10"));
+    bench.request(&invite.in_dialog("INFO", &answer.message, "11"));
+    assert_eq!(bench.ladder(), ["b BYE", "a 503"]);
+    assert_eq!(bench.core.turned_away(), 2);
+}
+
 /// A plan with more targets than a context may have branches: the rest is not tried.
 #[test]
 fn branches_are_limited() {
