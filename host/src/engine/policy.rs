@@ -31,8 +31,7 @@ impl Policy {
             (None, None) => Verdict::Follow(edits),
             // The same way, with somebody to tell what becomes of it.
             (None, Some((state, watch))) => Verdict::Forward { plan: Plan::to(Target { edits, ..Target::default() }), state, watch },
-            (Some(_), _) if !has_answer(request) => Verdict::Drop,
-            (Some(reply), _) => Verdict::Reply(reply),
+            (Some(reply), _) => refused(request, reply),
         }
     }
 
@@ -59,7 +58,11 @@ impl Policy {
     }
 }
 
-/// Whether a request can be answered: an ACK never, and a CANCEL that matches nothing has been (RFC 3261 17, 9.2).
-pub(super) fn has_answer(request: &Message) -> bool {
-    ![Method::ACK, Method::CANCEL].contains(&request.method())
+/// The verdict about a request that goes no further: an ACK has no answer (RFC 3261 17), and a CANCEL that comes here matches nothing (9.2).
+pub(super) fn refused<S>(request: &Message, reply: Reply) -> Verdict<S> {
+    match request.method() {
+        Method::ACK => Verdict::Drop,
+        Method::CANCEL => Verdict::Reply(Reply::status(481)),
+        _ => Verdict::Reply(reply),
+    }
 }

@@ -12,7 +12,7 @@ use jackfield_proto::time::Timestamp;
 
 use super::Shared;
 use super::decider::{Decider, Decision, FailureView, RequestView, ResponseView};
-use super::policy::has_answer;
+use super::policy::refused;
 use super::shard::Shard;
 use crate::metrics::{Kind, Rejection, WorkerMetrics};
 use crate::transport::{Handler, Local, Origin, Outgoing};
@@ -176,7 +176,7 @@ impl<D: Decider> Worker<D> {
 
 /// No new calls while the proxy ends; an ACK or a CANCEL has no answer.
 fn turn_away<S>(request: &Message, retry_after: u32) -> Verdict<S> {
-    if has_answer(request) { Verdict::Reply(Reply::status(503).header("Retry-After", retry_after.to_string())) } else { Verdict::Drop }
+    refused(request, Reply::status(503).header("Retry-After", retry_after.to_string()))
 }
 
 /// Outputs of the core that are still to be carried out.

@@ -14,6 +14,8 @@ use super::random::Random;
 
 /// Targets of one decision. The core tries fewer of them (its limit on branches), but a list to choose from may be longer.
 const TARGETS_MAX: usize = 256;
+/// Octets of all texts of one decision: it is kept for as long as the request is in work.
+const OCTETS_MAX: usize = 64 << 10;
 /// URIs in the route set of one target.
 const ROUTES_MAX: usize = 16;
 /// Header fields of a reply.
@@ -32,6 +34,10 @@ pub(super) struct Rules<'a> {
 impl Rules<'_> {
     /// A plan.
     pub(super) fn plan(&mut self, plan: types::Plan) -> Result<Plan, Invalid> {
+        let length = edits_octets(&plan.edits) + plan.groups.iter().map(group_octets).sum::<usize>();
+        if length > OCTETS_MAX {
+            return Err(Invalid::TooLong { what: "a plan", length, max: OCTETS_MAX });
+        }
         let mut next_on = StatusSet::default();
         for option in plan.options {
             match option.name.as_str() {
@@ -91,6 +97,23 @@ impl Rules<'_> {
             }
         }
     }
+}
+
+fn group_octets(group: &types::Group) -> usize {
+    let target = |target: &types::Target| {
+        let routes: usize = target.route.iter().map(String::len).sum();
+        edits_octets(&target.edits) + routes + target.uri.as_ref().map_or(0, String::len) + target.tag.len()
+    };
+    group.targets.iter().map(target).sum()
+}
+
+fn edits_octets(edits: &[types::Edit]) -> usize {
+    let edit = |edit: &types::Edit| match edit {
+        types::Edit::Add(field) | types::Edit::Set(field) => field.name.len() + field.value.len(),
+        types::Edit::Remove(name) => name.len(),
+        types::Edit::UriParam((name, value)) => name.len() + value.as_ref().map_or(0, String::len),
+    };
+    edits.iter().map(edit).sum()
 }
 
 fn target_option(target: &mut Target, option: types::NameValue) -> Result<(), Invalid> {

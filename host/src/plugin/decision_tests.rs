@@ -162,3 +162,11 @@ fn a_later_plugin_wins_over_the_edits_of_single_targets() {
     );
     assert_eq!(plan.groups[0].targets[0].edits, [Edit::Add("x-b".into(), "target".into())]);
 }
+
+#[test]
+fn a_plan_holds_a_bounded_number_of_octets() {
+    let edits = |count: usize| (0..count).map(|_| types::Edit::Add(option("X-A", &"a".repeat(8_000)))).collect::<Vec<_>>();
+    assert!(read(types::Plan { edits: edits(4), ..plan_of(vec![target("sip:b@h")]) }).is_ok());
+    let wide = (0..3).map(|_| types::Target { edits: edits(3), ..target("sip:b@h") }).collect();
+    assert!(matches!(read(plan_of(wide)), Err(Invalid::TooLong { what: "a plan", .. })));
+}

@@ -24,8 +24,8 @@ const WAITING: usize = 16;
 pub struct PluginSettings {
     /// Workers that call hooks; each has an instance of each plugin.
     pub workers: usize,
-    /// Where compiled code is kept.
-    pub state_directory: PathBuf,
+    /// Where compiled code is kept; none compiles anew each time.
+    pub state_directory: Option<PathBuf>,
     /// Where calls, failures and reloads are counted.
     pub metrics: Arc<Metrics>,
 }
@@ -48,7 +48,7 @@ impl PluginHost {
         let (report, started) = sync_channel(1);
         let sender = commands.clone();
         let keep = move || {
-            let keeper = Loader::new(&state_directory, workers, Arc::clone(&metrics))
+            let keeper = Loader::new(state_directory.as_deref(), workers, Arc::clone(&metrics))
                 .and_then(|loader| Keeper::start(loader, metrics, plugins, sender).map_err(|wrong| anyhow!(wrong.join("\n"))));
             match keeper {
                 Ok(keeper) => {

@@ -86,6 +86,7 @@ impl Blueprint {
             self.exported(&mut store, &instance).map_err(|error| StartFailure::Mismatch(one_line(&error)))?;
         let mut instance = Instance { store, lifecycle, request, response, failure, cpu_per_hook: self.cpu_per_hook };
         let subscriptions = self.init(&mut instance).map_err(StartFailure::Init)?;
+        instance.store.data_mut().memory.mark_start();
         Ok((instance, subscriptions))
     }
 

@@ -191,14 +191,20 @@ impl Keeper {
     /// have, else what is in the file.
     fn member(&self, name: &str, file: &Path, settings: config::Plugin) -> Result<Member, String> {
         let known = self.members.iter().find(|member| member.name == name && member.file == file);
-        if let Some(known) = known {
-            let same = config::Plugin { on_error: settings.on_error, ..known.settings.clone() } == settings;
-            let version = match same {
-                true => Arc::clone(&known.version),
-                false => self.loader.instantiate(name, &known.program, &settings).map_err(|error| format!("{} {error}", file.display()))?,
-            };
-            return Ok(Member { settings, version, ..known.clone() });
+        let Some(known) = known else { return self.member_of_file(name, file, settings) };
+        let same = config::Plugin { on_error: settings.on_error, ..known.settings.clone() } == settings;
+        if same {
+            return Ok(Member { settings, ..known.clone() });
         }
+        // A new table may be what the file, refused with the old one, has been waiting for; or it is meant for the version that serves.
+        self.member_of_file(name, file, settings.clone()).or_else(|refused| {
+            let version = self.loader.instantiate(name, &known.program, &settings).map_err(|_| refused)?;
+            Ok(Member { settings, version, ..known.clone() })
+        })
+    }
+
+    /// A plugin as it is in its file.
+    fn member_of_file(&self, name: &str, file: &Path, settings: config::Plugin) -> Result<Member, String> {
         let stamp = Stamp::of(file).ok_or_else(|| format!("{} does not exist, but the chain names the plugin `{name}`", file.display()))?;
         let loaded = load(&self.loader, name, file, &settings, stamp, None);
         let Loaded { program, version, stamp } = loaded.map_err(|refused| format!("{} {}", file.display(), refused.error))?;

@@ -70,16 +70,24 @@ pub(super) struct MemoryRefused {
 pub(super) struct MemoryBound {
     limit: usize,
     used: usize,
+    /// What the instance had when it was ready.
+    at_start: usize,
 }
 
 impl MemoryBound {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: 0 }
+        Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: 0, at_start: 0 }
     }
 
-    /// Whether more than half is used. Linear memory never shrinks, so that such an instance is better replaced between two calls.
+    /// The instance is ready: what it has now, any instance of its kind has.
+    pub(super) fn mark_start(&mut self) {
+        self.at_start = self.used;
+    }
+
+    /// Whether calls have taken more than half of what was left to them. Linear memory never shrinks, so that such an instance is better
+    /// replaced between two calls.
     pub(super) fn is_half_used(&self) -> bool {
-        self.used > self.limit / 2
+        self.used - self.at_start.min(self.used) > self.limit.saturating_sub(self.at_start) / 2
     }
 }
 

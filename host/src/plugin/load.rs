@@ -110,18 +110,19 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// Without a state directory that can be written to, plugins are compiled at every start.
-    pub(super) fn new(state_directory: &Path, workers: usize, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+    /// Without a state directory, or one that can be written to, plugins are compiled at every start.
+    pub(super) fn new(state_directory: Option<&Path>, workers: usize, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let engine = super::engine::start()?;
         let pace = Pace::start(&engine)?;
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker).map_err(|error| anyhow::anyhow!("cannot offer the plugin interface: {error:#}"))?;
-        let cache = Cache::open(state_directory, &engine)
-            .inspect_err(|error| {
-                let directory = state_directory.display();
-                tracing::warn!(%error, "compiled plugins are not kept in {directory}: each start compiles them again");
-            })
-            .ok();
+        let cache = state_directory.and_then(|directory| {
+            let opened = Cache::open(directory, &engine);
+            let directory = directory.display();
+            opened
+                .inspect_err(|error| tracing::warn!(%error, "compiled plugins are not kept in {directory}: each start compiles them again"))
+                .ok()
+        });
         Ok(Self { engine, pace, linker, cache, nursery: Nursery::start()?, metrics, workers })
     }
 

@@ -95,10 +95,11 @@ impl CallState {
         Reviewed::Pass(call.and_then(|call| call.answer).map(|answer| answer.edits).unwrap_or_default())
     }
 
-    /// What comes after this failure? The first plugin of the chain that chooses something decides; one that says `next`, or fails, leaves
-    /// it to those behind it, and in the end the next target is tried. Where no plugin wants to know, the plan decides.
+    /// What comes after this failure? The first plugin of the chain that chooses something decides; one that says `next` leaves it to those
+    /// behind it, and in the end to the plan. Where a hook failed, and none chose, the next target is tried.
     pub fn on_failure(&self, worker: usize, view: FailureView<'_>) -> FailureOutcome {
         let mut call: Option<Box<Call>> = None;
+        let mut failed = false;
         let status = view.response.map_or_else(|| status_of(view.cause), |response| response.status());
         for (place, link) in self.chain.links.iter().enumerate() {
             let response = view.response.map(|response| View::new(response, Edits::One(&[])));
@@ -117,11 +118,13 @@ impl CallState {
                 let outcome = instance.on_failure(call, &failure)?;
                 self.choice(outcome, &view, instance).map_err(|invalid| CallFailure::of_decision(&invalid))
             });
-            if let Some(Some(outcome)) = choice {
-                return outcome;
+            match choice {
+                Some(Some(outcome)) => return outcome,
+                Some(None) => {}
+                None => failed = true,
             }
         }
-        if call.is_some() { FailureOutcome::Next } else { FailureOutcome::Undecided }
+        if failed { FailureOutcome::Next } else { FailureOutcome::Undecided }
     }
 
     fn subject<'a>(&self, request: &'a Message) -> Subject<'a> {

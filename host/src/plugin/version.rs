@@ -78,7 +78,8 @@ impl Version {
         let replace = match &result {
             // An answered error is the plugin's considered opinion; its memory is sound.
             Err(failure) => failure.failure != Failure::Error,
-            Ok(_) => instance.is_worn(),
+            // A worn instance still works: it waits for its successor.
+            Ok(_) => instance.is_worn() && !self.spares().is_empty(),
         };
         if replace && let Some(old) = slot.take() {
             *slot = self.spares().pop();

@@ -37,7 +37,7 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     let token_key = keys::token_key(&config)?;
     let metrics = Arc::new(Metrics::new(config.workers));
     let settings =
-        PluginSettings { workers: config.workers, state_directory: config.state_directory.clone(), metrics: Arc::clone(&metrics) };
+        PluginSettings { workers: config.workers, state_directory: Some(config.state_directory.clone()), metrics: Arc::clone(&metrics) };
     let plugins = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
     let sockets = Sockets::bind(&endpoints(&config), config.workers, transport_settings(&config))?;
     let decider = Arc::new(PluginDecider(Arc::clone(&plugins)));
@@ -76,19 +76,18 @@ async fn serve(figures: Arc<Figures>, logging: Logging) -> Result<()> {
     tracing::info!(workers = config.workers, chain = config.plugins.chain.join(", "), "serving");
     eprintln!("{}", ready_line(figures.engine.listeners()));
     drop(config);
+    let logging = Arc::new(logging);
+    let one_at_a_time = Arc::new(Mutex::new(()));
     while signals.next().await == Request::Reload {
-        let figures = Arc::clone(&figures);
-        // Loading plugins takes as long as compiling them.
-        let reloaded = tokio::task::spawn_blocking(move || reload(&figures)).await;
-        match reloaded {
-            Ok(Some(config)) => {
-                if let Err(error) = logging.reconfigure(&config.log) {
-                    tracing::warn!(%error, "the level of the log stays");
-                }
+        let (figures, logging, turn) = (Arc::clone(&figures), Arc::clone(&logging), Arc::clone(&one_at_a_time));
+        // Loading plugins takes as long as compiling them, and a signal to end must not wait for that.
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(config) = reload(&figures) else { return };
+            if let Err(error) = logging.reconfigure(&config.log) {
+                tracing::warn!(%error, "the level of the log stays");
             }
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "the configuration was not read again"),
-        }
+        });
     }
     let patience = figures.config().drain;
     tracing::info!("taking no new calls; running transactions have {patience:?} to finish (a second signal ends them)");
@@ -163,11 +162,8 @@ fn keep_what_needs_a_restart(running: &Config, new: &Config) -> Config {
 /// Loads every plugin that a configuration names, as a start would, and says what is wrong with them. Compiled code is not kept: who
 /// checks a file need not be who runs it.
 pub fn check_plugins(config: &Config) -> Vec<Problem> {
-    let scratch = std::env::temp_dir().join(format!("jackfield-check-{}", std::process::id()));
-    let settings = PluginSettings { workers: 1, state_directory: scratch.clone(), metrics: Arc::new(Metrics::new(1)) };
+    let settings = PluginSettings { workers: 1, state_directory: None, metrics: Arc::new(Metrics::new(1)) };
     let started = PluginHost::start(config.plugins.clone(), settings);
-    // Left behind it would only take room.
-    let _ = std::fs::remove_dir_all(&scratch);
     let Err(error) = started else { return Vec::new() };
     error.to_string().lines().map(|line| config.problem(Severity::Error, "plugins.chain", line.to_owned())).collect()
 }

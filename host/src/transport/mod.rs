@@ -89,6 +89,16 @@ struct Shared {
     started: Instant,
 }
 
+/// Where the numbers of connections begin: dialogs outlive the process, and the connection that one of them names must not turn out to be
+/// another peer's in the next.
+fn first_connection() -> u64 {
+    let mut octets = [0; 8];
+    match rustix::rand::getrandom(&mut octets, rustix::rand::GetRandomFlags::empty()) {
+        Ok(_) => u64::from_ne_bytes(octets) >> 1,
+        Err(_) => std::process::id().into(),
+    }
+}
+
 impl Shared {
     fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
@@ -119,7 +129,7 @@ impl Sockets {
             listeners,
             settings: ArcSwap::from_pointee(settings),
             table: table::Table::default(),
-            connections: AtomicU64::new(1),
+            connections: AtomicU64::new(first_connection()),
             started: Instant::now(),
         });
         Ok(Self { shared, counters: bound.iter().map(|_| Arc::default()).collect(), workers: bound })

@@ -1,7 +1,7 @@
 //! The connections of all workers.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jackfield_proto::net::{ConnectionId, Path, Transport};
@@ -31,8 +31,9 @@ struct Inner {
 impl Inner {
     fn find(&self, path: &Path) -> Option<&Arc<Connection>> {
         let open = |id: &ConnectionId| self.by_id.get(id).map(|(connection, _)| connection).filter(|connection| connection.is_open());
+        let named = path.connection.as_ref().and_then(open).filter(|connection| leads_to(connection, path));
         let by_peer = || self.by_peer.get(&(path.transport, path.remote));
-        path.connection.as_ref().and_then(open).or_else(|| by_peer().and_then(open))
+        named.or_else(|| by_peer().and_then(open))
     }
 
     fn insert(&mut self, connection: &Arc<Connection>, opener: Opener, limit: usize) -> bool {
@@ -48,6 +49,16 @@ impl Inner {
         self.by_id.insert(connection.id, (connection.clone(), opener));
         true
     }
+}
+
+/// Whether a connection is a way to where a message is to go: to that host, or to one with a private address, which is reached over the
+/// connection it opened or not at all. A dialog may have moved to another host since its connection was noted.
+fn leads_to(connection: &Connection, path: &Path) -> bool {
+    let private = match path.remote.ip() {
+        IpAddr::V4(address) => address.is_private(),
+        IpAddr::V6(address) => address.is_unique_local(),
+    };
+    connection.transport == path.transport && (connection.remote.ip() == path.remote.ip() || private)
 }
 
 /// What [`Table::find_or_insert`] came to.

@@ -196,6 +196,24 @@ fn a_changed_table_initialises_that_plugin_only() {
     assert_eq!(rig.host.chain().generation(), 4);
 }
 
+/// A new version often comes with a new table, which the old one would refuse; and a broken file must not keep a new table out.
+#[test]
+fn a_changed_table_takes_the_file_with_it_and_else_the_version_that_serves() {
+    let rig = one();
+    let with = |config: &str| {
+        let mut plugins = rig.plugins.clone();
+        plugins.table.insert("one".into(), Plugin { config: serde_json::from_str(config).unwrap(), ..Plugin::default() });
+        plugins
+    };
+    rig.replace("one", &behave_two());
+    rig.host.reconfigure(&with(r#"{"more":"1"}"#)).unwrap();
+    assert_eq!(rig.told("version"), "VERSION-TWO");
+    rig.replace("one", b"no component");
+    rig.await_state("one", PluginState::Refused);
+    rig.host.reconfigure(&with(r#"{"more":"2"}"#)).unwrap();
+    assert_eq!((rig.told("version").as_str(), rig.status("one").state), ("VERSION-TWO", PluginState::Refused));
+}
+
 #[test]
 fn a_transaction_keeps_its_generation_and_the_last_one_frees_it() {
     let rig = one();

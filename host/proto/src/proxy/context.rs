@@ -273,6 +273,10 @@ impl<S: Clone> Context<S> {
                 if matches!(message.status(), 401 | 407) {
                     self.append_challenges(message, &mut splice);
                 }
+                // 18.3: a datagram may leave it out, a stream cannot.
+                if self.reply_path.transport.is_reliable() {
+                    splice.require_content_length();
+                }
                 Some(splice.finish())
             }
             Answer::Made(reply) => {

@@ -205,7 +205,8 @@ impl<S: Clone> Core<S> {
         }
         let token_key = self.env.settings.token_key;
         let preprocessed = preprocess(request, &self.env.own, &token_key);
-        if self.in_use >= limits.contexts && preprocessed.kind == RequestKind::Initial {
+        let is_ack = preprocessed.request.method() == Method::ACK;
+        if self.in_use >= limits.contexts && preprocessed.kind == RequestKind::Initial && !is_ack {
             self.turn_away(&preprocessed.request, &flow, out);
             return;
         }

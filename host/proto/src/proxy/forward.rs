@@ -23,9 +23,19 @@ pub(super) struct Prepared {
     routes: Vec<Bytes>,
     /// A Route value to put at the end: the Request-URI that gave way to a strict router (item 6).
     last_route: Option<Bytes>,
-    /// The topmost Route of the request has become its Request-URI.
-    drop_first_route: bool,
+    /// What becomes of the Route values that the request came with.
+    received: ReceivedRoutes,
     pub(super) next: NextHop,
+}
+
+/// What becomes of the Route values that a request came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReceivedRoutes {
+    Stay,
+    /// The topmost has become the Request-URI.
+    FirstGoes,
+    /// The target says the whole way itself.
+    Go,
 }
 
 /// Where a request goes next (item 7).
@@ -50,8 +60,15 @@ pub(super) fn prepare(request: &Message, target: &Target, common: &[Edit]) -> Pr
             Edit::Add(..) | Edit::Set(..) | Edit::Remove(_) => {}
         }
     }
-    let mut prepared = Prepared { routes: target.route.clone(), last_route: None, drop_first_route: false, next: NextHop::Unusable, uri };
-    let first_route = first_route_uri(request, &prepared.routes);
+    // Who names a Request-URI or a route set has the whole say: a Route of the sender's must not lead the request elsewhere.
+    let whole_way = target.uri.is_some() || !target.route.is_empty();
+    let received = if whole_way { ReceivedRoutes::Go } else { ReceivedRoutes::Stay };
+    let mut prepared = Prepared { routes: target.route.clone(), last_route: None, received, next: NextHop::Unusable, uri };
+    let first_route = match target.route.first() {
+        Some(first) => uri_of_route(first),
+        None if whole_way || target.next_hop.is_some() => None,
+        None => topmost_route(request).map(Bytes::copy_from_slice),
+    };
     let is_sips = |uri: &[u8]| Uri::parse(uri).is_some_and(|uri| uri.is_sips());
     let secure = is_sips(prepared.uri.as_deref().unwrap_or(request.request_uri()));
     if let Some(route) = &first_route
@@ -71,7 +88,7 @@ impl Prepared {
         self.last_route = Some(in_brackets(&old));
         self.uri = Some(route);
         if self.routes.is_empty() {
-            self.drop_first_route = true;
+            self.received = ReceivedRoutes::FirstGoes;
         } else {
             self.routes.remove(0);
         }
@@ -88,13 +105,9 @@ fn topmost_route(request: &Message) -> Option<&[u8]> {
     NameAddr::parse(request.values(&Name::Route).next()?.bytes).map(|route| route.uri())
 }
 
-fn first_route_uri(request: &Message, preloaded: &[Bytes]) -> Option<Bytes> {
-    match preloaded.first() {
-        // A URI as it stands: in a name-addr without brackets its parameters would be the header field's.
-        Some(first) if !first.contains(&b'<') => Some(first.clone()),
-        Some(first) => NameAddr::parse(first).map(|route| Bytes::copy_from_slice(route.uri())),
-        None => topmost_route(request).map(Bytes::copy_from_slice),
-    }
+/// The URI of a preloaded Route, which may be a bare URI: read as a name-addr without brackets, its parameters would be the header field's.
+fn uri_of_route(route: &Bytes) -> Option<Bytes> {
+    if route.contains(&b'<') { NameAddr::parse(route).map(|route| Bytes::copy_from_slice(route.uri())) } else { Some(route.clone()) }
 }
 
 fn next_hop(uri: &[u8], forced: Option<Transport>, secure: bool) -> NextHop {
@@ -173,10 +186,10 @@ impl Copy<'_> {
     }
 
     fn write_routes(&self, splice: &mut Splice<'_>) {
-        if self.prepared.drop_first_route
-            && let Some(first) = self.request.values(&Name::Route).next()
-        {
-            splice.remove_value(&first);
+        match self.prepared.received {
+            ReceivedRoutes::Stay => {}
+            ReceivedRoutes::FirstGoes => self.request.values(&Name::Route).take(1).for_each(|first| splice.remove_value(&first)),
+            ReceivedRoutes::Go => splice.remove(b"Route"),
         }
         for route in self.prepared.routes.iter().rev() {
             splice.prepend(Name::Route, in_brackets(route));

@@ -58,12 +58,13 @@ pub struct Group {
 /// One destination of a request (RFC 3261 16.5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
-    /// The new Request-URI; none keeps the one received.
+    /// The new Request-URI; none keeps the one received. With it, or with a `route`, the Route values that the sender wrote are dropped:
+    /// they must not lead elsewhere.
     pub uri: Option<Bytes>,
     /// URIs of a preloaded route set, the first to visit first; they go on top of the Routes that the request has left.
     pub route: Vec<Bytes>,
-    /// A SIP URI that only says where to send, and appears nowhere in the message. Without it the topmost Route or the Request-URI
-    /// decides (RFC 3261 16.6 item 7).
+    /// A SIP URI that only says where to send, and appears nowhere in the message, whose Route values stay as they are. Without it the
+    /// topmost Route or the Request-URI decides (RFC 3261 16.6 item 7).
     pub next_hop: Option<Bytes>,
     /// Overrides the transport that the next hop's URI implies.
     pub transport: Option<Transport>,

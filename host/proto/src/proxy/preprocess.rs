@@ -45,7 +45,8 @@ pub(super) fn preprocess(request: Message, own: &OwnNames, key: &[u8; 16]) -> Pr
                 let token = token::verify(&uri, &request, key);
                 tokens = if index == 0 { [token.or(tokens[0]), None] } else { [tokens[0], token] };
             }
-            if index > 0 {
+            // Only our own word says where to send from: anybody can write our address twice.
+            if index > 0 && tokens.iter().all(Option::is_some) {
                 egress = *listener;
             }
             splice.remove_value(value);

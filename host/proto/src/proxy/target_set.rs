@@ -134,7 +134,10 @@ impl<S: Clone> Context<S> {
         out: &mut Vec<Output<S>>,
     ) -> bool {
         let Some((mut path, mut bytes)) = self.write_for(index, candidate.hop, request, target, prepared, env) else { return false };
-        let too_large = bytes.len() > env.settings.udp_request_max && path.transport == Transport::Udp && !candidate.any_size;
+        // What is sent without state cannot come back to UDP when TCP is refused.
+        let has_way_back = !matches!(self.server, super::context::Server::Stateless);
+        let too_large =
+            bytes.len() > env.settings.udp_request_max && path.transport == Transport::Udp && !candidate.any_size && has_way_back;
         if too_large {
             // RFC 3261 18.1.1: over TCP, and back to UDP only if that is refused.
             let tcp = Hop { transport: Transport::Tcp, ..candidate.hop };

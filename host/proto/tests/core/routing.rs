@@ -187,7 +187,30 @@ fn strict_routers_on_either_side() {
     bench.request(&Request::new("MESSAGE").field("Route", "<sip:192.0.2.101;lr>"));
     let sent = bench.sent[0].clone();
     assert_eq!((sent.line(), text_of(sent.message.request_uri())), ("c MESSAGE".into(), "sip:192.0.2.99".into()));
-    assert_eq!(sent.values("Route"), ["<sip:192.0.2.100;lr>", "<sip:192.0.2.101;lr>", "<sip:b@192.0.2.98:5060>"]);
+    assert_eq!(sent.values("Route"), ["<sip:192.0.2.100;lr>", "<sip:b@192.0.2.98:5060>"]);
+}
+
+/// No Route that the sender writes leads a request elsewhere than its target says, or into another Request-URI: that would make a relay of
+/// every plugin that names a destination.
+#[test]
+fn the_senders_route_does_not_overrule_a_target() {
+    let next_hop = || Target { next_hop: Some("sip:192.0.2.98".into()), ..Target::default() };
+    let preloaded = Target { route: vec!["sip:192.0.2.98;lr".into()], ..Target::default() };
+    for loose in [";lr", ""] {
+        let cases = [
+            ("Request-URI", target('b'), "sip:b@192.0.2.98:5060", 0),
+            ("next hop", next_hop(), "sip:100@x.test", 1),
+            ("next hop and Request-URI", Target { uri: target('b').uri, ..next_hop() }, "sip:b@192.0.2.98:5060", 0),
+            ("route", preloaded.clone(), "sip:100@x.test", 1),
+        ];
+        for (what, target, uri, routes) in cases {
+            let mut bench = Bench::new(Plan::to(target));
+            bench.request(&Request::new("MESSAGE").uri("sip:100@x.test").field("Route", &format!("<sip:premium@192.0.2.99{loose}>")));
+            let sent = &bench.sent[0];
+            assert_eq!((sent.line(), text_of(sent.message.request_uri())), ("b MESSAGE".into(), uri.into()), "{what}{loose}");
+            assert_eq!(sent.values("Route").len(), routes, "{what}{loose}");
+        }
+    }
 }
 
 /// A strict router hands back our token in the Request-URI: the dialog is known all the same.
