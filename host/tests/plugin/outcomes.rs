@@ -96,7 +96,7 @@ fn a_failure_chooses_what_comes_next() {
 fn a_failure_without_a_response_counts_as_a_408() {
     let rig = Rig::new(&[("one", r#"{"statuses":"408"}"#)]);
     assert!(matches!(fail(&rig, "stop", None), FailureOutcome::Stop));
-    assert!(matches!(fail(&rig, "stop", Some((503, "stop"))), FailureOutcome::Next), "not subscribed");
+    assert!(matches!(fail(&rig, "stop", Some((503, "stop"))), FailureOutcome::Undecided), "not subscribed");
 }
 
 #[test]
