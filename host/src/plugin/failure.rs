@@ -8,6 +8,7 @@ use wasmtime::{Trap, WasmBacktrace};
 use super::call::TransactionId;
 use super::edit::Invalid;
 use super::limits::MemoryRefused;
+use super::log::{cut, printable};
 use super::state::Identity;
 use crate::metrics::{Failure, Hook};
 
@@ -21,7 +22,14 @@ pub(super) struct CallFailure {
     pub(super) backtrace: Option<String>,
 }
 
+/// Octets of a reason: much of it may be the plugin's own text.
+const REASON_MAX: usize = 1000;
+
 impl CallFailure {
+    fn new(failure: Failure, reason: &str) -> Self {
+        Self { failure, reason: printable(cut(reason, REASON_MAX)).into_owned(), backtrace: None }
+    }
+
     /// What wasmtime reports, with the plugin's last words (a panic message).
     pub(super) fn of_trap(error: &wasmtime::Error, last_words: &str) -> Self {
         let failure = match (error.downcast_ref::<Trap>(), error.downcast_ref::<MemoryRefused>()) {
@@ -35,23 +43,22 @@ impl CallFailure {
         };
         let reason = if last_words.is_empty() { cause } else { format!("{last_words} ({cause})") };
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
-        Self { failure, reason, backtrace }
+        Self { backtrace, ..Self::new(failure, &reason) }
     }
 
     /// The plugin answered with an error.
     pub(super) fn of_error(text: &str) -> Self {
-        let reason = text.chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Self { failure: Failure::Error, reason, backtrace: None }
+        Self::new(Failure::Error, text)
     }
 
     /// The plugin's decision breaks a rule.
     pub(super) fn of_decision(invalid: &Invalid) -> Self {
-        Self { failure: Failure::InvalidDecision, reason: invalid.to_string(), backtrace: None }
+        Self::new(Failure::InvalidDecision, &invalid.to_string())
     }
 
     /// No instance is ready to be called.
-    pub(super) fn no_instance(reason: String) -> Self {
-        Self { failure: Failure::NoInstance, reason, backtrace: None }
+    pub(super) fn no_instance(reason: &str) -> Self {
+        Self::new(Failure::NoInstance, reason)
     }
 }
 

@@ -194,13 +194,12 @@ impl Instance {
     }
 
     fn judged<T>(&mut self, answered: wasmtime::Result<Result<T, String>>) -> Result<T, CallFailure> {
+        // They belong to this call, however it ended.
+        let last_words = std::mem::take(&mut self.store.data_mut().last_words);
         match answered {
-            Ok(Ok(value)) => {
-                self.store.data_mut().last_words.clear();
-                Ok(value)
-            }
+            Ok(Ok(value)) => Ok(value),
             Ok(Err(text)) => Err(CallFailure::of_error(&text)),
-            Err(error) => Err(CallFailure::of_trap(&error, &std::mem::take(&mut self.store.data_mut().last_words))),
+            Err(error) => Err(CallFailure::of_trap(&error, &last_words)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The thread that keeps the chain up to date: it looks at the files, loads what has changed, and swaps the chain's generation.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -332,7 +333,13 @@ fn load(
     if let Some(serving) = serving.filter(|member| member.version.identity().version == Digest::of(&octets)) {
         return Ok(Loaded { program: serving.program.clone(), version: Arc::clone(&serving.version), stamp });
     }
-    let program = loader.compile(&octets).map_err(|error| refuse(error, Some(stamp)))?;
+    let program = compile(loader, &octets).map_err(|error| refuse(error, Some(stamp)))?;
     let version = loader.instantiate(name, &program, settings).map_err(|error| refuse(error, Some(stamp)))?;
     Ok(Loaded { program, version, stamp })
+}
+
+/// Compiles. A compiler that breaks down over a file must not take this thread, and with it every later reload, down.
+fn compile(loader: &Loader, octets: &[u8]) -> Result<Program, LoadError> {
+    let compiled = catch_unwind(AssertUnwindSafe(|| loader.compile(octets)));
+    compiled.unwrap_or_else(|_| Err(LoadError::Damaged("the compiler broke down over it".to_owned())))
 }

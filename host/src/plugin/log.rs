@@ -95,12 +95,12 @@ fn enabled(level: Level) -> bool {
 }
 
 /// At most `max` octets, cut between characters.
-fn cut(text: &str, max: usize) -> &str {
+pub(super) fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or_default()
 }
 
 /// Without control characters: a plugin cannot forge a line of the log, nor speak to a terminal.
-fn printable(text: &str) -> Cow<'_, str> {
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(|c: char| c.is_control()) {
         return Cow::Borrowed(text);
     }

@@ -65,14 +65,14 @@ impl Version {
         run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>,
     ) -> Result<T, CallFailure> {
         let Some(slot) = self.slots.get(worker % self.slots.len()) else {
-            return Err(CallFailure::no_instance("there are no instances".into()));
+            return Err(CallFailure::no_instance("there are no instances"));
         };
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
             *slot = Some(self.ready_instance()?);
         }
         let Some(instance) = slot.as_mut() else {
-            return Err(CallFailure::no_instance("there is no instance".into()));
+            return Err(CallFailure::no_instance("there is no instance"));
         };
         let result = run(instance);
         let replace = match &result {
@@ -97,10 +97,10 @@ impl Version {
         }
         self.nursery.refill(self.this.clone());
         if self.init_cost > self.blueprint.cpu_per_hook {
-            return Err(CallFailure::no_instance("instances fail faster than new ones can be made".into()));
+            return Err(CallFailure::no_instance("instances fail faster than new ones can be made"));
         }
         let made = self.blueprint.instantiate(self.blueprint.cpu_per_hook);
-        made.map(|(instance, _)| instance).map_err(|failure| CallFailure::no_instance(format!("a new instance failed: {failure}")))
+        made.map(|(instance, _)| instance).map_err(|failure| CallFailure::no_instance(&format!("a new instance failed: {failure}")))
     }
 
     /// Makes the spares complete; called where time does not matter.
