@@ -3,7 +3,7 @@
 /// One change of the request or response that is forwarded; a list of them is applied in order.
 ///
 /// Via, Route, Record-Route, From, To, Call-ID, CSeq, Max-Forwards and Content-Length are the proxy's: a decision that edits one of
-/// them is refused, and so is a value with CR or LF in it.
+/// them is refused, and so is a value with CR, LF or another control character but TAB in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// Append one header field: name, value.
@@ -53,17 +53,31 @@ impl Edit {
             Self::SetUriParam(name, value) => return uri_param_refusal(name, value),
             Self::RemoveUriParam(name) => return uri_param_refusal(name, ""),
         };
-        if !is_token(name) {
+        if !is_token(name) || name.len() > NAME_MAX {
             return Some(format!("\"{name}\" is not a header name"));
         }
         if PROXY_OWNED.iter().any(|owned| owned.eq_ignore_ascii_case(name)) {
             return Some(format!("{name} belongs to the proxy and cannot be edited"));
         }
-        if value.contains(['\r', '\n', '\0']) {
-            return Some(format!("the value of {name} holds a line break"));
+        if has_control(value) {
+            return Some(format!("the value of {name} holds a line break or another control character"));
         }
-        None
+        too_long(name, value)
     }
+}
+
+/// Octets of a header field's name.
+const NAME_MAX: usize = 128;
+/// Octets of a value.
+pub(crate) const VALUE_MAX: usize = 8192;
+
+/// Whether there is a control character in it. A TAB is whitespace and passes.
+pub(crate) fn has_control(text: &str) -> bool {
+    text.bytes().any(|octet| octet != b'\t' && octet.is_ascii_control())
+}
+
+fn too_long(name: &str, value: &str) -> Option<String> {
+    (value.len() > VALUE_MAX).then(|| format!("the value of {name} has {} octets, at most {VALUE_MAX} are possible", value.len()))
 }
 
 /// The header fields that only the proxy writes, with their compact forms (RFC 3261 7.3.3).
@@ -78,8 +92,11 @@ pub(crate) fn is_token(text: &str) -> bool {
 fn uri_param_refusal(name: &str, value: &str) -> Option<String> {
     // RFC 3261 25.1: paramchar is unreserved, escaped or one of []/:&+$.
     let written = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'()%[]/:&+$".contains(&b));
-    if name.is_empty() || !written(name) {
+    if name.is_empty() || name.len() > VALUE_MAX || !written(name) {
         return Some(format!("\"{name}\" is not the name of a URI parameter"));
     }
-    (!written(value)).then(|| format!("the value of URI parameter {name} needs %-escapes: \"{value}\""))
+    if !written(value) {
+        return Some(format!("the value of URI parameter {name} needs %-escapes: \"{value}\""));
+    }
+    too_long(name, value)
 }

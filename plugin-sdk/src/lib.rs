@@ -35,6 +35,8 @@ mod config;
 mod decision;
 mod edit;
 mod error;
+#[cfg(any(target_family = "wasm", test))]
+mod panics;
 mod plan;
 mod plugin;
 mod request;

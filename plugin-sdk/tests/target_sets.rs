@@ -30,7 +30,7 @@ fn set_of_one_target_needs_no_list() {
     let decision = decision(
         "[targets.x]\nuri='sip:a@b'\nnext-hop='sip:192.0.2.1'\nroute=['sip:p;lr']\negress='wan'\ntransport='tcp'\ntimeout-ms=1500\n\
          answer-timeout-ms=20000\nweight=7\nadd-headers={X-A='1'}\nset-headers={X-B='2'}\nremove-headers=['X-C']\nuri-params={user='phone'}\n\
-         options={trunk='t'}\ntag='tag'",
+         options={transport='udp'}\ntag='tag'",
     );
     let expected = Target::to("sip:a@b")
         .via_proxy("sip:p;lr")
@@ -41,9 +41,8 @@ fn set_of_one_target_needs_no_list() {
         .set_header("X-B", "2")
         .header("X-A", "1")
         .uri_param("user", "phone")
-        .option("trunk", "t")
-        .next_hop("sip:192.0.2.1")
         .transport("tcp")
+        .next_hop("sip:192.0.2.1")
         .answer_timeout(Duration::from_secs(20))
         .tag("tag");
     assert_eq!(decision, Decision::route(expected));
@@ -95,7 +94,10 @@ fn errors_name_the_key() {
         ("uri='sip:a'\ntimeout-ms=0", "targets.x.timeout-ms: a timeout of 0 would try nothing"),
         ("uri='sip:a'\nset-headers={Via='x'}", "targets.x.set-headers.Via: Via belongs to the proxy and cannot be edited"),
         ("uri='sip:a'\nadd-headers={t='x'}", "targets.x.add-headers.t: t belongs to the proxy and cannot be edited"),
-        ("uri='sip:a'\nadd-headers={X-A=\"a\\r\\nb\"}", "targets.x.add-headers.X-A: the value of X-A holds a line break"),
+        (
+            "uri='sip:a'\nadd-headers={X-A=\"a\\r\\nb\"}",
+            "targets.x.add-headers.X-A: the value of X-A holds a line break or another control character",
+        ),
         ("uri='sip:a'\nuri-params={a='b c'}", "targets.x.uri-params.a: the value of URI parameter a needs %-escapes: \"b c\""),
         ("uri='sip:a'\nthen='y'", "targets.x.then: there is no set \"y\"; the table targets has x"),
         ("uri='sip:a'\nthen='x'", "targets.x.then: the sets go round in a circle: x comes twice"),
@@ -113,6 +115,107 @@ fn errors_name_the_key() {
     assert_eq!(refusal, "targets.x.mode: unknown variant `random`, expected one of `serial`, `parallel`, `weighted`");
     let refusal = Holder::from_toml("[targets.x]\ntarget=[{urii='sip:a'}]").err().unwrap().to_string();
     assert!(refusal.starts_with("targets.x.target[0].urii: unknown field `urii`"), "{refusal}");
+}
+
+/// What the set `x` with these keys is refused for.
+fn refusal(set: &str) -> Option<String> {
+    Holder::from_toml(&format!("[targets.x]\n{set}")).err().map(|error| error.to_string())
+}
+
+/// URIs, and whether a request can go there.
+const URIS: &[(&str, bool)] = &[
+    ("sip:a", true),
+    ("sip:1@a.example:5060;lr", true),
+    ("SIPS:a.example:65535", true),
+    ("sip:[2001:db8::1]", true),
+    ("sip:[2001:db8::1]:5070;lr", true),
+    ("sip:a;b@c:1;x=y@z", true),
+    ("sip:", false),
+    ("sip:@", false),
+    ("sip:1@", false),
+    ("sip:;lr", false),
+    ("sip:1@;lr", false),
+    ("sip:a:", false),
+    ("sip:a:0", false),
+    ("sip:a:65536", false),
+    ("sip:a:port", false),
+    ("sip:2001:db8::1", false),
+    ("sip:[2001:db8::1", false),
+    ("sip:[]", false),
+    ("sip:[::1]x", false),
+    ("sip:a/b", false),
+    ("sip:a,b", false),
+    ("sip:a b", false),
+    ("a.example", false),
+];
+
+#[test]
+fn uris_that_lead_nowhere_are_refused_with_their_key() {
+    for (uri, good) in URIS {
+        for (set, key) in [
+            (format!("uri='{uri}'"), "uri"),
+            (format!("next-hop='{uri}'"), "next-hop"),
+            (format!("route=['{uri}']"), "route[0]"),
+            (format!("uri='sip:a'\noptions={{next-hop='{uri}'}}"), "options.next-hop"),
+        ] {
+            match refusal(&set) {
+                None => assert!(good, "{set}"),
+                Some(refusal) => assert!(!good && refusal.starts_with(&format!("targets.x.{key}: ")), "{set}: {refusal}"),
+            }
+        }
+        let host_takes_it = jackfield_proto::message::Uri::parse(uri.as_bytes()).is_some();
+        assert!(host_takes_it || !good, "{uri}: the host would refuse it");
+    }
+}
+
+#[test]
+fn what_the_host_would_refuse_at_every_call_is_refused_at_init() {
+    let repeated = |text: &str, times: usize| vec![text; times].join(",");
+    let headers = |times: usize| (0..times).map(|n| format!("X-{n}='1'")).collect::<Vec<_>>().join(",");
+    for (good, bad, error) in [
+        ("options={transport='TCP'}".to_owned(), "options={transport='sctp'}".to_owned(), "x.options.transport: expected udp"),
+        ("".to_owned(), "options={trunk='t'}".to_owned(), "x.options.trunk: there is no such option"),
+        (
+            "options={answer-timeout-ms='1'}".to_owned(),
+            "options={answer-timeout-ms='0'}".to_owned(),
+            "x.options.answer-timeout-ms: a timeout",
+        ),
+        ("".to_owned(), "options={answer-timeout-ms='1s'}".to_owned(), "x.options.answer-timeout-ms: expected a number"),
+        (format!("tag='{}'", "t".repeat(128)), format!("tag='{}'", "t".repeat(129)), "x.tag: 129 octets"),
+        ("tag='ä b'".to_owned(), "tag=\"a\\tb\"".to_owned(), "x.tag: a tag holds no control character"),
+        (format!("route=[{}]", repeated("'sip:p'", 16)), format!("route=[{}]", repeated("'sip:p'", 17)), "x.route: 17 URIs are too many"),
+        (format!("add-headers={{{}}}", headers(64)), format!("add-headers={{{}}}", headers(65)), "x: 65 edits are too many"),
+        (
+            format!("target=[{}]", repeated("{weight=1}", 256)),
+            format!("target=[{}]", repeated("{weight=1}", 257)),
+            "x: 257 targets are too many",
+        ),
+        (
+            format!("set-headers={{X='{}'}}", "v".repeat(8192)),
+            format!("set-headers={{X='{}'}}", "v".repeat(8193)),
+            "x.set-headers.X: the value of X has 8193 octets",
+        ),
+        (
+            "set-headers={X=\"a\\tb\"}".to_owned(),
+            "set-headers={X=\"a\\u000Bb\"}".to_owned(),
+            "x.set-headers.X: the value of X holds a line break or another control",
+        ),
+        (
+            format!("remove-headers=['{}']", "n".repeat(128)),
+            format!("remove-headers=['{}']", "n".repeat(129)),
+            &format!("x.remove-headers.{}: ", "n".repeat(129)),
+        ),
+        (
+            format!("uri-params={{p='{}'}}", "v".repeat(8192)),
+            format!("uri-params={{p='{}'}}", "v".repeat(8193)),
+            "x.uri-params.p: the value of p has 8193 octets",
+        ),
+    ] {
+        assert_eq!(refusal(&format!("uri='sip:a'\n{good}")), None, "{good}");
+        let refused = refusal(&format!("uri='sip:a'\n{bad}")).unwrap_or_default();
+        assert!(refused.starts_with(&format!("targets.{error}")), "{bad}: {refused:?}");
+    }
+    assert_eq!(refusal("reply=\"404 a\\u0007\"").unwrap(), "targets.x.reply: the phrase holds a line break or another control character");
 }
 
 #[test]

@@ -9,8 +9,7 @@ use super::bindings::jackfield::plugin::message as wit;
 use super::bindings::jackfield::plugin::types;
 use super::convert::IntoWit as _;
 use super::message;
-use crate::log::{self, Level};
-use crate::{Branch, Cause, Decision, Error, Failure, Outcome, Plugin, Recovery, Request, Response, Result};
+use crate::{Branch, Cause, Decision, Error, Failure, Outcome, Plugin, Recovery, Request, Response, Result, panics};
 
 /// The exports of a component whose plugin is `P`. The attribute macro hands it to the bindings' `export!`.
 pub struct Exports<P>(PhantomData<P>);
@@ -58,12 +57,12 @@ fn text(error: Error) -> String {
     error.to_string()
 }
 
-/// A panic becomes a line of the log that says where; the trap that follows tells the host.
+/// The default hook would do half of it: its words are no line of the log.
 fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
         let message = panic.payload_as_str().unwrap_or("(no message)");
-        log::write(Level::Error, &format!("panic: {message}"), &[("location", &place)]);
+        panics::report(message, &place, &mut std::io::stderr());
     }));
 }
 

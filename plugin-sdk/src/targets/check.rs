@@ -2,7 +2,17 @@
 
 use std::fmt::Display;
 
+use jackfield_proto::message::Uri;
+use jackfield_proto::net::Transport;
+
+use crate::edit::{VALUE_MAX, has_control};
 use crate::{Error, Result};
+
+// The host's bounds (host/src/plugin/decision.rs, edit.rs): what is beyond them makes every decision invalid.
+const EDITS_MAX: usize = 64;
+const ROUTES_MAX: usize = 16;
+const TAG_MAX: usize = 128;
+const TARGETS_MAX: usize = 256;
 
 pub(super) fn check_uri(uri: &str, schemes: &[&str], key: impl Display) -> Result<()> {
     let scheme = uri.split_once(':').filter(|(_, rest)| !rest.is_empty()).map(|(scheme, _)| scheme);
@@ -13,12 +23,74 @@ pub(super) fn check_uri(uri: &str, schemes: &[&str], key: impl Display) -> Resul
     if uri.bytes().any(|b| b <= b' ' || b == 0x7f || b"<>\"".contains(&b)) {
         return Err(Error::new(format_args!("{key}: a URI has no spaces, quotes or angle brackets: \"{uri}\"")));
     }
+    check_length(uri, &key)?;
+    // The host takes port 0 too, and can never send to it.
+    if Uri::parse(uri.as_bytes()).is_none_or(|uri| uri.port() == Some(0)) {
+        return Err(Error::new(format_args!(
+            "{key}: a URI has a host, an IPv6 address in brackets, and if it has a port, one of 1 to 65535: \"{uri}\""
+        )));
+    }
     Ok(())
+}
+
+fn check_length(text: &str, key: impl Display) -> Result<()> {
+    match text.len() {
+        0..=VALUE_MAX => Ok(()),
+        length => Err(Error::new(format_args!("{key}: {length} octets are too long; at most {VALUE_MAX} are possible"))),
+    }
+}
+
+fn check_count(count: usize, max: usize, what: &str) -> Result<()> {
+    if count <= max { Ok(()) } else { Err(Error::new(format_args!("{count} {what} are too many; at most {max} are possible"))) }
+}
+
+/// Whether the host takes as many edits in one list.
+pub fn check_edit_count(count: usize) -> Result<()> {
+    check_count(count, EDITS_MAX, "edits")
+}
+
+pub(super) fn check_route_count(count: usize, key: impl Display) -> Result<()> {
+    check_count(count, ROUTES_MAX, "URIs").map_err(|error| error.context(key))
+}
+
+pub(super) fn check_target_count(count: usize, key: impl Display) -> Result<()> {
+    check_count(count, TARGETS_MAX, "targets").map_err(|error| error.context(key))
+}
+
+pub(super) fn check_tag(tag: &str, key: impl Display) -> Result<()> {
+    if tag.len() > TAG_MAX {
+        return Err(Error::new(format_args!("{key}: {} octets are too long; at most {TAG_MAX} are possible", tag.len())));
+    }
+    match tag.chars().any(char::is_control) {
+        true => Err(Error::new(format_args!("{key}: a tag holds no control character"))),
+        false => Ok(()),
+    }
+}
+
+/// What stands behind the status of a reply.
+pub(super) fn check_phrase(phrase: &str, key: impl Display) -> Result<()> {
+    if has_control(phrase) {
+        return Err(Error::new(format_args!("{key}: the phrase holds a line break or another control character")));
+    }
+    check_length(phrase, key)
+}
+
+/// Whether the host knows this option of a target, and takes this value.
+pub(super) fn check_option(name: &str, value: &str, key: impl Display) -> Result<()> {
+    match name {
+        "transport" => check_transport(value, key),
+        "next-hop" => check_uri(value, &["sip", "sips"], key),
+        "answer-timeout-ms" => match value.parse() {
+            Ok(ms) => check_timeout(ms, key),
+            Err(_) => Err(Error::new(format_args!("{key}: expected a number of milliseconds, not \"{value}\""))),
+        },
+        _ => Err(Error::new(format_args!("{key}: there is no such option; the host has transport, next-hop and answer-timeout-ms"))),
+    }
 }
 
 /// Whether the text names a transport; the error names the key.
 pub fn check_transport(transport: &str, key: impl Display) -> Result<()> {
-    if ["udp", "tcp", "tls", "ws", "wss"].contains(&transport) {
+    if Transport::from_name(transport.as_bytes()).is_some() {
         return Ok(());
     }
     Err(Error::new(format_args!("{key}: expected udp, tcp, tls, ws or wss, not \"{transport}\"")))

@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use crate::{Decision, Error, Group, Plan, Reply, Result};
 
-pub use check::{check_status_list, check_transport, host_matches};
+use check::check_target_count;
+pub use check::{check_edit_count, check_status_list, check_transport, host_matches};
 use table::SetTable;
 
 /// The table `targets`: sets by name, as read.
@@ -41,6 +42,7 @@ impl TargetSets {
             plan = plan.next_on(next_on);
         }
         plan.groups.extend(self.groups_after(name, set)?);
+        check_target_count(plan.targets().count(), name)?;
         Ok(Route::Plan { plan, ends_chain: set.ends_chain })
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::check::{check_timeout, check_transport, check_uri};
+use super::check::{check_edit_count, check_option, check_phrase, check_route_count, check_tag, check_timeout, check_transport, check_uri};
 use crate::{Edit, Error, Group, Mode, Reply, Result, Target};
 
 type Table = BTreeMap<String, String>;
@@ -93,9 +93,7 @@ impl SetTable {
                 "{name}.reply: expected a final status of 300 to 699 and a phrase, like \"404 Unknown Line\", not \"{text}\""
             ))
         })?;
-        if reason.contains(['\r', '\n']) {
-            return Err(Error::new(format_args!("{name}.reply: the phrase holds a line break")));
-        }
+        check_phrase(reason, format_args!("{name}.reply"))?;
         if !self.target.is_empty() || self.keys().names_destination() {
             return Err(Error::new(format_args!("{name}.reply: a set either answers or has targets, not both")));
         }
@@ -155,12 +153,17 @@ impl<'a> Keys<'a> {
         if !self.names_destination() {
             return Err(Error::new(format_args!("{at}: a target needs uri, next-hop or route, or the sender would say where requests go")));
         }
+        match self.tag {
+            Some(tag) => check_tag(tag, format_args!("{at}.tag"))?,
+            None => check_tag(set, format_args!("{at}: the name of the set is the tag"))?,
+        }
         let mut target = Target::unchanged().tag(self.tag.unwrap_or(set)).weight(self.weight.unwrap_or(1));
         target.edits = self.edits(at)?;
         if let Some(uri) = self.uri {
             check_uri(uri, &["sip", "sips", "tel"], format_args!("{at}.uri"))?;
             target.uri = Some(uri.to_owned());
         }
+        check_route_count(self.route.map_or(0, <[String]>::len), format_args!("{at}.route"))?;
         for (index, uri) in self.route.unwrap_or_default().iter().enumerate() {
             check_uri(uri, &["sip", "sips"], format_args!("{at}.route[{index}]"))?;
             target.route.push(uri.clone());
@@ -171,6 +174,7 @@ impl<'a> Keys<'a> {
             target.timeout = Some(Duration::from_millis(ms.into()));
         }
         for (name, value) in &self.options {
+            check_option(name, value, format_args!("{at}.options.{name}"))?;
             target = target.option(*name, *value);
         }
         if let Some(uri) = self.next_hop {
@@ -210,6 +214,7 @@ impl<'a> Keys<'a> {
         for (name, value) in &self.uri_params {
             push("uri-params", name, Edit::set_uri_param(*name, *value))?;
         }
+        check_edit_count(edits.len()).map_err(|error| error.context(at))?;
         Ok(edits)
     }
 }

@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod destination;
 mod uri;
 
 use jackfield::prelude::*;
-use jackfield::targets::{check_transport, host_matches};
+use jackfield::targets::{check_edit_count, check_transport, host_matches};
+
+use destination::Received;
 
 /// `[plugins.option-injection.config]`.
 #[derive(Deserialize)]
@@ -46,35 +49,48 @@ impl OptionInjection {
         self.rules.iter().find(|rule| host_matches(&rule.pattern, host))
     }
 
-    /// The rule of a target's destination: by the host of its Request-URI, else of its first proxy, else of its next hop.
-    fn rule_for_target(&self, target: &Target, received: &str) -> Option<&Rule> {
-        let uri = target.uri.as_deref().map_or(received, uri::host);
-        let route = target.route.first().map(|route| uri::host(route));
-        let next_hop = target.option_value("next-hop").map(uri::host);
-        [Some(uri), route, next_hop].into_iter().flatten().find_map(|host| self.rule_for(host))
+    /// The rules of these hosts in their order, each once: the last one is applied last, and so it wins.
+    fn rules_for(&self, hosts: &[String]) -> Vec<&Rule> {
+        let mut rules: Vec<&Rule> = Vec::new();
+        for rule in hosts.iter().filter_map(|host| self.rule_for(host)) {
+            rules.retain(|earlier| !std::ptr::eq(*earlier, rule));
+            rules.push(rule);
+        }
+        rules
     }
 
-    fn force(&self, mut plan: Plan, received: &str) -> Option<Plan> {
+    fn force(&self, mut plan: Plan, received: &Received) -> Option<Plan> {
+        let common = plan.edits.clone();
         let mut forced = false;
         for target in plan.targets_mut() {
-            let Some(rule) = self.rule_for_target(target, received) else { continue };
-            forced = true;
-            // Last of all edits, so that neither the sender nor an earlier plugin has the last word.
-            target.edits.extend(rule.edits.iter().cloned());
-            if let Some(transport) = &rule.transport {
-                target.set_option("transport", transport);
+            for rule in self.rules_for(&received.hosts_of_target(target, &common)) {
+                forced = true;
+                // Last of all edits, so that neither the sender nor an earlier plugin has the last word.
+                target.edits.extend(rule.edits.iter().cloned());
+                if let Some(transport) = &rule.transport {
+                    target.set_option("transport", transport);
+                }
             }
         }
         forced.then_some(plan)
     }
+
+    /// For a request that nobody has routed. The core follows the Request-URI, unless a Route stands there, and so the transport has to
+    /// stand in the URI. In a dialog that is the peer's Contact, and the transport there the peer's choice.
+    fn edits_of_request(&self, received: &Received, is_initial: bool) -> Vec<Edit> {
+        let rules = self.rules_for(&received.hosts());
+        let transport = rules.iter().rev().find_map(|rule| rule.transport.as_ref()).filter(|_| is_initial && received.follows_its_uri());
+        let edits = rules.iter().flat_map(|rule| rule.edits.iter().cloned());
+        edits.chain(transport.map(|transport| Edit::set_uri_param("transport", transport))).collect()
+    }
 }
 
-impl Rule {
-    /// For a request that nobody has routed: the core follows the Request-URI, and so the transport has to stand in there.
-    fn edits_of_request(&self) -> Vec<Edit> {
-        let transport = self.transport.iter().map(|transport| Edit::set_uri_param("transport", transport));
-        self.edits.iter().cloned().chain(transport).collect()
-    }
+/// The most edits that one request can get: of its Request-URI's entry, its first proxy's and its destination's. The sender has a say in
+/// which they are, and may not make the host refuse them all for their number.
+fn most_edits(rules: &[Rule]) -> usize {
+    let mut counts: Vec<usize> = rules.iter().map(|rule| rule.edits.len() + usize::from(rule.transport.is_some())).collect();
+    counts.sort_unstable();
+    counts.iter().rev().take(3).sum()
 }
 
 impl Forced {
@@ -105,7 +121,7 @@ impl Forced {
         if edits.is_empty() && self.transport.is_none() {
             bail!("nothing is forced: give uri-params, remove-uri-params, set-headers, remove-headers or transport");
         }
-        Ok(Rule { pattern: pattern.to_owned(), edits, transport: self.transport })
+        Ok(Rule { pattern: uri::canonical(pattern), edits, transport: self.transport })
     }
 }
 
@@ -123,19 +139,21 @@ impl Plugin for OptionInjection {
             }
             rules.push(forced.rule(&pattern).map_err(|error| error.context(&key))?);
         }
+        check_edit_count(most_edits(&rules)).map_err(|error| error.context("host: where three entries hold for one request"))?;
         rules.sort_by_key(|rule| (rule.pattern.starts_with('*'), std::cmp::Reverse(rule.pattern.len())));
         Ok(Self { rules, methods: config.methods })
     }
 
     fn subscriptions(&self) -> Vec<Subscription> {
-        vec![Subscription::to([Hook::Request]).methods(self.methods.clone())]
+        vec![Subscription::to([Hook::Request]).methods(self.methods.clone()).in_dialog()]
     }
 
     fn on_request(&self, request: &Request) -> Result<Decision> {
-        let received = request.uri_host();
-        Ok(match request.plan() {
+        let received = Received::of(request);
+        let is_initial = request.is_initial();
+        Ok(match request.plan().filter(|_| is_initial) {
             Some(plan) => self.force(plan, &received).map_or_else(Decision::pass, Decision::Route),
-            None => self.rule_for(&received).map_or_else(Decision::pass, |rule| Decision::edit(rule.edits_of_request())),
+            None => Decision::edit(self.edits_of_request(&received, is_initial)),
         })
     }
 }
