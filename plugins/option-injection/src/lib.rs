@@ -80,7 +80,9 @@ impl OptionInjection {
     fn edits_of_request(&self, received: &Received, is_initial: bool) -> Vec<Edit> {
         let rules = self.rules_for(&received.hosts());
         let transport = rules.iter().rev().find_map(|rule| rule.transport.as_ref()).filter(|_| is_initial && received.follows_its_uri());
-        let edits = rules.iter().flat_map(|rule| rule.edits.iter().cloned());
+        // The peer's Contact is not to be changed (RFC 3261 12.2.1.1): it would not know itself.
+        let permitted = |edit: &&Edit| is_initial || !matches!(edit, Edit::SetUriParam(..) | Edit::RemoveUriParam(_));
+        let edits = rules.iter().flat_map(|rule| rule.edits.iter().filter(permitted).cloned());
         edits.chain(transport.map(|transport| Edit::set_uri_param("transport", transport))).collect()
     }
 }
