@@ -165,9 +165,9 @@ fn requests_in_a_dialog_get_the_header_fields_and_keep_their_request_uri() {
     let subscriptions = plugin().subscriptions();
     assert!(subscriptions.iter().all(|subscription| !subscription.initial_only));
     let bye = Request::parse("BYE sip:1@192.0.2.7;transport=udp\nRoute: <sip:other.test;lr>").in_dialog();
-    assert_eq!(edits_of(&bye), [Edit::set("X-Other", "1")]);
-    let bye = Request::parse("BYE sip:1@other.test").in_dialog();
-    assert_eq!(edits_of(&bye), [Edit::set("X-Other", "1")]);
+    assert_eq!(edits_of(&bye), [Edit::set("X-Other", "1"), to("other")]);
+    let bye = Request::parse("BYE sip:1@tel.t-online.de;line=a").in_dialog();
+    assert_eq!(plugin().on_request(&bye).unwrap(), Decision::edit(forced().split_off(2)));
 }
 
 #[test]
