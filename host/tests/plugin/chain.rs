@@ -154,7 +154,7 @@ fn a_failed_plugin_is_passed_over_or_answers_as_configured() {
     let rig = rig.on_error("first", OnError::Next);
     assert_eq!(status(&rig.ask("error")), 503, "the second one fails too");
     assert_eq!(rig.failures("first", "on-request", "error"), 3);
-    assert_eq!(rig.status("first").last_error.as_deref(), Some("on-request: says no plainly"));
+    assert_eq!(rig.status("first").last_error.as_deref(), Some("on-request: says no\\nplainly"));
 }
 
 #[test]
