@@ -4,7 +4,7 @@
 use super::grammar::{is_token, is_token_octet, trim};
 use super::index::Entry;
 use super::uri::Uri;
-use super::{Message, Method, Name, NameAddr, Via};
+use super::{Message, Method, Name, NameAddr};
 
 /// Why a message cannot be processed. A request is answered with [`Defect::status`], a response is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -131,7 +131,7 @@ pub(super) fn check(message: &Message) -> Result<(), Defect> {
 }
 
 /// An unknown scheme is sound here: 416 is for who cannot route it. Headers in a Request-URI are not (RFC 4475 3.1.2.11).
-fn check_request_uri(uri: &[u8]) -> Result<(), Defect> {
+pub(super) fn check_request_uri(uri: &[u8]) -> Result<(), Defect> {
     match Uri::parse(uri) {
         Some(uri) if uri.headers().is_none() => Ok(()),
         _ => Err(Defect::RequestUri),
@@ -153,8 +153,7 @@ fn check_single_fields(message: &Message) -> Result<(), Defect> {
 
 /// The topmost Via, which decides where the response goes. Those below are carried, not read.
 fn check_via(message: &Message) -> Result<(), Defect> {
-    let first = message.values(&Name::Via).next();
-    match first.as_ref().and_then(|value| Via::parse(value.bytes)) {
+    match message.top_via() {
         Some(via) if via.is_well_formed() => Ok(()),
         None if !message.has(&Name::Via) => Err(Defect::Missing(Name::Via)),
         _ => Err(Defect::Malformed(Name::Via)),

@@ -45,6 +45,7 @@ use bytes::{Buf, Bytes};
 use grammar::{decimal, slice};
 use index::{Entries, Entry, Start};
 use list::Elements;
+use via::ViaIndex;
 
 pub use defect::Defect;
 pub use framer::{Frame, FramingError, StreamFramer};
@@ -106,6 +107,7 @@ pub struct Message {
     first_line: u32,
     header_end: u32,
     body: u32,
+    top_via: Option<ViaIndex>,
     defect: Option<Defect>,
 }
 
@@ -125,7 +127,22 @@ pub struct Field<'a> {
 impl Message {
     /// Indexes a message. Leading line ends are passed over (RFC 3261 7.5) and octets behind the body are cut off. An error means that no
     /// use can be made of it; everything else that may be wrong is a [`Message::defect`], which a request can be answered with.
-    pub fn parse(mut octets: Bytes, framing: Framing, limits: &Limits) -> Result<Self, NotSip> {
+    pub fn parse(octets: Bytes, framing: Framing, limits: &Limits) -> Result<Self, NotSip> {
+        let mut message = Self::index(octets, framing, limits)?;
+        // Every message is asked for its defect, most of them several times on their way through the proxy.
+        message.defect = message.defect.or_else(|| defect::check(&message).err());
+        Ok(message)
+    }
+
+    /// This message with its Request-URI or some of its Routes edited: what was wrong with it is still, and beside that only the
+    /// Request-URI can have become wrong.
+    pub(crate) fn edited(&self, octets: Bytes) -> Result<Self, NotSip> {
+        let mut message = Self::index(octets, Framing::Datagram, &Limits { message: usize::MAX, headers: usize::MAX })?;
+        message.defect = self.defect.or_else(|| defect::check_request_uri(message.request_uri()).err());
+        Ok(message)
+    }
+
+    fn index(mut octets: Bytes, framing: Framing, limits: &Limits) -> Result<Self, NotSip> {
         let blank = octets.iter().position(|o| !matches!(o, b'\r' | b'\n')).ok_or(NotSip::Keepalive)?;
         octets.advance(blank);
         if octets.len() > i32::MAX as usize {
@@ -144,11 +161,11 @@ impl Message {
             first_line: line.next as u32,
             header_end: section.end as u32,
             body: section.body as u32,
+            top_via: None,
             defect,
         };
+        message.top_via = message.find_top_via().as_ref().and_then(ViaIndex::new);
         message.cut(framing);
-        // Every message is asked for its defect, most of them several times on their way through the proxy.
-        message.defect = message.defect.or_else(|| defect::check(&message).err());
         Ok(message)
     }
 
@@ -261,6 +278,13 @@ impl Message {
 
     /// The topmost Via; none if there is none or it cannot be read.
     pub fn top_via(&self) -> Option<Via<'_>> {
+        match self.top_via {
+            Some(index) => Some(index.via(&self.octets)),
+            None => self.find_top_via(),
+        }
+    }
+
+    fn find_top_via(&self) -> Option<Via<'_>> {
         let value = self.values(&Name::Via).next()?;
         Via::parse_at(value.bytes, value.range.start)
     }

@@ -174,13 +174,18 @@ impl<'a> Name<'a> {
         let mut at = bucket(*first, *last, name.len());
         while let Some((spelling, known)) = TABLE.get(at).and_then(|index| SPELLINGS.get(usize::from(*index))) {
             // Nearly all names come in their usual spelling, which is compared faster.
-            if *spelling == name || spelling.eq_ignore_ascii_case(name) {
+            if *spelling == name || (spelling.len() == name.len() && is_letter(spelling, *first) && spelling.eq_ignore_ascii_case(name)) {
                 return KNOWN.get(*known as usize).copied().unwrap_or(Name::Other(name));
             }
             at = (at + 1) % BUCKETS;
         }
         Name::Other(name)
     }
+}
+
+/// Whether a spelling begins with this letter, in any case.
+fn is_letter(spelling: &[u8], letter: u8) -> bool {
+    spelling.first().is_some_and(|first| first.eq_ignore_ascii_case(&letter))
 }
 
 impl PartialEq for Name<'_> {

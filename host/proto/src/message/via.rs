@@ -6,7 +6,9 @@ use std::ops::Range;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::grammar::{TOKEN, decimal, head, is_token, print, quoted_string, split, split_at_first, trim, trim_end, trim_start};
+use super::grammar::{
+    TOKEN, decimal, head, is_token, print, quoted_string, skip, slice, split, split_at_first, trim, trim_end, trim_start,
+};
 use super::params::Params;
 use super::uri::{URI, host, ip};
 
@@ -19,6 +21,71 @@ pub struct Via<'a> {
     host: &'a [u8],
     port: Option<u16>,
     params: &'a [u8],
+    /// None if it has not been looked for yet.
+    branch: Option<Option<&'a [u8]>>,
+}
+
+/// Where a Via and its parts stand in a message. On its way through the proxy a message is asked for its top Via, and for the branch in
+/// it, some five times.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ViaIndex {
+    start: u32,
+    length: u16,
+    transport: Part,
+    host: Part,
+    port: Option<u16>,
+    params: u16,
+    branch: Option<Part>,
+}
+
+/// A part of a Via: where in it that begins, and how long it is.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    start: u16,
+    length: u16,
+}
+
+impl Part {
+    fn new(via: &[u8], part: &[u8]) -> Self {
+        let start = part.as_ptr().addr().wrapping_sub(via.as_ptr().addr());
+        Self { start: start as u16, length: part.len() as u16 }
+    }
+
+    fn of<'a>(self, via: &'a [u8]) -> &'a [u8] {
+        let start = usize::from(self.start);
+        slice(via, start..start + usize::from(self.length))
+    }
+}
+
+impl ViaIndex {
+    /// None if the Via is larger than can be counted here.
+    pub(super) fn new(via: &Via<'_>) -> Option<Self> {
+        let part = |part| Part::new(via.bytes, part);
+        Some(Self {
+            start: u32::try_from(via.offset).ok()?,
+            length: u16::try_from(via.bytes.len()).ok()?,
+            transport: part(via.transport),
+            host: part(via.host),
+            port: via.port,
+            params: (via.bytes.len() - via.params.len()) as u16,
+            branch: via.branch().map(part),
+        })
+    }
+
+    /// The Via that stands there.
+    pub(super) fn via(self, message: &[u8]) -> Via<'_> {
+        let offset = self.start as usize;
+        let bytes = slice(message, offset..offset + usize::from(self.length));
+        Via {
+            bytes,
+            offset,
+            transport: self.transport.of(bytes),
+            host: self.host.of(bytes),
+            port: self.port,
+            params: skip(bytes, usize::from(self.params)),
+            branch: Some(self.branch.map(|branch| branch.of(bytes))),
+        }
+    }
 }
 
 impl<'a> Via<'a> {
@@ -43,7 +110,7 @@ impl<'a> Via<'a> {
             }
             None => (None, rest),
         };
-        matches!(rest.first(), None | Some(b';')).then_some(Self { bytes, offset, transport, host, port, params: rest })
+        matches!(rest.first(), None | Some(b';')).then_some(Self { bytes, offset, transport, host, port, params: rest, branch: None })
     }
 
     /// The whole value.
@@ -78,7 +145,7 @@ impl<'a> Via<'a> {
 
     /// The branch; none if there is none or it is empty.
     pub fn branch(&self) -> Option<&'a [u8]> {
-        self.filled(b"branch")
+        self.branch.unwrap_or_else(|| self.filled(b"branch"))
     }
 
     /// The address in `received`, with or without brackets (RFC 5118 4.5); none if it is no address.

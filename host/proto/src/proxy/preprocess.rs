@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::io::RequestKind;
 use super::own::{OwnNames, transport_of};
 use super::token::{self, Token};
-use crate::message::{Framing, Limits, Message, Name, NameAddr, Uri, Value, uri_without_param};
+use crate::message::{Message, Name, NameAddr, Uri, Value, uri_without_param};
 use crate::net::{ConnectionId, ListenerId};
 
 /// A request ready to be routed.
@@ -128,6 +128,5 @@ fn without_port(uri: &[u8], port: u16) -> Option<Bytes> {
 
 /// What we have just written is a message again; if it were not, the one before stays.
 fn reparse(bytes: Bytes, before: Message) -> Message {
-    let limits = Limits { message: usize::MAX, headers: usize::MAX };
-    Message::parse(bytes, Framing::Datagram, &limits).unwrap_or(before)
+    before.edited(bytes).unwrap_or(before)
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::{Framing, Limits, Message, Method, Name, NotSip};
+use super::super::{Framing, Limits, Message, Method, Name, NotSip, Via};
 use super::{INVITE, datagram};
 
 #[test]
@@ -91,4 +91,29 @@ fn what_is_not_sip() {
 #[test]
 fn the_index_stays_small() {
     assert!(size_of::<Message>() <= 400, "{}", size_of::<Message>());
+}
+
+#[test]
+fn the_top_via_is_the_one_that_parsing_its_value_finds() {
+    let huge = format!("SIP/2.0/UDP h;x={};branch=z9hG4bKhuge", "y".repeat(70_000));
+    for value in [
+        "SIP/2.0/UDP pc.example.test:5070;branch=z9hG4bK77;rport;received=192.0.2.1",
+        " SIP / 2.0 / TCP  [2001:db8::1] : 5070 ; branch = z9hG4bK77 , SIP/2.0/UDP other;branch=z9hG4bK78",
+        "SIP/2.0/UDP h",
+        "SIP/2.0/UDP h;branch=",
+        huge.as_str(),
+        "no via",
+    ] {
+        let text = format!("OPTIONS sip:h SIP/2.0\r\nX: y\r\nVia: {value}\r\nVia: SIP/2.0/UDP below\r\n\r\n");
+        let message = Message::parse(text.into(), Framing::Datagram, &Limits { message: 100_000, headers: 256 }).unwrap();
+        let first = message.values(&Name::Via).next().unwrap();
+        let parts = |via: Via<'_>| {
+            let names = [via.as_bytes(), via.transport_name(), via.host()].map(<[u8]>::to_vec);
+            (names, via.port(), via.branch().map(<[u8]>::to_vec), via.params().map(|param| param.raw.to_vec()).collect::<Vec<_>>())
+        };
+        assert_eq!(message.top_via().map(parts), Via::parse(first.bytes).map(parts), "{value:.80}");
+        if let Some(via) = message.top_via() {
+            assert_eq!(&message.bytes()[via.range()], via.as_bytes());
+        }
+    }
 }
