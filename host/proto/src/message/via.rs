@@ -51,7 +51,7 @@ impl Part {
         Self { start: start as u16, length: part.len() as u16 }
     }
 
-    fn of<'a>(self, via: &'a [u8]) -> &'a [u8] {
+    fn of(self, via: &[u8]) -> &[u8] {
         let start = usize::from(self.start);
         slice(via, start..start + usize::from(self.length))
     }
