@@ -44,8 +44,11 @@ use worker::Worker;
 /// Threads of one worker that may wait for name look-ups.
 const LOOKUP_THREADS: usize = 32;
 
-/// How long a draining engine goes on when the last request has been answered.
-const DRAIN_QUIET: Duration = Duration::from_millis(150);
+/// How long nothing may have come before a draining engine that has answered everything ends.
+const DRAIN_QUIET: Duration = Duration::from_millis(200);
+
+/// How long a draining engine that has answered everything goes on if messages keep coming.
+const DRAIN_SETTLE: Duration = Duration::from_secs(1);
 
 /// How often a draining engine looks whether it is done.
 const DRAIN_CHECK: Duration = Duration::from_millis(25);
@@ -228,16 +231,21 @@ impl<D: Decider> Engine<D> {
         }
     }
 
-    /// Takes no new calls any more, and waits until those under way are answered, but not longer than `patience`. Contexts that only wait
-    /// for retransmissions hold nothing up; a little more leaves an ACK its time. Returns the number of requests without an answer.
+    /// Takes no new calls any more, and waits until those under way are answered, but not longer than `patience`. Then a little more, for
+    /// ACKs: until nothing comes for a moment, or for at most a second. Contexts that only wait for retransmissions hold
+    /// nothing up. Returns the number of requests without an answer.
     pub async fn drain(&self, patience: Duration) -> usize {
         self.shared.draining.store(true, Ordering::Relaxed);
         let running = || self.shared.shards.iter().map(Shard::running).sum::<usize>();
+        let received = || self.shared.metrics.totals().messages_received;
         let drained = async {
-            let mut quiet = Duration::ZERO;
-            while quiet < DRAIN_QUIET {
+            let (mut settled, mut quiet, mut before) = (Duration::ZERO, Duration::ZERO, received());
+            while quiet < DRAIN_QUIET && settled < DRAIN_SETTLE {
                 tokio::time::sleep(DRAIN_CHECK).await;
-                quiet = if running() == 0 { quiet + DRAIN_CHECK } else { Duration::ZERO };
+                let now = received();
+                settled = if running() == 0 { settled + DRAIN_CHECK } else { Duration::ZERO };
+                quiet = if now == before && !settled.is_zero() { quiet + DRAIN_CHECK } else { Duration::ZERO };
+                before = now;
             }
         };
         // Out of patience or drained: what is left says which.
