@@ -3,17 +3,24 @@
 use super::Config;
 
 impl Config {
-    /// The keys that differ in `new` and are taken up only by a restart; a running proxy goes on with their old values.
-    pub fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
-        let differing = [
-            ("listen", self.listen != new.listen),
-            ("workers", self.workers != new.workers),
-            ("state-directory", self.state_directory != new.state_directory),
-            ("token-key-file", self.token_key_file != new.token_key_file),
-            ("admin", self.admin != new.admin),
-            ("log.format", self.log.format != new.log.format),
-        ];
-        differing.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    /// `new` as a running proxy can take it up: with the old values of what is bound to the process, so that the status tells the truth and
+    /// the next change is compared with it. With it come the keys that differ and are taken up only by a restart.
+    pub fn take_up(&self, new: &Self) -> (Self, Vec<&'static str>) {
+        let (mut taken, mut left) = (new.clone(), Vec::new());
+        keep("listen", &self.listen, &mut taken.listen, &mut left);
+        keep("workers", &self.workers, &mut taken.workers, &mut left);
+        keep("state-directory", &self.state_directory, &mut taken.state_directory, &mut left);
+        keep("token-key-file", &self.token_key_file, &mut taken.token_key_file, &mut left);
+        keep("admin", &self.admin, &mut taken.admin, &mut left);
+        keep("log.format", &self.log.format, &mut taken.log.format, &mut left);
+        (taken, left)
+    }
+}
+
+fn keep<T: Clone + PartialEq>(key: &'static str, running: &T, taken: &mut T, left: &mut Vec<&'static str>) {
+    if running != taken {
+        taken.clone_from(running);
+        left.push(key);
     }
 }
 
@@ -41,7 +48,9 @@ mod tests {
                 &["token-key-file", "admin"],
             ),
         ] {
-            assert_eq!(old.restart_needed(&parse(text)), keys, "{text}");
+            let (taken, left) = old.take_up(&parse(text));
+            assert_eq!(left, keys, "{text}");
+            assert_eq!(old.take_up(&taken).1, &[] as &[&str], "what runs on has the old values: {text}");
         }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use jackfield_proto::message::host_address;
+
 /// A block of addresses, `192.0.2.0/24` or `2001:db8::/32`; a bare address is a block of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -60,7 +62,7 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-        let address = parse_address(address).ok_or_else(|| NetworkError::Address(address.to_owned()))?;
+        let address = host_address(address.as_bytes()).ok_or_else(|| NetworkError::Address(address.to_owned()))?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => longest,
@@ -74,18 +76,10 @@ impl FromStr for Network {
     }
 }
 
-/// An address with or without the brackets that IPv6 needs beside a port.
-pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
-    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-        None => text.parse().ok(),
-    }
-}
-
 /// A host as SIP writes it (RFC 3261 25.1), in lower case with IPv6 in brackets; none if it is no host. An underscore passes:
 /// names inside of a network have it, and no resolver minds.
 pub(super) fn parse_host(text: &str) -> Option<String> {
-    if let Some(address) = parse_address(text) {
+    if let Some(address) = host_address(text.as_bytes()) {
         return Some(match address {
             IpAddr::V4(v4) => v4.to_string(),
             IpAddr::V6(v6) => format!("[{v6}]"),

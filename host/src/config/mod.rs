@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use host::{Network, NetworkError};
-pub use jackfield_proto::net::Transport;
+pub use jackfield_proto::message::host_address;
+use jackfield_proto::net::Transport;
 pub use jackfield_proto::proxy::{Limits as CoreLimits, Timers};
 use places::Places;
 pub use problem::{LoadError, Problem, Severity};
@@ -124,7 +125,7 @@ pub struct Relay {
 impl Relay {
     /// Whether a request for this host (of a URI; in any case, IPv6 in brackets) may be relayed.
     pub fn permits(&self, host: &str) -> bool {
-        match host::parse_address(host) {
+        match host_address(host.as_bytes()) {
             Some(address) => self.permits_address(address),
             None => {
                 let name = host.strip_suffix('.').unwrap_or(host);

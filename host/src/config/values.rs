@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::host::{parse_address, parse_host};
+use jackfield_proto::message::host_address;
+
+use super::host::parse_host;
 use super::reader::{Item, nearest};
 
 /// Units of durations with their length in microseconds.
@@ -108,7 +110,7 @@ impl Item<'_, '_> {
     /// An IP address with a port; where there is none, `default_port` stands in if there is one.
     pub(super) fn socket_address(&self, default_port: Option<u16>) -> Option<SocketAddr> {
         let text = self.string()?;
-        let bare = || parse_address(text).zip(default_port).map(SocketAddr::from);
+        let bare = || host_address(text.as_bytes()).zip(default_port).map(SocketAddr::from);
         let address = text.parse().ok().or_else(bare);
         if address.is_none() {
             self.error(address_advice(text));
@@ -119,12 +121,12 @@ impl Item<'_, '_> {
 
 /// What is wrong with a text that should have been an IP address with a port.
 fn address_advice(text: &str) -> String {
-    if let Some(address) = parse_address(text) {
+    if let Some(address) = host_address(text.as_bytes()) {
         let example = SocketAddr::from((address, 9090));
         return format!("`{text}` has no port; write it like \"{example}\"");
     }
     let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
-    match parse_address(host) {
+    match host_address(host.as_bytes()) {
         Some(IpAddr::V6(v6)) if !host.starts_with('[') => format!("`{text}` is ambiguous; write IPv6 in brackets, like \"[{v6}]:5060\""),
         Some(_) => format!("`{text}` has no valid port; write a number from 0 to 65535"),
         None if parse_host(host).is_some() => {

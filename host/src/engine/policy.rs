@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use jackfield_proto::message::{Message, Method, Uri};
+use jackfield_proto::message::{Message, Method, Uri, host_address};
 use jackfield_proto::net::Listener;
 use jackfield_proto::proxy::{Edit, Plan, Reply, RequestKind, Settings, Target, Verdict, Watch, next_hop_uri};
 
@@ -50,10 +50,9 @@ impl Policy {
     }
 
     fn is_ours(&self, host: &[u8], port: Option<u16>) -> bool {
-        let Ok(host) = str::from_utf8(host) else { return false };
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+        let address = host_address(host);
         let listens_at = |listener: &Listener| port.unwrap_or(listener.transport.default_port()) == listener.address.port();
-        self.settings.domains.iter().any(|domain| domain.eq_ignore_ascii_case(host))
+        self.settings.domains.iter().any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
             || self.settings.listeners.iter().any(|listener| address == Some(listener.address.ip()) && listens_at(listener))
     }
 }

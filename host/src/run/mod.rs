@@ -135,28 +135,16 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
         return None;
     }
     figures.engine.reconfigure(&config);
-    for key in before.restart_needed(&config) {
+    let (taken, left) = before.take_up(&config);
+    for key in left {
         tracing::warn!("{key} has changed: that takes effect at the next start");
     }
-    let config = Arc::new(keep_what_needs_a_restart(&before, &config));
+    let config = Arc::new(taken);
     *figures.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&config);
     *figures.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
     figures.metrics.reload_applied();
     tracing::info!("the configuration has been read again");
     Some(config)
-}
-
-/// What runs after a change: the new configuration but for what is bound to the process ([`Config::restart_needed`]), so that the status
-/// tells the truth, and the next change is compared with it.
-fn keep_what_needs_a_restart(running: &Config, new: &Config) -> Config {
-    let mut kept = new.clone();
-    kept.listen.clone_from(&running.listen);
-    kept.workers = running.workers;
-    kept.state_directory.clone_from(&running.state_directory);
-    kept.token_key_file.clone_from(&running.token_key_file);
-    kept.admin.clone_from(&running.admin);
-    kept.log.format = running.log.format;
-    kept
 }
 
 /// Loads every plugin that a configuration names, as a start would, and says what is wrong with them. Compiled code is not kept: who

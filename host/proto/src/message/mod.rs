@@ -55,7 +55,7 @@ pub use name_addr::NameAddr;
 pub use params::{Param, Params};
 pub use respond::{ResponseBuilder, respond};
 pub use splice::Splice;
-pub use uri::{Uri, uri_with_param, uri_without_param};
+pub use uri::{Uri, host_address, uri_with_param, uri_without_param};
 pub use via::Via;
 pub use vocabulary::{Method, reason_phrase};
 

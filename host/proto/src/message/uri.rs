@@ -118,7 +118,7 @@ impl<'a> Uri<'a> {
 
     /// The host as an address, if it is one.
     pub fn host_ip(&self) -> Option<IpAddr> {
-        ip(self.host)
+        host_address(self.host)
     }
 
     /// The port; none where none is given.
@@ -179,8 +179,8 @@ pub(super) fn host(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (length > 0).then(|| split(text, length))
 }
 
-/// An address, an IPv6 one with or without brackets.
-pub(super) fn ip(host: &[u8]) -> Option<IpAddr> {
+/// The address that a host is; none if it is a name. An IPv6 address has brackets in a URI, and may have none in a parameter.
+pub fn host_address(host: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(host).ok()?;
     match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
         Some(inside) => inside.parse::<Ipv6Addr>().ok().map(IpAddr::V6),

@@ -10,7 +10,7 @@ use super::grammar::{
     TOKEN, decimal, head, is_token, print, quoted_string, skip, slice, split, split_at_first, trim, trim_end, trim_start,
 };
 use super::params::Params;
-use super::uri::{URI, host, ip};
+use super::uri::{URI, host, host_address};
 
 /// One Via value, split but not copied.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +135,7 @@ impl<'a> Via<'a> {
 
     /// The host of sent-by as an address, if it is one.
     pub fn host_ip(&self) -> Option<IpAddr> {
-        ip(self.host)
+        host_address(self.host)
     }
 
     /// The port of sent-by; none where none is given.
@@ -150,7 +150,7 @@ impl<'a> Via<'a> {
 
     /// The address in `received`, with or without brackets (RFC 5118 4.5); none if it is no address.
     pub fn received(&self) -> Option<IpAddr> {
-        ip(self.filled(b"received")?)
+        host_address(self.filled(b"received")?)
     }
 
     /// `rport`: none if absent, none inside if it has no value (or one that is no port).

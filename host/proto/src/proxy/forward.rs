@@ -1,6 +1,6 @@
 //! Request forwarding (RFC 3261 16.6): where a target's request goes, and how it is written.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use super::plan::{Edit, RecordRoute, Target};
 use super::settings::Settings;
 use super::token;
 use super::via;
-use crate::message::{Message, Method, Name, NameAddr, Splice, Uri, uri_with_param, uri_without_param};
+use crate::message::{Message, Method, Name, NameAddr, Splice, Uri, host_address, uri_with_param, uri_without_param};
 use crate::net::{Flow, Listener, Transport};
 
 /// The parts of a target that do not depend on the address it turns out to have.
@@ -124,11 +124,7 @@ fn next_hop(uri: &[u8], forced: Option<Transport>, secure: bool) -> NextHop {
         transport => transport,
     };
     let maddr = uri.param(b"maddr").flatten().filter(|maddr| !maddr.is_empty());
-    let ip: Option<IpAddr> = match maddr {
-        Some(maddr) => std::str::from_utf8(maddr).ok().and_then(|text| text.trim_matches(['[', ']']).parse().ok()),
-        None => uri.host_ip(),
-    };
-    if let Some(ip) = ip {
+    if let Some(ip) = host_address(maddr.unwrap_or(uri.host())) {
         let port = uri.port().unwrap_or(transport.default_port());
         return NextHop::Address(Hop { transport, address: SocketAddr::new(ip, port) });
     }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::settings::Settings;
-use crate::message::{Uri, Via};
+use crate::message::{Uri, Via, host_address};
 use crate::net::{Listener, ListenerId, Transport};
 
 /// The proxy's own names, prepared for comparison.
@@ -52,8 +52,7 @@ impl OwnNames {
 
     /// The listener that an address in a `maddr` names, for a message to `port` over `transport` (16.4).
     pub(super) fn listener_at_address(&self, host: &[u8], port: u16, transport: Transport) -> Option<ListenerId> {
-        let ip = std::str::from_utf8(host).ok().and_then(|text| text.trim_matches(['[', ']']).parse().ok());
-        self.matching(host, ip, port, transport)
+        self.matching(host, host_address(host), port, transport)
     }
 
     /// Whether a Via was written by one of our listeners.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use crate::message::{Message, Name, Value, Via};
+use crate::message::{Message, Name, Value, Via, host_address};
 use crate::net::{Flow, Path, Transport};
 
 /// The top Via with `received` and `rport` filled in; none if it needs neither.
@@ -54,7 +54,7 @@ pub(super) fn stateless_reply_address(via: &Via<'_>) -> Option<SocketAddr> {
 
 /// The `maddr`, if it is one host's address: responses are not sent to groups.
 fn maddr(via: &Via<'_>) -> Option<IpAddr> {
-    let address: IpAddr = std::str::from_utf8(via.maddr()?).ok()?.trim_matches(['[', ']']).parse().ok()?;
+    let address = host_address(via.maddr()?)?;
     let one_host = match address {
         IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast() && v4.octets() != [127, 255, 255, 255],
         IpAddr::V6(v6) => !v6.is_multicast(),
