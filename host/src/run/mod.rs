@@ -40,14 +40,16 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
         PluginSettings { workers: config.workers, state_directory: Some(config.state_directory.clone()), metrics: Arc::clone(&metrics) };
     let plugins = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
     let sockets = Sockets::bind(&endpoints(&config), config.workers, transport_settings(&config))?;
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime of the control socket")?;
+    // Before the first call is taken: a proxy that cannot be asked how it is does not start.
+    let desk = runtime.block_on(Desk::open(&config))?;
     let decider = Arc::new(PluginDecider(Arc::clone(&plugins)));
     let engine = Arc::new(Engine::start(sockets, decider, Setup { config: &config, token_key, metrics: Arc::clone(&metrics) })?);
     let counted = Arc::clone(&engine);
     metrics.add_source(move || counted.snapshot().samples());
     let figures =
         Arc::new(Figures { engine, plugins, metrics, started: Instant::now(), config: Mutex::new(config), refused: Mutex::new(None) });
-    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime of the control socket")?;
-    let ended = runtime.block_on(serve(figures, logging));
+    let ended = runtime.block_on(serve(figures, desk, logging));
     // A change of configuration that still compiles plugins must not hold up the end of the process.
     runtime.shutdown_background();
     ended
@@ -60,16 +62,35 @@ fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
+/// Where operators ask: bound, and nobody answering yet.
+struct Desk {
+    control: ControlSocket,
+    metrics: Option<MetricsListener>,
+    signals: Signals,
+}
+
+impl Desk {
+    async fn open(config: &Config) -> Result<Self> {
+        let control = ControlSocket::bind(&config.admin.control)?;
+        let metrics = match config.admin.metrics {
+            Some(address) => {
+                let listener = MetricsListener::bind(address).await;
+                Some(listener.with_context(|| format!("admin.metrics: cannot listen on {address}"))?)
+            }
+            None => None,
+        };
+        Ok(Self { control, metrics, signals: Signals::listen().context("cannot listen for signals")? })
+    }
+}
+
 /// Everything that is not a call: the control socket, the metrics, the signals.
-async fn serve(figures: Arc<Figures>, logging: Logging) -> Result<()> {
+async fn serve(figures: Arc<Figures>, desk: Desk, logging: Logging) -> Result<()> {
     let config = figures.config();
-    let control = ControlSocket::bind(&config.admin.control)?;
+    let Desk { control, metrics, mut signals } = desk;
     tokio::spawn(control.serve(Arc::clone(&figures) as Arc<dyn crate::admin::Snapshot>));
-    if let Some(address) = config.admin.metrics {
-        let listener = MetricsListener::bind(address).await.with_context(|| format!("admin.metrics: cannot listen on {address}"))?;
+    if let Some(listener) = metrics {
         tokio::spawn(listener.serve(Arc::clone(&figures.metrics)));
     }
-    let mut signals = Signals::listen().context("cannot listen for signals")?;
     for listener in figures.engine.listeners() {
         tracing::info!(name = &*listener.name, "listening on {} {}", listener.transport, listener.address);
     }
