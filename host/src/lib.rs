@@ -8,7 +8,5 @@ pub mod keys;
 pub mod logging;
 pub mod metrics;
 pub mod plugin;
-pub mod resolver;
 pub mod run;
 pub mod signals;
-pub mod transport;

@@ -1,7 +1,7 @@
 //! Where a message came from and where one goes: plain data, no sockets.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// A transport protocol as it is named in a Via (RFC 3261 20.42, RFC 7118 5).
@@ -108,8 +108,60 @@ pub struct Flow {
     pub connection: Option<ConnectionId>,
 }
 
-/// Where a message is to go. For streams: over `connection` while that is open, else over any open connection to `remote` of the
-/// same transport, else over a new one.
+/// Which connection a message is to take, where its transport has any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Over {
+    /// Any open connection to the address, else a new one.
+    #[default]
+    Any,
+    /// This one while it is open and leads to the address, else as [`Over::Any`].
+    Prefer(ConnectionId),
+    /// This one, wherever it leads, or none at all: its far end cannot be reached otherwise (RFC 5626 5.3).
+    Only(ConnectionId),
+}
+
+impl From<Option<ConnectionId>> for Over {
+    fn from(preferred: Option<ConnectionId>) -> Self {
+        preferred.map_or(Self::Any, Self::Prefer)
+    }
+}
+
+/// Transports with the address families they can be spoken over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Reach(u16);
+
+impl Reach {
+    /// Every transport over IPv4 and IPv6.
+    pub const ALL: Self = Self(0x3ff);
+
+    /// Adds a transport over the family of `address`.
+    pub fn insert(&mut self, transport: Transport, address: IpAddr) {
+        self.0 |= Self::bit(transport, address.is_ipv4());
+    }
+
+    /// Whether there is a way to `address` by `transport`.
+    pub fn contains(self, transport: Transport, address: IpAddr) -> bool {
+        self.0 & Self::bit(transport, address.is_ipv4()) != 0
+    }
+
+    /// Whether the transport can be spoken at all.
+    pub fn speaks(self, transport: Transport) -> bool {
+        self.0 & (Self::bit(transport, true) | Self::bit(transport, false)) != 0
+    }
+
+    /// Whether anything can be reached over IPv4 (true) or IPv6 (false).
+    pub fn has_family(self, ipv4: bool) -> bool {
+        [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss]
+            .into_iter()
+            .any(|t| self.0 & Self::bit(t, ipv4) != 0)
+    }
+
+    fn bit(transport: Transport, ipv4: bool) -> u16 {
+        1 << (transport as u16 * 2 + u16::from(ipv4))
+    }
+}
+
+/// Where a message is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Path {
     /// The transport to use.
@@ -118,6 +170,6 @@ pub struct Path {
     pub listener: ListenerId,
     /// The address to send to.
     pub remote: SocketAddr,
-    /// The connection to prefer.
-    pub connection: Option<ConnectionId>,
+    /// The connection to take.
+    pub over: Over,
 }

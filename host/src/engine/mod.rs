@@ -31,8 +31,8 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::resolver::Resolver;
-use crate::transport::{self, Monitor, Share, Sockets};
+use jackfield_resolver::Resolver;
+use jackfield_transport::{self as transport, Monitor, Share, Sockets};
 
 pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use jackfield_proto::message::{Framing, Message};
 use jackfield_proto::net::{Flow, Transport};
-use jackfield_proto::proxy::{BranchId, Core, Output, Query, Reply, RequestKind, Transmit, Verdict, shard_of};
+use jackfield_proto::proxy::{BranchId, Core, Located, Output, Query, Reply, RequestKind, Transmit, Verdict, shard_of};
 use jackfield_proto::time::Timestamp;
 
 use super::Shared;
@@ -15,7 +15,7 @@ use super::decider::{Decider, Decision, FailureView, RequestView, ResponseView};
 use super::policy::refused;
 use super::shard::Shard;
 use crate::metrics::{Kind, Rejection, WorkerMetrics};
-use crate::transport::{Handler, Local, Origin, Outgoing};
+use jackfield_transport::{Handler, Local, Origin, Outgoing};
 
 type Outputs<D> = Vec<Output<<D as Decider>::State>>;
 
@@ -120,15 +120,16 @@ impl<D: Decider> Worker<D> {
                 self.step(shard, work, |core, now, out| core.failure_decided(now, branch, outcome, out));
             }
             Output::Resolve { branch, query } => self.resolve(shard.index, branch, query),
+            Output::AddressFailed { .. } => {}
             Output::Completed { status, .. } => self.metrics().completed(status),
         }
     }
 
     fn send(self: &Arc<Self>, shard: &Shard<D::State>, transmit: Transmit, work: &mut Work<D>) {
-        let Transmit { bytes, path, branch } = transmit;
+        let Transmit { bytes, path, branch, peer } = transmit;
         let kind = if bytes.starts_with(b"SIP/") { Kind::Response } else { Kind::Request };
         let origin = branch.map(|branch| Origin { shard: shard.index, branch });
-        match self.transport.send(Outgoing { bytes, path, origin }, self) {
+        match self.transport.send(Outgoing { bytes, path, origin, peer }, self) {
             Ok(()) => self.metrics().sent(path.transport, kind),
             Err(error) => {
                 tracing::debug!(remote = %path.remote, %error, "a message cannot be sent");
@@ -163,10 +164,10 @@ impl<D: Decider> Worker<D> {
     fn resolve(self: &Arc<Self>, shard: u8, branch: BranchId, query: Query) {
         let worker = self.clone();
         tokio::spawn(async move {
-            let hops = worker.shared.resolver.resolve(&query).await;
+            let hops = worker.shared.resolver.resolve(&query).await.into_iter().map(Located::from).collect::<Vec<_>>();
             worker.guard("addresses", |work| {
                 if let Some(shard) = worker.shared.shard(shard) {
-                    worker.step(shard, work, |core, now, out| core.resolved(now, branch, hops, out));
+                    worker.step(shard, work, |core, now, out| core.resolved(now, branch, hops.clone(), out));
                     worker.carry_out(shard, work);
                 }
             });

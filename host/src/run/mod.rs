@@ -21,7 +21,7 @@ use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::plugin::{PluginHost, PluginSettings};
 use crate::signals::{Request, Signals};
-use crate::transport::{Endpoint, Sockets};
+use jackfield_transport::{Endpoint, Sockets};
 
 use decider::PluginDecider;
 use figures::Figures;

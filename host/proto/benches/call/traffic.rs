@@ -82,7 +82,11 @@ impl Traffic {
                         };
                         self.core.decided(self.now, context, verdict, &mut self.more);
                     }
-                    Output::Resolve { .. } | Output::ReviewResponse { .. } | Output::BranchFailed { .. } | Output::Completed { .. } => {}
+                    Output::Resolve { .. }
+                    | Output::ReviewResponse { .. }
+                    | Output::BranchFailed { .. }
+                    | Output::AddressFailed { .. }
+                    | Output::Completed { .. } => {}
                 }
             }
             std::mem::swap(&mut self.out, &mut self.more);

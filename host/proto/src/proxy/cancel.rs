@@ -58,7 +58,7 @@ impl<S: Clone> Context<S> {
         let (Some(bytes), Some(path)) = (bytes, branch.path) else { return };
         let (client, step) = ClientNonInvite::start(&schedule);
         branch.cancel = Cancel::Sent(client, bytes.clone());
-        out.push(Output::Send(Transmit { bytes, path, branch: None }));
+        out.push(Output::Send(Transmit { bytes, path, branch: None, peer: None }));
         self.apply_cancel(index, step, env, out);
     }
 
@@ -115,7 +115,7 @@ impl<S: Clone> Context<S> {
             }
         }
         if let (Some(Send::Request), Some(path)) = (step.send, path) {
-            out.push(Output::Send(Transmit { bytes: bytes.clone(), path, branch: None }));
+            out.push(Output::Send(Transmit { bytes: bytes.clone(), path, branch: None, peer: None }));
         }
     }
 }

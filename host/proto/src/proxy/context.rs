@@ -192,7 +192,7 @@ impl<S: Clone> Context<S> {
         }
         if step.send == Some(Send::Response) {
             match &self.last_response {
-                Some(bytes) => out.push(Output::Send(Transmit { bytes: bytes.clone(), path: self.reply_path, branch: None })),
+                Some(bytes) => out.push(Output::Send(Transmit { bytes: bytes.clone(), path: self.reply_path, branch: None, peer: None })),
                 None => self.send_trying(env, out),
             }
         }
@@ -257,7 +257,7 @@ impl<S: Clone> Context<S> {
                 // A 2xx to INVITE is retransmitted by the callee, not by us (RFC 6026 7.1).
                 self.last_response = (!callee_is_up).then(|| bytes.clone());
             }
-            out.push(Output::Send(Transmit { bytes, path: self.reply_path, branch: None }));
+            out.push(Output::Send(Transmit { bytes, path: self.reply_path, branch: None, peer: None }));
         }
         self.apply_server(step, env, out);
         step.deliver

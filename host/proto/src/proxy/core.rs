@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::branch_parameter::{self, LoopDigest, OwnBranch};
 use super::context::{Context, Hunt, Phase, Server};
 use super::environment::{Alarm, AlarmKind, Environment};
-use super::io::{BranchId, ContextId, FailureOutcome, Hop, Output, RequestKind, Reviewed, Transmit, Verdict, Watch};
+use super::io::{BranchId, ContextId, FailureOutcome, Located, Output, RequestKind, Reviewed, Transmit, Verdict, Watch};
 use super::own::OwnNames;
 use super::plan::{Reply, Target};
 use super::preprocess::{Preprocessed, preprocess};
@@ -19,7 +19,7 @@ use super::settings::Settings;
 use super::validate::{self, validate};
 use super::{context::Answer, reply, via};
 use crate::message::{Message, Method, Name};
-use crate::net::{Flow, Path, Transport};
+use crate::net::{Flow, Over, Path, Transport};
 use crate::time::Timestamp;
 use crate::transaction::{ServerInvite, ServerNonInvite, TimerWheel, TransactionKey, TransactionTable, shard_of_request};
 
@@ -110,9 +110,9 @@ impl<S: Clone> Core<S> {
     }
 
     /// The answer to [`Output::Resolve`]: addresses in the order to try them, none if the name has none.
-    pub fn resolved(&mut self, now: Timestamp, branch: BranchId, hops: Vec<Hop>, out: &mut Vec<Output<S>>) {
+    pub fn resolved(&mut self, now: Timestamp, branch: BranchId, found: Vec<Located>, out: &mut Vec<Output<S>>) {
         self.env.now = now;
-        self.with(branch.context, |context, env| context.on_resolved(branch.index, hops, env, out));
+        self.with(branch.context, |context, env| context.on_resolved(branch.index, found, env, out));
     }
 
     /// The answer to [`Output::ReviewResponse`]; `response` is the one that came with it.
@@ -324,8 +324,8 @@ impl<S: Clone> Core<S> {
         let Some(listener) = self.env.own.egress(transport, remote, &choice) else { return };
         let mut splice = response.splice();
         splice.remove_value(&top);
-        let path = Path { transport, listener, remote, connection: None };
-        out.push(Output::Send(Transmit { bytes: splice.finish(), path, branch: None }));
+        let path = Path { transport, listener, remote, over: Over::Any };
+        out.push(Output::Send(Transmit { bytes: splice.finish(), path, branch: None, peer: None }));
     }
 
     /// 8.2.7: an answer that is made again for each retransmission, so that nothing is kept for a bad request. An ACK has none.
@@ -335,7 +335,7 @@ impl<S: Clone> Core<S> {
         }
         let tag = reply::to_tag(request, self.env.secret);
         let bytes = reply::build(request, flow, refusal, Some(&tag));
-        out.push(Output::Send(Transmit { bytes, path: via::reply_path(request, flow), branch: None }));
+        out.push(Output::Send(Transmit { bytes, path: via::reply_path(request, flow), branch: None, peer: None }));
     }
 
     fn reserve(&mut self) -> ContextId {
@@ -389,7 +389,7 @@ impl<S: Clone> Context<S> {
     fn reply_statelessly(&mut self, reply: &Reply, env: &Environment, out: &mut Vec<Output<S>>) {
         if let Some(request) = self.request.take().filter(|request| request.method() != Method::ACK) {
             let bytes = reply::build(&request, &self.flow, reply, Some(&reply::to_tag(&request, env.secret)));
-            out.push(Output::Send(Transmit { bytes, path: self.reply_path, branch: None }));
+            out.push(Output::Send(Transmit { bytes, path: self.reply_path, branch: None, peer: None }));
         }
         self.phase = Phase::Finished;
     }

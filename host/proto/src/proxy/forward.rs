@@ -12,7 +12,7 @@ use super::settings::Settings;
 use super::token;
 use super::via;
 use crate::message::{Message, Method, Name, NameAddr, Splice, Uri, host_address, uri_with_param, uri_without_param};
-use crate::net::{Flow, Listener, Transport};
+use crate::net::{Flow, Listener, Reach, Transport};
 
 /// The parts of a target that do not depend on the address it turns out to have.
 #[derive(Debug)]
@@ -134,6 +134,7 @@ fn next_hop(uri: &[u8], forced: Option<Transport>, secure: bool) -> NextHop {
             port: uri.port(),
             transport: forced.or(known).or(secure.then_some(transport)),
             secure,
+            reach: Reach::ALL,
         }),
         _ => NextHop::Unusable,
     }

@@ -1,15 +1,16 @@
 //! What goes into the core and what comes out of it. The core asks questions (where should this go, what is this name's address, may
 //! this response pass) and goes on with other work until an answer is handed in; nothing waits inside.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::plan::{Edit, Group, Plan, Reply};
 use crate::message::Message;
-use crate::net::{Flow, Path, Transport};
+use crate::net::{Flow, ListenerId, Path, Reach, Transport};
 
 /// A response context (RFC 3261 16.2): one request with everything that became of it. Numbers are not used twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -96,6 +97,16 @@ pub enum Output<S> {
         /// The response, where one came.
         response: Option<Arc<Message>>,
     },
+    /// An address has failed a request: it was silent, could not be reached, or answered 503. To be remembered, so that it is tried
+    /// last the next time ([`Located::failing_from`]), and looked after until it is back.
+    AddressFailed {
+        /// The way that failed.
+        path: Path,
+        /// What a secure connection to it would have to prove.
+        peer: Option<Arc<str>>,
+        /// How.
+        cause: Cause,
+    },
     /// The final response has gone upstream (a 2xx to INVITE: the first of them), or the context ended without one.
     Completed {
         /// What was handed in with the verdict; none where the core answered by itself.
@@ -118,12 +129,16 @@ pub struct Transmit {
     pub path: Path,
     /// Whom to tell if it cannot be sent ([`super::Core::send_failed`]); none for responses and for what is sent statelessly.
     pub branch: Option<BranchId>,
+    /// The domain or address that the far end of a secure connection has to prove it is (RFC 5922 7); none where the connection that
+    /// something came over is proof enough.
+    pub peer: Option<Arc<str>>,
 }
 
-/// A host to find (RFC 3263 4).
+/// A next hop to find (RFC 3263 4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// The host name of the next hop's URI (its `maddr`, if that has one).
+    /// The host of the next hop's URI (its `maddr`, if that has one): a name; or an address in the form of [`IpAddr`], where there are
+    /// several listeners that it might be reached from.
     pub host: String,
     /// Its port, where one is given.
     pub port: Option<u16>,
@@ -131,6 +146,8 @@ pub struct Query {
     pub transport: Option<Transport>,
     /// Whether the URI is a `sips` one: only secure transports will do.
     pub secure: bool,
+    /// What there are listeners for.
+    pub reach: Reach,
 }
 
 /// An address where a request may be sent.
@@ -140,6 +157,23 @@ pub struct Hop {
     pub transport: Transport,
     /// Where.
     pub address: SocketAddr,
+}
+
+/// An address that a query has found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Located {
+    /// How and where.
+    pub hop: Hop,
+    /// The address of ours that the system would send from; none if nobody asked it.
+    pub source: Option<IpAddr>,
+    /// The listeners from which it has failed lately: it is tried after those that have not.
+    pub failing_from: SmallVec<[ListenerId; 2]>,
+}
+
+impl From<Hop> for Located {
+    fn from(hop: Hop) -> Self {
+        Self { hop, source: None, failing_from: SmallVec::new() }
+    }
 }
 
 /// The answer to [`Output::SelectTargets`].

@@ -25,6 +25,6 @@ mod via;
 
 pub use self::core::{Core, shard_of};
 pub use forward::next_hop_uri;
-pub use io::{BranchId, Cause, ContextId, FailureOutcome, Hop, Output, Query, RequestKind, Reviewed, Transmit, Verdict, Watch};
+pub use io::{BranchId, Cause, ContextId, FailureOutcome, Hop, Located, Output, Query, RequestKind, Reviewed, Transmit, Verdict, Watch};
 pub use plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target};
 pub use settings::{Limits, Settings, Timers};

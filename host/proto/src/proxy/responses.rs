@@ -145,7 +145,7 @@ impl<S: Clone> Context<S> {
             branch.sent = branch.sent.take().and_then(|sent| hop_by_hop::ack(&sent, response));
         }
         if let (Some(bytes), Some(path)) = (branch.sent.clone(), branch.path) {
-            out.push(Output::Send(Transmit { bytes, path, branch: None }));
+            out.push(Output::Send(Transmit { bytes, path, branch: None, peer: None }));
         }
     }
 

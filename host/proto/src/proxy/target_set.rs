@@ -9,7 +9,7 @@ use super::branch_parameter;
 use super::context::{Answer, Context, Phase};
 use super::environment::{AlarmKind, Environment};
 use super::forward::{Copy, NextHop, Prepared, prepare};
-use super::io::{BranchId, Cause, FailureOutcome, Hop, Output, Transmit};
+use super::io::{BranchId, Cause, FailureOutcome, Hop, Located, Output, Transmit};
 use super::own::EgressChoice;
 use super::plan::{Plan, Reply, Target};
 use super::validate;
@@ -79,9 +79,9 @@ impl<S: Clone> Context<S> {
     }
 
     /// The addresses of a branch's next hop have been found; none means that the name has none.
-    pub(super) fn on_resolved(&mut self, index: u16, hops: Vec<Hop>, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    pub(super) fn on_resolved(&mut self, index: u16, found: Vec<Located>, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let Some(branch) = self.branch(index).filter(|branch| branch.phase == BranchPhase::Resolving) else { return };
-        branch.candidates = hops.into_iter().map(|hop| Candidate { hop, any_size: false }).collect();
+        branch.candidates = found.into_iter().map(|found| Candidate { hop: found.hop, any_size: false }).collect();
         if branch.candidates.is_empty() {
             self.fail_early(index, Cause::Resolve, env, out);
         } else {
@@ -191,7 +191,7 @@ impl<S: Clone> Context<S> {
         };
         // The connection of the dialog's first request leads back to who sent it, and to nobody else.
         let connection = self.hunt.connection.filter(|_| hop.transport.is_reliable() && self.hunt.connection != self.flow.connection);
-        Some((Path { transport: hop.transport, listener: egress, remote: hop.address, connection }, copy.write()))
+        Some((Path { transport: hop.transport, listener: egress, remote: hop.address, over: connection.into() }, copy.write()))
     }
 
     fn egress(&self, hop: Hop, target: &Target, env: &Environment) -> Option<ListenerId> {
@@ -213,7 +213,7 @@ impl<S: Clone> Context<S> {
                 (Client::NonInvite(client), step)
             }
             super::context::Server::Stateless => {
-                out.push(Output::Send(Transmit { bytes, path, branch: None }));
+                out.push(Output::Send(Transmit { bytes, path, branch: None, peer: None }));
                 if let Some(branch) = self.branch(index) {
                     branch.phase = BranchPhase::Done;
                 }
@@ -229,7 +229,7 @@ impl<S: Clone> Context<S> {
         branch.sent = Some(bytes.clone());
         branch.sent_at = env.now;
         branch.c_deadline = env.now + c;
-        out.push(Output::Send(Transmit { bytes, path, branch: Some(id) }));
+        out.push(Output::Send(Transmit { bytes, path, branch: Some(id), peer: None }));
         self.apply_client(index, step, env, out);
         if let Some(after) = target.response_timeout.filter(|after| *after < patience) {
             env.arm(id.context, after, AlarmKind::NoResponse(index));
@@ -260,7 +260,7 @@ impl<S: Clone> Context<S> {
         let Some(branch) = self.branch(index) else { return };
         // Given up by the hunt: what is still to come is awaited, not asked for.
         if let (Some(bytes), Some(path), false) = (branch.sent.clone(), branch.path, branch.abandoned) {
-            out.push(Output::Send(Transmit { bytes, path, branch: None }));
+            out.push(Output::Send(Transmit { bytes, path, branch: None, peer: None }));
         }
     }
 

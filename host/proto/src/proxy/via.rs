@@ -33,7 +33,7 @@ pub(super) fn reply_path(request: &Message, flow: &Flow) -> Path {
         },
         _ => SocketAddr::new(ip, port),
     };
-    Path { transport: flow.transport, listener: flow.listener, remote, connection: flow.connection }
+    Path { transport: flow.transport, listener: flow.listener, remote, over: flow.connection.into() }
 }
 
 /// Where [`stateless_reply_address`] will send the responses to a request, once its Via says where it came from. Over a stream with
@@ -66,7 +66,7 @@ fn maddr(via: &Via<'_>) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use crate::message::{Framing, Limits};
-    use crate::net::{ConnectionId, ListenerId};
+    use crate::net::{ConnectionId, ListenerId, Over};
 
     fn request(via: &str) -> Message {
         let text = format!(
@@ -116,6 +116,6 @@ mod tests {
             assert_eq!(reply_path(&request(via), &flow(Transport::Udp)).remote, expected.parse().unwrap(), "{via}");
         }
         let path = reply_path(&request("SIP/2.0/TCP pc.test:5070;branch=z9hG4bK1"), &flow(Transport::Tcp));
-        assert_eq!((path.connection, path.remote), (Some(ConnectionId(9)), "192.0.2.9:5070".parse().unwrap()));
+        assert_eq!((path.over, path.remote), (Over::Prefer(ConnectionId(9)), "192.0.2.9:5070".parse().unwrap()));
     }
 }

@@ -35,7 +35,7 @@ fn responses_go_back_on_the_connection() {
     bench.receive(Request::invite().by('a', Transport::Tcp).message(), flow('a', Transport::Tcp));
     bench.answer('b', 180);
     assert_eq!(bench.ladder(), ["b INVITE", "a/tcp 180"]);
-    assert_eq!(bench.last("a/tcp 180").path.connection, flow('a', Transport::Tcp).connection);
+    assert_eq!(bench.last("a/tcp 180").path.over, flow('a', Transport::Tcp).connection.into());
 }
 
 /// 16.9, RFC 3263 4.3: the next address of a name, then the next target; what is left over is a 500.

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use jackfield_proto::message::{Framing, Limits, Message, Method, NotSip, respond};
 use jackfield_proto::net::{Flow, ListenerId, Transport};
-use jackfield_proto::proxy::{Core, Edit, FailureOutcome, Hop, Mode, Output, Plan, Reply, Reviewed, Target, Verdict, Watch, shard_of};
+use jackfield_proto::proxy::{
+    Core, Edit, FailureOutcome, Hop, Located, Mode, Output, Plan, Reply, Reviewed, Target, Verdict, Watch, shard_of,
+};
 use jackfield_proto::time::Timestamp;
 
 use crate::support::{Random, Request, address, flow, group, plan, settings, target};
@@ -195,7 +197,7 @@ impl Fuzz {
                 let branch = *branch;
                 let hops = ['b', 'c', 'B'].map(|peer| Hop { transport: Transport::Udp, address: address(peer) });
                 let hops = hops[self.random.below(4).min(3) as usize..].to_vec();
-                self.core.resolved(self.now, branch, hops, out);
+                self.core.resolved(self.now, branch, hops.into_iter().map(Located::from).collect(), out);
             }
             Output::ReviewResponse { branch, response, .. } => {
                 let (branch, response) = (*branch, Arc::clone(response));
@@ -220,7 +222,7 @@ impl Fuzz {
                     self.core.send_failed(self.now, branch, out);
                 }
             }
-            Output::Completed { .. } => {}
+            Output::AddressFailed { .. } | Output::Completed { .. } => {}
         }
         if !keep {
             self.questions.swap_remove(which);
@@ -271,7 +273,7 @@ impl Fuzz {
                     self.corpus[place] = message;
                 }
             }
-            let asks = !matches!(output, Output::Completed { .. });
+            let asks = !matches!(output, Output::AddressFailed { .. } | Output::Completed { .. });
             if asks && !matches!(&output, Output::Send(transmit) if transmit.branch.is_none()) {
                 self.questions.push(output);
             }
@@ -293,7 +295,7 @@ impl Fuzz {
                         self.core.reviewed(self.now, branch, response, Reviewed::Pass(Vec::new()), &mut out);
                     }
                     Output::BranchFailed { branch, .. } => self.core.failure_decided(self.now, branch, FailureOutcome::Stop, &mut out),
-                    Output::Send(_) | Output::Completed { .. } => {}
+                    Output::Send(_) | Output::AddressFailed { .. } | Output::Completed { .. } => {}
                 }
             }
             if let Some(due) = self.core.next_timeout() {

@@ -1,7 +1,7 @@
 //! Route preprocessing and Record-Route (RFC 3261 16.4, 16.6 items 4 to 7, 16.12).
 
 use jackfield_proto::message::Message;
-use jackfield_proto::net::{ConnectionId, Transport};
+use jackfield_proto::net::{ConnectionId, Over, Transport};
 use jackfield_proto::proxy::{Plan, RecordRoute, RequestKind, Target};
 
 use crate::support::{Bench, Request, Sent, address, flow, serial, target, text_of};
@@ -85,13 +85,13 @@ fn requests_to_the_caller_go_over_the_callers_connection() {
         let (arrived, answer) = call(&mut bench, &invite, flow('a', Transport::Tcp), 'b');
         let info = Request::of_callee("INFO", &arrived.message, 'b', transport, "3");
         bench.receive(info.message(), flow('b', transport));
-        assert_eq!(bench.sent.last().unwrap().path.connection, Some(ConnectionId(u64::from(b'a'))), "{transport}");
+        assert_eq!(bench.sent.last().unwrap().path.over, Over::Prefer(ConnectionId(u64::from(b'a'))), "{transport}");
 
         let mut other = flow('a', Transport::Tcp);
         other.connection = Some(ConnectionId(4711));
         bench.receive(invite.in_dialog("BYE", &answer.message, "4").message(), other);
         let bye = bench.sent.last().unwrap();
-        assert_eq!((bye.line().ends_with("BYE"), bye.path.remote, bye.path.connection), (true, address('b'), None), "{transport}");
+        assert_eq!((bye.line().ends_with("BYE"), bye.path.remote, bye.path.over), (true, address('b'), Over::Any), "{transport}");
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::{Decider, Decision, Engine, FailureView, RequestView, ResponseView, Setup, transport_settings};
 use crate::config::{Config, Environment};
 use crate::metrics::Metrics;
-use crate::transport::{Endpoint, Sockets};
+use jackfield_transport::{Endpoint, Sockets};
 
 /// The time after which a test gives up.
 const PATIENCE: Duration = Duration::from_secs(10);

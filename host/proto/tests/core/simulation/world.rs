@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::{Flow, Transport};
-use jackfield_proto::proxy::{BranchId, ContextId, Core, FailureOutcome, Hop, Output, RequestKind, Reviewed, Verdict};
+use jackfield_proto::proxy::{BranchId, ContextId, Core, FailureOutcome, Hop, Located, Output, RequestKind, Reviewed, Verdict};
 use jackfield_proto::time::Timestamp;
 
 use super::callee::{CalleeAct, CalleeTransaction};
@@ -121,7 +121,7 @@ impl World {
             Event::Caller(call, act) => self.caller_acts(call, act),
             Event::Callee(branch, act) => self.callee_acts(&branch, act),
             Event::Decided(context, verdict) => self.core.decided(self.now, context, verdict, &mut out),
-            Event::Resolved(branch, hops) => self.core.resolved(self.now, branch, hops, &mut out),
+            Event::Resolved(branch, hops) => self.core.resolved(self.now, branch, hops.into_iter().map(Located::from).collect(), &mut out),
             Event::Reviewed(branch, response, reviewed) => self.core.reviewed(self.now, branch, response, reviewed, &mut out),
             Event::FailureDecided(branch, outcome) => self.core.failure_decided(self.now, branch, outcome, &mut out),
             Event::SendFailed(branch) => self.core.send_failed(self.now, branch, &mut out),
@@ -159,7 +159,7 @@ impl World {
                     let delay = decisions::delay(&mut self.random);
                     self.after(delay, Event::FailureDecided(branch, outcome));
                 }
-                Output::Completed { .. } => {}
+                Output::AddressFailed { .. } | Output::Completed { .. } => {}
             }
         }
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use jackfield_proto::message::{Message, Name, ResponseBuilder, respond};
 use jackfield_proto::net::{Flow, Listener, Path, Transport};
 use jackfield_proto::proxy::{
-    BranchId, Cause, ContextId, Core, FailureOutcome, Hop, Limits, Output, Plan, Query, RequestKind, Reviewed, Settings, Timers, Verdict,
-    Watch,
+    BranchId, Cause, ContextId, Core, FailureOutcome, Hop, Limits, Located, Output, Plan, Query, RequestKind, Reviewed, Settings, Timers,
+    Verdict, Watch,
 };
 use jackfield_proto::time::Timestamp;
 
@@ -190,7 +190,7 @@ impl Bench {
 
     pub(crate) fn resolved(&mut self, branch: BranchId, hops: Vec<Hop>) {
         let mut out = Vec::new();
-        self.core.resolved(self.now, branch, hops, &mut out);
+        self.core.resolved(self.now, branch, hops.into_iter().map(Located::from).collect(), &mut out);
         self.carry_out(out);
     }
 
@@ -289,7 +289,7 @@ impl Bench {
             }
             Output::Resolve { branch, query } => {
                 if let Some(hops) = (self.resolve)(&query) {
-                    self.core.resolved(self.now, branch, hops, more);
+                    self.core.resolved(self.now, branch, hops.into_iter().map(Located::from).collect(), more);
                 }
                 self.queries.push((branch, query));
             }
@@ -305,6 +305,7 @@ impl Bench {
                 }
                 self.failed.push(failed);
             }
+            Output::AddressFailed { .. } => {}
             Output::Completed { status, attempts, .. } => self.completed.push((status, attempts)),
         }
     }

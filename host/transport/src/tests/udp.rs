@@ -134,7 +134,7 @@ async fn a_listener_that_is_not_there_cannot_be_sent_from() {
     let bed = Bed::new(1, Settings::default());
     let remote = bed.udp();
     for listener in [ListenerId(1), ListenerId(7)] {
-        let path = Path { transport: Transport::Udp, listener, remote, connection: None };
+        let path = Path { transport: Transport::Udp, listener, remote, over: Over::Any };
         assert!(matches!(bed.send(0, "x", path), Err(SendError::NoListener(..))));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jackfield_proto::net::{ConnectionId, Path, Transport};
+use jackfield_proto::net::{ConnectionId, Over, Path, Transport};
 
 use super::outbox::Connection;
 
@@ -31,9 +31,12 @@ struct Inner {
 impl Inner {
     fn find(&self, path: &Path) -> Option<&Arc<Connection>> {
         let open = |id: &ConnectionId| self.by_id.get(id).map(|(connection, _)| connection).filter(|connection| connection.is_open());
-        let named = path.connection.as_ref().and_then(open).filter(|connection| leads_to(connection, path));
-        let by_peer = || self.by_peer.get(&(path.transport, path.remote));
-        named.or_else(|| by_peer().and_then(open))
+        let by_peer = || self.by_peer.get(&(path.transport, path.remote)).and_then(open);
+        match path.over {
+            Over::Only(id) => open(&id),
+            Over::Prefer(id) => open(&id).filter(|connection| leads_to(connection, path)).or_else(by_peer),
+            Over::Any => by_peer(),
+        }
     }
 
     fn insert(&mut self, connection: &Arc<Connection>, opener: Opener, limit: usize) -> bool {
@@ -69,6 +72,8 @@ pub(super) enum Found {
     New(Arc<Connection>),
     /// There are too many.
     Full,
+    /// The one that the path insists on has ended.
+    Gone,
 }
 
 impl Table {
@@ -92,6 +97,9 @@ impl Table {
         let mut inner = self.lock();
         if let Some(connection) = inner.find(path) {
             return Found::Known(connection.clone());
+        }
+        if matches!(path.over, Over::Only(_)) {
+            return Found::Gone;
         }
         let connection = Arc::new(new());
         if inner.insert(&connection, Opener::Us, limit) { Found::New(connection) } else { Found::Full }

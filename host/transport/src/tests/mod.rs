@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jackfield_proto::net::{Flow, ListenerId, Path, Transport};
+use jackfield_proto::net::{Flow, ListenerId, Over, Path, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -112,7 +112,7 @@ impl Bed {
     }
 
     fn send_for(&self, worker: usize, bytes: impl Into<Bytes>, path: Path, origin: Option<Origin>) -> Result<(), SendError> {
-        self.locals[worker].send(Outgoing { bytes: bytes.into(), path, origin }, &self.handler)
+        self.locals[worker].send(Outgoing { bytes: bytes.into(), path, origin, peer: None }, &self.handler)
     }
 }
 
@@ -121,16 +121,16 @@ fn endpoint(transport: Transport, address: SocketAddr) -> Endpoint {
 }
 
 fn udp_path(remote: SocketAddr) -> Path {
-    Path { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None }
+    Path { transport: Transport::Udp, listener: ListenerId(0), remote, over: Over::Any }
 }
 
 fn tcp_path(remote: SocketAddr) -> Path {
-    Path { transport: Transport::Tcp, listener: ListenerId(1), remote, connection: None }
+    Path { transport: Transport::Tcp, listener: ListenerId(1), remote, over: Over::Any }
 }
 
 /// The path of a response to what came by `flow`.
 fn back(flow: Flow) -> Path {
-    Path { transport: flow.transport, listener: flow.listener, remote: flow.remote, connection: flow.connection }
+    Path { transport: flow.transport, listener: flow.listener, remote: flow.remote, over: flow.connection.into() }
 }
 
 fn origin(shard: u8) -> Origin {

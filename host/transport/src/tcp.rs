@@ -51,7 +51,7 @@ fn accepted<H: Handler>(stream: TcpStream, remote: SocketAddr, listener: Listene
 
 /// Sends over the connection that the path names, else over any to the same peer (RFC 3261 18.1.1, 18.2.2), else over a new one.
 pub(super) fn send<H: Handler>(local: &Arc<Local>, outgoing: Outgoing, handler: &Arc<H>) -> Result<(), SendError> {
-    let Outgoing { bytes, path, origin } = outgoing;
+    let Outgoing { bytes, path, origin, peer: _ } = outgoing;
     let shared = &local.shared;
     let settings = shared.settings.load();
     let uptime = shared.uptime();
@@ -64,6 +64,7 @@ pub(super) fn send<H: Handler>(local: &Arc<Local>, outgoing: Outgoing, handler: 
                 local.counters.tcp_connect_failures.count();
                 return Err(SendError::TooManyConnections);
             }
+            Found::Gone => return Err(SendError::FlowGone),
         };
         let pushed = connection.push(&bytes, origin, settings.queue, uptime);
         if is_new {

@@ -60,6 +60,8 @@ pub struct Outgoing {
     pub path: Path,
     /// Whom to tell if it fails; none for responses and what else nobody waits for.
     pub origin: Option<Origin>,
+    /// The domain or address that the far end of a secure connection has to prove it is (RFC 5922 7), where one has to be opened.
+    pub peer: Option<Arc<str>>,
 }
 
 /// Why a message was not taken.
@@ -74,6 +76,9 @@ pub enum SendError {
     /// The connection's queue is full: the peer does not read.
     #[error("the peer does not read")]
     QueueFull,
+    /// The connection that the message has to take has ended.
+    #[error("the flow has ended")]
+    FlowGone,
     /// There are as many connections as there may be.
     #[error("too many connections")]
     TooManyConnections,

@@ -65,10 +65,12 @@ fn hops(addresses: impl Iterator<Item = SocketAddr>, transport: Transport) -> Ve
 
 #[cfg(test)]
 mod tests {
+    use jackfield_proto::net::Reach;
+
     use super::*;
 
     fn query(host: &str) -> Query {
-        Query { host: host.to_owned(), port: None, transport: None, secure: false }
+        Query { host: host.to_owned(), port: None, transport: None, secure: false, reach: Reach::ALL }
     }
 
     #[tokio::test]
