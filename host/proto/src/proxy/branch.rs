@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::io::Hop;
 use super::plan::Target;
-use crate::net::Path;
+use crate::net::{ListenerId, Path};
 use crate::time::Timestamp;
 use crate::transaction::{Class, ClientInvite, ClientNonInvite, Schedule, Step, Timer};
 
@@ -32,6 +32,12 @@ pub(super) struct Branch {
     /// When timer C is due, as the last provisional response set it.
     pub(super) c_deadline: Timestamp,
     pub(super) cancel: Cancel,
+    /// What the far end of a secure connection has to prove.
+    pub(super) peer: Option<Arc<str>>,
+    /// Whether its address was found by a name.
+    pub(super) looked_up: bool,
+    /// Another address of its target is tried beside it; whichever speaks first is taken. Then it is `abandoned` as well.
+    pub(super) passed_over: bool,
     /// The hunt has gone on without it. A 2xx that still comes is forwarded, a failure only acknowledged.
     pub(super) abandoned: bool,
     /// The failure it ended with, while a decision about it is awaited.
@@ -73,6 +79,8 @@ pub(super) enum Cancel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) hop: Hop,
+    /// The listener to send from; none if none fits, so that it is passed over.
+    pub(super) egress: Option<ListenerId>,
     /// Take UDP however large the request is: TCP has been refused (18.1.1).
     pub(super) any_size: bool,
 }
@@ -92,6 +100,9 @@ impl Branch {
             sent_at: now,
             c_deadline: now,
             cancel: Cancel::None,
+            peer: None,
+            looked_up: false,
+            passed_over: false,
             abandoned: false,
             failed_with: None,
         }
@@ -121,9 +132,12 @@ impl Branch {
         self.path.is_some_and(|path| path.transport.is_reliable())
     }
 
-    /// A response has come: no other address of the target will be tried, and a 2xx or a non-INVITE final leaves nothing to send again.
-    pub(super) fn on_answered(&mut self, class: Class) {
-        self.settle();
+    /// A response has come. A 100 says that somebody is there and a 503 that another address is wanted (RFC 3263 4.3); after any other
+    /// none will be tried. A 2xx or a non-INVITE final leaves nothing to send again.
+    pub(super) fn on_answered(&mut self, class: Class, status: u16) {
+        if !matches!(status, 100 | 503) {
+            self.settle();
+        }
         if class == Class::Success || (class == Class::Failure && matches!(self.client, Client::NonInvite(_))) {
             self.sent = None;
         }

@@ -58,7 +58,7 @@ impl<S: Clone> Context<S> {
         let (Some(bytes), Some(path)) = (bytes, branch.path) else { return };
         let (client, step) = ClientNonInvite::start(&schedule);
         branch.cancel = Cancel::Sent(client, bytes.clone());
-        out.push(Output::Send(Transmit { bytes, path, branch: None, peer: None }));
+        out.push(Output::Send(Transmit { bytes, path, branch: None, peer: branch.peer.clone() }));
         self.apply_cancel(index, step, env, out);
     }
 
@@ -85,7 +85,7 @@ impl<S: Clone> Context<S> {
             }
             AlarmKind::CancelGuard(index) => self.on_cancel_guard(index, env, out),
             AlarmKind::Server(_) | AlarmKind::Trying | AlarmKind::Client(..) | AlarmKind::C(_) => {}
-            AlarmKind::NoResponse(_) | AlarmKind::NoAnswer(_) => {}
+            AlarmKind::NoResponse(_) | AlarmKind::NoAnswer(_) | AlarmKind::Silent(_) => {}
         }
     }
 
@@ -105,7 +105,7 @@ impl<S: Clone> Context<S> {
     fn apply_cancel(&mut self, index: u16, step: Step, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let context = self.id;
         let Some(branch) = self.branch(index) else { return };
-        let path = branch.path;
+        let (path, peer) = (branch.path, branch.peer.clone());
         let Cancel::Sent(client, bytes) = &mut branch.cancel else { return };
         for (timer, after) in step.arm.into_iter().flatten() {
             if after.is_zero() {
@@ -115,7 +115,7 @@ impl<S: Clone> Context<S> {
             }
         }
         if let (Some(Send::Request), Some(path)) = (step.send, path) {
-            out.push(Output::Send(Transmit { bytes: bytes.clone(), path, branch: None, peer: None }));
+            out.push(Output::Send(Transmit { bytes: bytes.clone(), path, branch: None, peer }));
         }
     }
 }

@@ -141,6 +141,7 @@ impl<S: Clone> Core<S> {
                 AlarmKind::Server(timer) => context.on_server_timer(timer, env, out),
                 AlarmKind::Trying => context.send_trying(env, out),
                 AlarmKind::Cancel(..) | AlarmKind::CancelGuard(_) => context.on_cancel_alarm(what, env, out),
+                AlarmKind::Silent(index) => context.on_silence(index, env, out),
                 AlarmKind::Client(..) | AlarmKind::C(_) | AlarmKind::NoResponse(_) | AlarmKind::NoAnswer(_) => {
                     context.on_client_alarm(what, env, out);
                 }
@@ -241,6 +242,8 @@ impl<S: Clone> Core<S> {
             Some(_) => Server::NonInvite(ServerNonInvite::start()),
         };
         let trying = self.trying_after(&server);
+        // A dialog that came in and left by one listener stays with it.
+        let egress = egress.or((kind == RequestKind::InDialog).then_some(flow.listener));
         let id = self.reserve();
         let context = Context {
             id,
@@ -320,7 +323,7 @@ impl<S: Clone> Core<S> {
         let Some(transport) = Transport::from_name(next.transport_name()) else { return };
         let genuine = branch_parameter::stateless_digest(response.call_id(), branch, remote, &self.env.settings.token_key) == digest;
         let Some(top) = response.values(&Name::Via).next().filter(|_| genuine) else { return };
-        let choice = super::own::EgressChoice { named: None, preferred: None, ingress: flow.listener };
+        let choice = super::own::EgressChoice { named: None, preferred: None, source: None, ingress: flow.listener };
         let Some(listener) = self.env.own.egress(transport, remote, &choice) else { return };
         let mut splice = response.splice();
         splice.remove_value(&top);

@@ -45,6 +45,8 @@ pub(super) enum AlarmKind {
     NoResponse(u16),
     /// The target has not answered in the time that the plan gave it.
     NoAnswer(u16),
+    /// One of several addresses has sent nothing in the time after which the next is tried.
+    Silent(u16),
     /// A cancelled INVITE has had no final response for 64*T1 (9.1).
     CancelGuard(u16),
 }

@@ -132,7 +132,8 @@ fn next_hop(uri: &[u8], forced: Option<Transport>, secure: bool) -> NextHop {
         Ok(host) if !host.is_empty() => NextHop::Name(Query {
             host: host.to_ascii_lowercase(),
             port: uri.port(),
-            transport: forced.or(known).or(secure.then_some(transport)),
+            // Where nobody has named one it is found out with the address (RFC 3263 4.1).
+            transport: forced.or(known).map(|_| transport),
             secure,
             reach: Reach::ALL,
         }),

@@ -150,6 +150,15 @@ pub struct Query {
     pub reach: Reach,
 }
 
+impl Query {
+    /// The question which listener reaches an address.
+    pub fn of_address(hop: Hop) -> Self {
+        let Hop { transport, address } = hop;
+        let host = address.ip().to_string();
+        Self { host, port: Some(address.port()), transport: Some(transport), secure: false, reach: Reach::ALL }
+    }
+}
+
 /// An address where a request may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hop {

@@ -6,6 +6,7 @@
 mod branch;
 mod branch_parameter;
 mod cancel;
+mod candidates;
 mod context;
 mod core;
 mod environment;

@@ -4,13 +4,17 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::settings::Settings;
 use crate::message::{Uri, Via, host_address};
-use crate::net::{Listener, ListenerId, Transport};
+use crate::net::{Listener, ListenerId, Reach, Transport};
 
 /// The proxy's own names, prepared for comparison.
 #[derive(Debug)]
 pub(super) struct OwnNames {
     listeners: Vec<(Listener, SentBy)>,
     domains: Vec<String>,
+    /// What there are listeners for.
+    reach: Reach,
+    /// What there are listeners for at more than one address.
+    several: Reach,
 }
 
 #[derive(Debug)]
@@ -21,8 +25,35 @@ struct SentBy {
 
 impl OwnNames {
     pub(super) fn new(settings: &Settings) -> Self {
-        let listeners = settings.listeners.iter().map(|listener| (listener.clone(), SentBy::parse(&listener.sent_by))).collect();
-        Self { listeners, domains: settings.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect() }
+        let listeners: Vec<_> = settings.listeners.iter().map(|listener| (listener.clone(), SentBy::parse(&listener.sent_by))).collect();
+        let (mut reach, mut several) = (Reach::default(), Reach::default());
+        for (index, listener) in settings.listeners.iter().enumerate() {
+            let (transport, ip) = (listener.transport, listener.address.ip());
+            let elsewhere =
+                |other: &Listener| other.transport == transport && other.address.is_ipv4() == ip.is_ipv4() && other.address.ip() != ip;
+            if settings.listeners.iter().take(index).any(elsewhere) {
+                several.insert(transport, ip);
+            }
+            reach.insert(transport, ip);
+        }
+        Self { listeners, domains: settings.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(), reach, several }
+    }
+
+    /// What can be reached, from the listeners of a name or from any.
+    pub(super) fn reach(&self, named: Option<&str>) -> Reach {
+        let Some(name) = named else { return self.reach };
+        let mut reach = Reach::default();
+        for (listener, _) in self.listeners.iter().filter(|(listener, _)| &*listener.name == name) {
+            reach.insert(listener.transport, listener.address.ip());
+        }
+        reach
+    }
+
+    /// Whether it takes a look at the system's routes to tell which listener a message leaves from.
+    pub(super) fn needs_route(&self, transport: Transport, to: SocketAddr, choice: &EgressChoice<'_>) -> bool {
+        let fits = |listener: &Listener| listener.transport == transport && listener.address.is_ipv4() == to.is_ipv4();
+        let settled = choice.named.is_some() || choice.preferred.is_some_and(|id| self.related(id, &fits).is_some());
+        self.several.contains(transport, to.ip()) && !settled
     }
 
     pub(super) fn listener(&self, id: ListenerId) -> Option<&Listener> {
@@ -79,8 +110,9 @@ impl OwnNames {
         other_transport
     }
 
-    /// The listener to send from: the one named, else the preferred one, else one with the name of `ingress`, else the first; always
-    /// of the transport and address family of the destination. None if there is no such listener.
+    /// The listener to send from: the one named, else the preferred one, else one at the address that the system would send from, else
+    /// one with the name of `ingress`, else the first; always of the transport and address family of the destination. None if there is
+    /// no such listener.
     pub(super) fn egress(&self, transport: Transport, to: SocketAddr, choice: &EgressChoice<'_>) -> Option<ListenerId> {
         let fits = |listener: &Listener| listener.transport == transport && listener.address.is_ipv4() == to.is_ipv4();
         let find = |wanted: &dyn Fn(&Listener) -> bool| {
@@ -90,18 +122,26 @@ impl OwnNames {
         if let Some(name) = choice.named {
             return find(&|listener| &*listener.name == name);
         }
-        let preferred = [choice.preferred, Some(choice.ingress)].into_iter().flatten();
-        for id in preferred {
-            let Some(listener) = self.listener(id) else { continue };
-            if fits(listener) {
-                return Some(id);
-            }
-            if let Some(sibling) = find(&|other| other.name == listener.name) {
-                return Some(sibling);
-            }
+        if let Some(id) = choice.preferred.and_then(|id| self.related(id, &fits)) {
+            return Some(id);
         }
-        // A loopback listener cannot reach another host, nor can the reverse be answered.
-        find(&|listener| listener.address.ip().is_loopback() == to.ip().is_loopback()).or_else(|| find(&|_| true))
+        let at_source = |listener: &Listener| choice.source.is_some_and(|source| listener.address.ip() == source);
+        self.related(choice.ingress, &|listener| fits(listener) && at_source(listener))
+            .or_else(|| find(&at_source))
+            .or_else(|| self.related(choice.ingress, &fits))
+            // A loopback listener cannot reach another host, nor can the reverse be answered.
+            .or_else(|| find(&|listener| listener.address.ip().is_loopback() == to.ip().is_loopback()))
+            .or_else(|| find(&|_| true))
+    }
+
+    /// The listener itself, or else one that shares its name: of those that fit.
+    fn related(&self, id: ListenerId, fits: &dyn Fn(&Listener) -> bool) -> Option<ListenerId> {
+        let listener = self.listener(id)?;
+        if fits(listener) {
+            return Some(id);
+        }
+        let sibling = self.listeners.iter().position(|(other, _)| other.name == listener.name && fits(other))?;
+        u16::try_from(sibling).ok().map(ListenerId)
     }
 }
 
@@ -110,8 +150,10 @@ impl OwnNames {
 pub(super) struct EgressChoice<'a> {
     /// The decision's word.
     pub(super) named: Option<&'a str>,
-    /// The listener of our second Route, in a dialog that crosses listeners.
+    /// The listener that our Route names, in a dialog.
     pub(super) preferred: Option<ListenerId>,
+    /// The address of ours that the system would send from.
+    pub(super) source: Option<IpAddr>,
     /// Where the request came in.
     pub(super) ingress: ListenerId,
 }

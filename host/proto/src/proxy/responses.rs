@@ -39,8 +39,9 @@ impl<S: Clone> Context<S> {
         if !step.deliver {
             return;
         }
+        self.on_late_word(index, env, out);
         let Some(branch) = self.branch(index) else { return };
-        branch.on_answered(class);
+        branch.on_answered(class, response.status());
         if class == Class::Provisional {
             self.on_provisional(index, response.status(), first, env, out);
         }
@@ -101,6 +102,8 @@ impl<S: Clone> Context<S> {
                 }
             }
             Class::Success => self.on_success(index, answer, env, out),
+            // RFC 3263 4.3: it speaks of this address alone.
+            Class::Failure if status == 503 => self.address_failed(index, Cause::Status, answer, env, out),
             Class::Failure => self.branch_failed(index, Cause::Status, answer, env, out),
         }
     }
@@ -145,7 +148,7 @@ impl<S: Clone> Context<S> {
             branch.sent = branch.sent.take().and_then(|sent| hop_by_hop::ack(&sent, response));
         }
         if let (Some(bytes), Some(path)) = (branch.sent.clone(), branch.path) {
-            out.push(Output::Send(Transmit { bytes, path, branch: None, peer: None }));
+            out.push(Output::Send(Transmit { bytes, path, branch: None, peer: branch.peer.clone() }));
         }
     }
 
@@ -228,7 +231,7 @@ impl<S: Clone> Context<S> {
                 let step = branch.client.on_timer(timer, &schedule);
                 self.apply_client(index, step, env, out);
                 if step.deliver {
-                    self.branch_failed(index, Cause::Timeout, Answer::Made(Reply::status(408)), env, out);
+                    self.address_failed(index, Cause::Timeout, Answer::Made(Reply::status(408)), env, out);
                 } else if timer == crate::transaction::Timer::B {
                     self.check_timer_c(index, env, out);
                 }
@@ -244,7 +247,7 @@ impl<S: Clone> Context<S> {
                     self.give_up(index, env, out);
                 }
             }
-            AlarmKind::Server(_) | AlarmKind::Trying | AlarmKind::Cancel(..) | AlarmKind::CancelGuard(_) => {}
+            AlarmKind::Server(_) | AlarmKind::Trying | AlarmKind::Cancel(..) | AlarmKind::CancelGuard(_) | AlarmKind::Silent(_) => {}
         }
     }
 

@@ -32,6 +32,9 @@ pub struct Timers {
     pub t4: Duration,
     /// Longest time to wait for a final response to an INVITE after the last provisional one (16.6 item 11). Default 180 s and a little.
     pub c: Duration,
+    /// How long one address of several may be silent before the next is tried beside it (RFC 3263 4.3 leaves it at timer B). Counted six
+    /// times for requests other than INVITE, which have no provisional response to tell that somebody is there. Default 500 ms.
+    pub candidate: Duration,
     /// When a 100 is sent if nothing else was (17.2.1: within 200 ms). Default 150 ms; zero sends it at once.
     pub trying: Duration,
 }
@@ -43,6 +46,7 @@ impl Default for Timers {
             t2: Duration::from_secs(4),
             t4: Duration::from_secs(5),
             c: Duration::from_secs(185),
+            candidate: Duration::from_millis(500),
             trying: Duration::from_millis(150),
         }
     }

@@ -1,21 +1,24 @@
 //! Working through the targets (RFC 3261 16.5, 16.6 items 7 to 11, 16.7 items 5 and 6): starting branches, and what follows a failure.
+//! The addresses of one target are worked through in [`super::candidates`].
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::branch::{Branch, BranchPhase, Cancel, Candidate, Client};
-use super::branch_parameter;
+use super::branch::{Branch, BranchPhase, Candidate, Client};
 use super::context::{Answer, Context, Phase};
 use super::environment::{AlarmKind, Environment};
-use super::forward::{Copy, NextHop, Prepared, prepare};
-use super::io::{BranchId, Cause, FailureOutcome, Hop, Located, Output, Transmit};
-use super::own::EgressChoice;
+use super::forward::{NextHop, prepare};
+use super::io::{BranchId, Cause, FailureOutcome, Output, Query, Transmit};
 use super::plan::{Plan, Reply, Target};
 use super::validate;
 use crate::message::Message;
-use crate::net::{ListenerId, Path, Transport};
+use crate::net::Path;
 use crate::transaction::{ClientInvite, ClientNonInvite, Send, Step};
+
+/// How many times longer than for an INVITE one address of several may be silent: no other request has a provisional response (RFC 4320
+/// 4.1), and one that is delivered twice may be done twice.
+const SILENCE_OF_NON_INVITE: u32 = 6;
 
 impl<S: Clone> Context<S> {
     /// Begins to carry out a plan.
@@ -60,147 +63,35 @@ impl<S: Clone> Context<S> {
     fn start_target(&mut self, target: Target, breadth: Option<u32>, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
         self.attempts += 1;
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
-        let mut prepared = prepare(request, &target, &self.hunt.edits);
-        let next = std::mem::replace(&mut prepared.next, NextHop::Unusable);
+        let prepared = prepare(request, &target, &self.hunt.edits);
         self.branches.push(Branch::new(Arc::clone(&target.tag), self.attempts, breadth, env.now));
-        match next {
-            NextHop::Address(hop) => {
-                let candidate = Candidate { hop, any_size: false };
+        let query = match &prepared.next {
+            NextHop::Address(hop) if !self.needs_route(*hop, &target, env) => {
+                let candidate = Candidate { hop: *hop, egress: self.egress(*hop, None, &target, env), any_size: false };
                 self.try_candidates(index, Some(candidate), target, &prepared, env, out);
-            }
-            NextHop::Name(query) => {
-                if let Some(branch) = self.branch(index) {
-                    branch.target = Some(Box::new(target));
-                }
-                out.push(Output::Resolve { branch: self.branch_id(index), query });
-            }
-            NextHop::Unusable => self.fail_early(index, Cause::Unusable, env, out),
-        }
-    }
-
-    /// The addresses of a branch's next hop have been found; none means that the name has none.
-    pub(super) fn on_resolved(&mut self, index: u16, found: Vec<Located>, env: &mut Environment, out: &mut Vec<Output<S>>) {
-        let Some(branch) = self.branch(index).filter(|branch| branch.phase == BranchPhase::Resolving) else { return };
-        branch.candidates = found.into_iter().map(|found| Candidate { hop: found.hop, any_size: false }).collect();
-        if branch.candidates.is_empty() {
-            self.fail_early(index, Cause::Resolve, env, out);
-        } else {
-            self.try_target_again(index, env, out);
-        }
-        self.advance(env, out);
-    }
-
-    /// Goes on with the target that a branch has kept.
-    fn try_target_again(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
-        let Some(request) = self.request.clone() else { return };
-        let Some(target) = self.branch(index).and_then(|branch| branch.target.take()) else { return };
-        let prepared = prepare(&request, &target, &self.hunt.edits);
-        self.try_candidates(index, None, *target, &prepared, env, out);
-    }
-
-    /// Sends the request to the first candidate that there is a listener for: `first`, or those of the branch. The target is kept as
-    /// long as there are others.
-    fn try_candidates(
-        &mut self,
-        index: u16,
-        first: Option<Candidate>,
-        target: Target,
-        prepared: &Prepared,
-        env: &mut Environment,
-        out: &mut Vec<Output<S>>,
-    ) {
-        let Some(request) = self.request.clone() else { return };
-        let mut next = first;
-        while let Some(candidate) = next.take().or_else(|| self.branch(index)?.candidates.pop_front()) {
-            if self.send_to(index, candidate, &request, &target, prepared, env, out) {
-                if let Some(branch) = self.branch(index).filter(|branch| !branch.candidates.is_empty()) {
-                    branch.target = Some(Box::new(target));
-                }
                 return;
             }
-        }
-        self.fail_early(index, Cause::Unusable, env, out);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one copy, which nothing else groups")]
-    fn send_to(
-        &mut self,
-        index: u16,
-        candidate: Candidate,
-        request: &Message,
-        target: &Target,
-        prepared: &Prepared,
-        env: &mut Environment,
-        out: &mut Vec<Output<S>>,
-    ) -> bool {
-        let Some((mut path, mut bytes)) = self.write_for(index, candidate.hop, request, target, prepared, env) else { return false };
-        // What is sent without state cannot come back to UDP when TCP is refused.
-        let has_way_back = !matches!(self.server, super::context::Server::Stateless);
-        let too_large =
-            bytes.len() > env.settings.udp_request_max && path.transport == Transport::Udp && !candidate.any_size && has_way_back;
-        if too_large {
-            // RFC 3261 18.1.1: over TCP, and back to UDP only if that is refused.
-            let tcp = Hop { transport: Transport::Tcp, ..candidate.hop };
-            if let Some(over_tcp) = self.write_for(index, tcp, request, target, prepared, env) {
-                (path, bytes) = over_tcp;
-                if let Some(branch) = self.branch(index) {
-                    branch.candidates.push_front(Candidate { any_size: true, ..candidate });
-                }
-            }
-        }
-        self.launch(index, target, path, bytes, env, out);
-        true
-    }
-
-    fn write_for(
-        &self,
-        index: u16,
-        hop: Hop,
-        request: &Message,
-        target: &Target,
-        prepared: &Prepared,
-        env: &Environment,
-    ) -> Option<(Path, Bytes)> {
-        let egress = self.egress(hop, target, env)?;
-        let branch = match &self.server {
-            super::context::Server::Stateless => branch_parameter::stateless(
-                branch_parameter::stateless_digest(
-                    request.call_id(),
-                    request.top_via().and_then(|via| via.branch()).unwrap_or_default(),
-                    super::via::stateless_reply_to(request, &self.flow),
-                    &env.settings.token_key,
-                ),
-                self.loop_digest,
-            ),
-            super::context::Server::Invite(_) | super::context::Server::NonInvite(_) => {
-                branch_parameter::stateful(env.shard, self.branch_id(index), env.secret, self.loop_digest)
-            }
+            NextHop::Address(hop) => Query::of_address(*hop),
+            NextHop::Name(query) => Query { reach: env.own.reach(target.egress.as_deref()), ..query.clone() },
+            NextHop::Unusable => return self.fail_early(index, Cause::Unusable, env, out),
         };
-        let copy = Copy {
-            request,
-            flow: &self.flow,
-            prepared,
-            target,
-            common: &self.hunt.edits,
-            record_route: self.hunt.record_route,
-            ingress: env.own.listener(self.flow.listener)?,
-            egress: env.own.listener(egress)?,
-            branch: &branch,
-            breadth: self.branches.get(usize::from(index)).and_then(|branch| branch.breadth),
-            settings: &env.settings,
-        };
-        // The connection of the dialog's first request leads back to who sent it, and to nobody else.
-        let connection = self.hunt.connection.filter(|_| hop.transport.is_reliable() && self.hunt.connection != self.flow.connection);
-        Some((Path { transport: hop.transport, listener: egress, remote: hop.address, over: connection.into() }, copy.write()))
-    }
-
-    fn egress(&self, hop: Hop, target: &Target, env: &Environment) -> Option<ListenerId> {
-        let choice = EgressChoice { named: target.egress.as_deref(), preferred: self.hunt.egress, ingress: self.flow.listener };
-        env.own.egress(hop.transport, hop.address, &choice)
+        let looked_up = matches!(prepared.next, NextHop::Name(_));
+        if let Some(branch) = self.branch(index) {
+            (branch.target, branch.looked_up) = (Some(Box::new(target)), looked_up);
+        }
+        out.push(Output::Resolve { branch: self.branch_id(index), query });
     }
 
     /// Starts the client transaction (items 10 and 11).
-    fn launch(&mut self, index: u16, target: &Target, path: Path, bytes: Bytes, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    pub(super) fn launch(
+        &mut self,
+        index: u16,
+        target: &Target,
+        path: Path,
+        bytes: Bytes,
+        env: &mut Environment,
+        out: &mut Vec<Output<S>>,
+    ) {
         let schedule = env.schedule(path.transport.is_reliable());
         let id = self.branch_id(index);
         let (client, step) = match &self.server {
@@ -213,24 +104,32 @@ impl<S: Clone> Context<S> {
                 (Client::NonInvite(client), step)
             }
             super::context::Server::Stateless => {
-                out.push(Output::Send(Transmit { bytes, path, branch: None, peer: None }));
-                if let Some(branch) = self.branch(index) {
+                let peer = self.branch(index).and_then(|branch| {
                     branch.phase = BranchPhase::Done;
-                }
+                    branch.peer.clone()
+                });
+                out.push(Output::Send(Transmit { bytes, path, branch: None, peer }));
                 self.phase = Phase::Finished;
                 return;
             }
         };
         let (patience, c) = (schedule.patience(), env.settings.timers.c);
+        let is_invite = self.is_invite();
         let Some(branch) = self.branch(index) else { return };
         branch.phase = BranchPhase::Running;
         branch.client = client;
         branch.path = Some(path);
+        let peer = branch.peer.clone();
+        let has_others = branch.candidates.iter().any(|other| !other.any_size);
         branch.sent = Some(bytes.clone());
         branch.sent_at = env.now;
         branch.c_deadline = env.now + c;
-        out.push(Output::Send(Transmit { bytes, path, branch: Some(id), peer: None }));
+        out.push(Output::Send(Transmit { bytes, path, branch: Some(id), peer }));
         self.apply_client(index, step, env, out);
+        if has_others {
+            let silence = env.settings.timers.candidate * if is_invite { 1 } else { SILENCE_OF_NON_INVITE };
+            env.arm(id.context, silence, AlarmKind::Silent(index));
+        }
         if let Some(after) = target.response_timeout.filter(|after| *after < patience) {
             env.arm(id.context, after, AlarmKind::NoResponse(index));
         }
@@ -260,36 +159,12 @@ impl<S: Clone> Context<S> {
         let Some(branch) = self.branch(index) else { return };
         // Given up by the hunt: what is still to come is awaited, not asked for.
         if let (Some(bytes), Some(path), false) = (branch.sent.clone(), branch.path, branch.abandoned) {
-            out.push(Output::Send(Transmit { bytes, path, branch: None, peer: None }));
+            out.push(Output::Send(Transmit { bytes, path, branch: None, peer: branch.peer.clone() }));
         }
-    }
-
-    /// The transport could not send a branch's request: its next address is tried, then it counts as a 503 (16.9).
-    pub(super) fn on_send_failed(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
-        let Some(branch) = self.branch(index) else { return };
-        if branch.phase != BranchPhase::Running || !branch.client.is_unanswered() {
-            return;
-        }
-        branch.client.terminate();
-        let unwanted = branch.candidates.is_empty() || branch.abandoned || !matches!(branch.cancel, Cancel::None);
-        if unwanted || self.phase != Phase::Hunting || self.branches.len() >= env.settings.limits.branches {
-            self.branch_failed(index, Cause::Transport, Answer::Made(Reply::status(503)), env, out);
-            return;
-        }
-        // A new client transaction has a branch of its own (16.6 item 8).
-        let Some(old) = self.branch(index) else { return };
-        old.phase = BranchPhase::Done;
-        let mut branch = Branch::new(Arc::clone(&old.tag), old.attempt, old.breadth, env.now);
-        branch.target = old.target.take();
-        branch.candidates = std::mem::take(&mut old.candidates);
-        let Ok(index) = u16::try_from(self.branches.len()) else { return };
-        self.branches.push(branch);
-        self.try_target_again(index, env, out);
-        self.advance(env, out);
     }
 
     /// A branch fails before anything has been sent.
-    fn fail_early(&mut self, index: u16, cause: Cause, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    pub(super) fn fail_early(&mut self, index: u16, cause: Cause, env: &mut Environment, out: &mut Vec<Output<S>>) {
         if matches!(self.server, super::context::Server::Stateless) {
             self.phase = Phase::Finished;
             if let Some(branch) = self.branch(index) {
@@ -347,8 +222,9 @@ impl<S: Clone> Context<S> {
         } else {
             branch.phase = BranchPhase::Done;
         }
-        // A 487 is what our CANCEL has asked for.
-        if hunting && status != 487 {
+        // A 487 is what our CANCEL has asked for, and the silence of an address that was passed over speaks for nobody.
+        let says_nothing = status == 487 || (branch.passed_over && matches!(answer, Answer::Made(_)));
+        if hunting && !says_nothing {
             self.keep_if_best(answer);
         }
         if hunting && status >= 600 {

@@ -1,6 +1,7 @@
 //! The core by its public face: scenarios in simulated time, named by the behaviour they show.
 
 mod cancelling;
+mod candidates;
 mod forking;
 mod hooks;
 mod hunting;

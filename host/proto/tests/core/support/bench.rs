@@ -1,12 +1,12 @@
 //! The bench: a core, a clock, and answers to the core's questions.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_proto::message::{Message, Name, ResponseBuilder, respond};
-use jackfield_proto::net::{Flow, Listener, Path, Transport};
+use jackfield_proto::net::{Flow, Listener, ListenerId, Path, Transport};
 use jackfield_proto::proxy::{
     BranchId, Cause, ContextId, Core, FailureOutcome, Hop, Limits, Located, Output, Plan, Query, RequestKind, Reviewed, Settings, Timers,
     Verdict, Watch,
@@ -23,6 +23,7 @@ pub(crate) type State = u32;
 pub(crate) struct Sent {
     pub(crate) at: Timestamp,
     pub(crate) path: Path,
+    pub(crate) peer: Option<Arc<str>>,
     pub(crate) message: Arc<Message>,
 }
 
@@ -82,6 +83,12 @@ pub(crate) struct Bench {
     resolve: Resolver,
     /// Nothing can be sent there: the core is told so.
     pub(crate) unreachable: BTreeSet<(Transport, SocketAddr)>,
+    /// From which of its addresses the system would send to another.
+    pub(crate) routes: BTreeMap<IpAddr, IpAddr>,
+    /// What is known to have failed lately, and from which listener.
+    pub(crate) failing: BTreeSet<(SocketAddr, ListenerId)>,
+    /// Addresses of names that have failed.
+    pub(crate) addresses_failed: Vec<(char, ListenerId, Cause)>,
     pub(crate) sent: Vec<Sent>,
     told: usize,
     pub(crate) asked: Vec<Asked>,
@@ -135,6 +142,9 @@ impl Bench {
             choose: Box::new(|_| Some(FailureOutcome::Next)),
             resolve: Box::new(|_| None),
             unreachable: BTreeSet::new(),
+            routes: BTreeMap::new(),
+            failing: BTreeSet::new(),
+            addresses_failed: Vec::new(),
             sent: Vec::new(),
             told: 0,
             asked: Vec::new(),
@@ -278,7 +288,7 @@ impl Bench {
                 let message = message(transmit.bytes);
                 // The answer to a malformed request has what that has.
                 assert!(message.status() == 400 || message.defect().is_none(), "what leaves is well formed: {message:?}");
-                self.sent.push(Sent { at: self.now, path: transmit.path, message: Arc::new(message) });
+                self.sent.push(Sent { at: self.now, path: transmit.path, peer: transmit.peer, message: Arc::new(message) });
             }
             Output::SelectTargets { context, request, kind, .. } => {
                 let asked = Asked { context, request, kind };
@@ -287,9 +297,17 @@ impl Bench {
                 }
                 self.asked.push(asked);
             }
+            // Which listener reaches an address is asked of the system, which has no opinion here.
+            Output::Resolve { branch, query } if let Ok(ip) = query.host.parse::<IpAddr>() => {
+                let hop = Hop { transport: query.transport.unwrap(), address: SocketAddr::new(ip, query.port.unwrap()) };
+                let found = Located { source: self.routes.get(&ip).copied(), ..Located::from(hop) };
+                self.core.resolved(self.now, branch, vec![found], more);
+            }
             Output::Resolve { branch, query } => {
                 if let Some(hops) = (self.resolve)(&query) {
-                    self.core.resolved(self.now, branch, hops.into_iter().map(Located::from).collect(), more);
+                    let failing = |hop: &Hop| self.failing.iter().filter(|(at, _)| *at == hop.address).map(|(_, from)| *from).collect();
+                    let found = hops.into_iter().map(|hop| Located { failing_from: failing(&hop), ..Located::from(hop) });
+                    self.core.resolved(self.now, branch, found.collect(), more);
                 }
                 self.queries.push((branch, query));
             }
@@ -305,7 +323,7 @@ impl Bench {
                 }
                 self.failed.push(failed);
             }
-            Output::AddressFailed { .. } => {}
+            Output::AddressFailed { path, cause, .. } => self.addresses_failed.push((peer_of(path.remote), path.listener, cause)),
             Output::Completed { status, attempts, .. } => self.completed.push((status, attempts)),
         }
     }

@@ -1,0 +1,285 @@
+//! Working through the addresses of one target (RFC 3263 4.3, RFC 3261 16.6 item 7): which of them is tried, over which listener, and when
+//! the next one is.
+//!
+//! Where a name has several addresses, one that says nothing in [`super::Timers::candidate`] is not waited for any longer: the next is
+//! tried beside it, and whichever speaks first has the call. So a dead address costs a call that time and not timer B, and one that is
+//! merely slow loses nothing when the others are dead.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::branch::{Branch, BranchPhase, Cancel, Candidate};
+use super::branch_parameter;
+use super::context::{Answer, Context, Phase, Server};
+use super::environment::Environment;
+use super::forward::{Copy, NextHop, Prepared, prepare};
+use super::io::{Cause, Hop, Located, Output};
+use super::own::EgressChoice;
+use super::plan::{Reply, Target};
+use crate::message::Message;
+use crate::net::{ListenerId, Path, Transport};
+
+impl<S: Clone> Context<S> {
+    /// The addresses of a branch's next hop have been found; none means that the name has none.
+    pub(super) fn on_resolved(&mut self, index: u16, found: Vec<Located>, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let Some(branch) = self.branch(index).filter(|branch| branch.phase == BranchPhase::Resolving) else { return };
+        let Some(target) = branch.target.take() else { return };
+        if found.is_empty() {
+            self.fail_early(index, Cause::Resolve, env, out);
+        } else {
+            let candidates = self.in_order(found, &target, env);
+            if let Some(branch) = self.branch(index) {
+                (branch.candidates, branch.target) = (candidates, Some(target));
+            }
+            self.try_target_again(index, env, out);
+        }
+        self.advance(env, out);
+    }
+
+    /// The addresses in the order to try them: those that have failed lately, from the listener that they would be tried from, come
+    /// last, but they do come.
+    fn in_order(&self, found: Vec<Located>, target: &Target, env: &Environment) -> VecDeque<Candidate> {
+        let with_egress = found.into_iter().map(|located| {
+            let egress = self.egress(located.hop, located.source, target, env);
+            let failing = egress.is_some_and(|egress| located.failing_from.contains(&egress));
+            (failing, Candidate { hop: located.hop, egress, any_size: false })
+        });
+        let (failing, sound): (Vec<_>, Vec<_>) = with_egress.partition(|(failing, _)| *failing);
+        sound.into_iter().chain(failing).map(|(_, candidate)| candidate).collect()
+    }
+
+    /// Goes on with the target that a branch has kept.
+    fn try_target_again(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let Some(request) = self.request.clone() else { return };
+        let Some(target) = self.branch(index).and_then(|branch| branch.target.take()) else { return };
+        let prepared = prepare(&request, &target, &self.hunt.edits);
+        self.try_candidates(index, None, *target, &prepared, env, out);
+    }
+
+    /// Sends the request to the first candidate that there is a listener for: `first`, or those of the branch. The target is kept as
+    /// long as there are others.
+    pub(super) fn try_candidates(
+        &mut self,
+        index: u16,
+        first: Option<Candidate>,
+        target: Target,
+        prepared: &Prepared,
+        env: &mut Environment,
+        out: &mut Vec<Output<S>>,
+    ) {
+        let Some(request) = self.request.clone() else { return };
+        let mut next = first;
+        while let Some(candidate) = next.take().or_else(|| self.branch(index)?.candidates.pop_front()) {
+            if self.send_to(index, candidate, &request, &target, prepared, env, out) {
+                if let Some(branch) = self.branch(index).filter(|branch| !branch.candidates.is_empty()) {
+                    branch.target = Some(Box::new(target));
+                }
+                return;
+            }
+        }
+        self.fail_early(index, Cause::Unusable, env, out);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one copy, which nothing else groups")]
+    fn send_to(
+        &mut self,
+        index: u16,
+        candidate: Candidate,
+        request: &Message,
+        target: &Target,
+        prepared: &Prepared,
+        env: &mut Environment,
+        out: &mut Vec<Output<S>>,
+    ) -> bool {
+        let Some((mut path, mut bytes)) = self.write_for(index, candidate.hop, candidate.egress, request, target, prepared, env) else {
+            return false;
+        };
+        // What is sent without state cannot come back to UDP when TCP is refused.
+        let has_way_back = !matches!(self.server, Server::Stateless);
+        let too_large =
+            bytes.len() > env.settings.udp_request_max && path.transport == Transport::Udp && !candidate.any_size && has_way_back;
+        if too_large {
+            // RFC 3261 18.1.1: over TCP, and back to UDP only if that is refused.
+            let tcp = Hop { transport: Transport::Tcp, ..candidate.hop };
+            let egress = self.egress(tcp, self.address_of(candidate.egress, env), target, env);
+            if let Some(over_tcp) = self.write_for(index, tcp, egress, request, target, prepared, env) {
+                (path, bytes) = over_tcp;
+                if let Some(branch) = self.branch(index) {
+                    branch.candidates.push_front(Candidate { any_size: true, ..candidate });
+                }
+            }
+        }
+        if let Some(branch) = self.branch(index) {
+            branch.peer = prepared.next.identity().filter(|_| path.transport.is_secure());
+        }
+        self.launch(index, target, path, bytes, env, out);
+        true
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one copy, which nothing else groups")]
+    fn write_for(
+        &self,
+        index: u16,
+        hop: Hop,
+        egress: Option<ListenerId>,
+        request: &Message,
+        target: &Target,
+        prepared: &Prepared,
+        env: &Environment,
+    ) -> Option<(Path, bytes::Bytes)> {
+        let egress = egress?;
+        let branch = match &self.server {
+            Server::Stateless => branch_parameter::stateless(
+                branch_parameter::stateless_digest(
+                    request.call_id(),
+                    request.top_via().and_then(|via| via.branch()).unwrap_or_default(),
+                    super::via::stateless_reply_to(request, &self.flow),
+                    &env.settings.token_key,
+                ),
+                self.loop_digest,
+            ),
+            Server::Invite(_) | Server::NonInvite(_) => {
+                branch_parameter::stateful(env.shard, self.branch_id(index), env.secret, self.loop_digest)
+            }
+        };
+        let copy = Copy {
+            request,
+            flow: &self.flow,
+            prepared,
+            target,
+            common: &self.hunt.edits,
+            record_route: self.hunt.record_route,
+            ingress: env.own.listener(self.flow.listener)?,
+            egress: env.own.listener(egress)?,
+            branch: &branch,
+            breadth: self.branches.get(usize::from(index)).and_then(|branch| branch.breadth),
+            settings: &env.settings,
+        };
+        // The connection of the dialog's first request leads back to who sent it, and to nobody else.
+        let connection = self.hunt.connection.filter(|_| hop.transport.is_reliable() && self.hunt.connection != self.flow.connection);
+        Some((Path { transport: hop.transport, listener: egress, remote: hop.address, over: connection.into() }, copy.write()))
+    }
+
+    /// The listener to send from.
+    pub(super) fn egress(&self, hop: Hop, source: Option<std::net::IpAddr>, target: &Target, env: &Environment) -> Option<ListenerId> {
+        env.own.egress(hop.transport, hop.address, &EgressChoice { source, ..self.choice(target) })
+    }
+
+    /// Whether the system's routes have to be asked for that.
+    pub(super) fn needs_route(&self, hop: Hop, target: &Target, env: &Environment) -> bool {
+        env.own.needs_route(hop.transport, hop.address, &self.choice(target))
+    }
+
+    fn choice<'a>(&self, target: &'a Target) -> EgressChoice<'a> {
+        EgressChoice { named: target.egress.as_deref(), preferred: self.hunt.egress, source: None, ingress: self.flow.listener }
+    }
+
+    fn address_of(&self, listener: Option<ListenerId>, env: &Environment) -> Option<std::net::IpAddr> {
+        listener.and_then(|id| env.own.listener(id)).map(|listener| listener.address.ip())
+    }
+
+    /// The transport could not send a branch's request: its next address is tried, then it counts as a 503 (16.9).
+    pub(super) fn on_send_failed(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let Some(branch) = self.branch(index) else { return };
+        if branch.phase != BranchPhase::Running || !branch.client.is_unanswered() {
+            return;
+        }
+        branch.client.terminate();
+        self.address_failed(index, Cause::Transport, Answer::Made(Reply::status(503)), env, out);
+    }
+
+    /// The address that a branch was sent to has failed: the next one is tried, or the target has failed.
+    pub(super) fn address_failed(&mut self, index: u16, cause: Cause, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        self.report_address(index, cause, out);
+        if !self.may_try_next(index, env) {
+            self.branch_failed(index, cause, answer, env, out);
+            return;
+        }
+        if let Some(branch) = self.branch(index) {
+            branch.phase = BranchPhase::Done;
+        }
+        self.try_next_candidate(index, env, out);
+        self.advance(env, out);
+    }
+
+    /// An address has said nothing for a while: the next one is tried beside it.
+    pub(super) fn on_silence(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let silent = self.branch(index).is_some_and(|branch| branch.phase == BranchPhase::Running && branch.client.is_unanswered());
+        if !silent || !self.may_try_next(index, env) {
+            return;
+        }
+        self.report_address(index, Cause::Timeout, out);
+        self.pass_over(index, env, out);
+        self.try_next_candidate(index, env, out);
+        self.advance(env, out);
+    }
+
+    /// The hunt waits for a branch no longer, but takes it if it is the first to speak.
+    fn pass_over(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        self.cancel_branch(index, None, env, out);
+        if let Some(branch) = self.branch(index) {
+            (branch.abandoned, branch.passed_over) = (true, true);
+        }
+    }
+
+    /// An address that was passed over has spoken after all. If the one tried after it is still silent, they change places.
+    pub(super) fn on_late_word(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let Some(branch) =
+            self.branch(index).filter(|branch| branch.passed_over && matches!(branch.cancel, Cancel::None | Cancel::Wanted(_)))
+        else {
+            return;
+        };
+        let attempt = branch.attempt;
+        let waited_for = |branch: &Branch| branch.attempt == attempt && branch.phase == BranchPhase::Running && !branch.abandoned;
+        let Some(other) = self.branches.iter().position(waited_for).and_then(|other| u16::try_from(other).ok()) else { return };
+        if self.cancelled || self.phase != Phase::Hunting || !self.branch(other).is_some_and(|branch| branch.client.is_unanswered()) {
+            return;
+        }
+        self.pass_over(other, env, out);
+        if let Some(other) = self.branch(other) {
+            other.settle();
+        }
+        if let Some(branch) = self.branch(index) {
+            (branch.abandoned, branch.passed_over, branch.cancel) = (false, false, Cancel::None);
+        }
+    }
+
+    /// Whether the target of a branch has another address, and is still wanted.
+    fn may_try_next(&mut self, index: u16, env: &Environment) -> bool {
+        let room = self.branches.len() < env.settings.limits.branches;
+        let wanted = self.phase == Phase::Hunting && !self.cancelled && room;
+        let has_next = |branch: &Branch| !branch.candidates.is_empty() && !branch.abandoned && matches!(branch.cancel, Cancel::None);
+        wanted && self.branch(index).is_some_and(|branch| has_next(branch))
+    }
+
+    /// A new client transaction has a branch of its own (16.6 item 8).
+    fn try_next_candidate(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let Some(old) = self.branch(index) else { return };
+        let mut branch = Branch::new(Arc::clone(&old.tag), old.attempt, old.breadth, env.now);
+        branch.target = old.target.take();
+        branch.candidates = std::mem::take(&mut old.candidates);
+        branch.looked_up = old.looked_up;
+        let Ok(index) = u16::try_from(self.branches.len()) else { return };
+        self.branches.push(branch);
+        self.try_target_again(index, env, out);
+    }
+
+    /// Tells of an address that a name stood for. (One that was written as such is nobody's choice.)
+    fn report_address(&mut self, index: u16, cause: Cause, out: &mut Vec<Output<S>>) {
+        let Some(branch) = self.branch(index).filter(|branch| branch.looked_up) else { return };
+        if let Some(path) = branch.path {
+            out.push(Output::AddressFailed { path, peer: branch.peer.clone(), cause });
+        }
+    }
+}
+
+impl NextHop {
+    /// What a secure connection to it has to prove (RFC 5922 7): the domain that was asked for, not the name that it led to.
+    fn identity(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Address(hop) => Some(hop.address.ip().to_string().into()),
+            Self::Name(query) => Some(query.host.as_str().into()),
+            Self::Unusable => None,
+        }
+    }
+}
