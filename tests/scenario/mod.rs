@@ -9,6 +9,7 @@ mod fork;
 mod lifecycle;
 mod limits;
 mod misbehaviour;
+mod outbound_proxy;
 mod policing;
 mod quickstart;
 mod reload;

@@ -12,11 +12,25 @@ use super::problem::position;
 use super::reader::{Report, Section};
 use super::state::CONTROL_SOCKET;
 use super::{
-    Admin, Config, CoreLimits, Environment, Limits, Log, LogFormat, LogLevel, Problem, Relay, Severity, TcpLimits, Timers, listen, plugins,
+    Admin, Config, CoreLimits, Environment, Limits, Log, LogFormat, LogLevel, Problem, Relay, Severity, TcpLimits, Timers, listen,
+    outbound, plugins,
 };
 
-const KEYS: [&str; 12] =
-    ["domains", "listen", "relay", "plugins", "timers", "limits", "log", "admin", "workers", "drain", "state-directory", "token-key-file"];
+const KEYS: [&str; 13] = [
+    "domains",
+    "listen",
+    "relay",
+    "outbound-proxy",
+    "plugins",
+    "timers",
+    "limits",
+    "log",
+    "admin",
+    "workers",
+    "drain",
+    "state-directory",
+    "token-key-file",
+];
 
 /// Contexts of one worker where the file says nothing.
 const CONTEXTS_PER_WORKER: u64 = 200_000;
@@ -73,8 +87,9 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         path: path.to_owned(),
         domains: domains(root),
         relay: relay(&root.section("relay", &["to"])),
+        outbound_proxy: outbound::read(root, &listen),
         plugins: plugins::read(root, base),
-        timers: timers(&root.section("timers", &["t1", "t2", "t4", "c", "trying"])),
+        timers: timers(&root.section("timers", &["t1", "t2", "t4", "c", "trying", "candidate"])),
         limits: limits(root, workers),
         log: log(&root.section("log", &["level", "format"])),
         drain: root.item("drain").and_then(|item| item.duration(Duration::ZERO..=HOUR)).unwrap_or(Duration::from_secs(60)),
@@ -125,6 +140,7 @@ fn timers(section: &Section<'_, '_>) -> Timers {
         t2: read("t2", MILLISECOND..=Duration::from_secs(60), default.t2),
         t4: read("t4", MILLISECOND..=Duration::from_secs(60), default.t4),
         c: read("c", Duration::from_secs(1)..=HOUR, default.c),
+        candidate: read("candidate", 50 * MILLISECOND..=Duration::from_secs(30), default.candidate),
         // RFC 3261 17.2.1: a 100 has to be sent within 200 ms where nothing else is.
         trying: read("trying", Duration::ZERO..=Duration::from_millis(200), default.trying),
     };

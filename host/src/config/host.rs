@@ -29,6 +29,11 @@ impl Network {
         }
     }
 
+    /// The block that an address with a netmask stands for; bits beyond the mask are dropped, as an interface's are.
+    pub(super) fn of(address: IpAddr, prefix: u8) -> Self {
+        Self { address: Self::masked(address, prefix), prefix }
+    }
+
     fn masked(address: IpAddr, prefix: u8) -> IpAddr {
         match address {
             IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)).into(),

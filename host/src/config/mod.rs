@@ -5,6 +5,7 @@ mod change;
 mod document;
 mod host;
 mod listen;
+mod outbound;
 mod places;
 mod plugins;
 mod problem;
@@ -23,6 +24,7 @@ pub use host::{Network, NetworkError};
 pub use jackfield_proto::message::host_address;
 use jackfield_proto::net::Transport;
 pub use jackfield_proto::proxy::{Limits as CoreLimits, Timers};
+pub use outbound::{OutboundProxy, OutboundRule};
 use places::Places;
 pub use problem::{LoadError, Problem, Severity};
 pub use state::Environment;
@@ -38,6 +40,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// `[relay]`.
     pub relay: Relay,
+    /// `[outbound-proxy]`.
+    pub outbound_proxy: OutboundProxy,
     /// `[plugins]`.
     pub plugins: Plugins,
     /// `[timers]`.

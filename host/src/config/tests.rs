@@ -38,12 +38,14 @@ fn a_small_file_has_the_documented_defaults() {
                 advertise: None,
             }],
             relay: Relay::default(),
+            outbound_proxy: OutboundProxy::default(),
             plugins: Plugins { directory: None, chain: vec![], table: BTreeMap::new(), debounce: Duration::from_millis(200) },
             timers: Timers {
                 t1: Duration::from_millis(500),
                 t2: Duration::from_secs(4),
                 t4: Duration::from_secs(5),
                 c: Duration::from_secs(185),
+                candidate: Duration::from_millis(500),
                 trying: Duration::from_millis(150),
             },
             limits: Limits {
@@ -230,6 +232,24 @@ fn each_fault_has_its_place_and_its_remedy() {
         (
             "[relay]\nto = [\"10.0.0.1/8\"]",
             "4:7: relay.to[0]: the address has bits set beyond the prefix; the block is 10.0.0.0/8; write it like \"192.0.2.0/24\"",
+        ),
+        (
+            "[outbound-proxy]\nlist = \"10.0.0.0/8/192.0.2.7, 10.0.0.0/8\"",
+            "4:8: outbound-proxy.list: entry 2 (`10.0.0.0/8`): write it like \"10.0.0.0/255.0.0.0/192.0.2.7:5060/tcp\": source, mask, \
+             address, and after the address port and transport",
+        ),
+        (
+            "[outbound-proxy]\nlist = [\"::/0/[::1]\", \"::/129/[::1]\"]",
+            "4:21: outbound-proxy.list[1]: entry 2 (`::/129/[::1]`): the mask `129` is no prefix length from 0 to 128, and no netmask of \
+             leading ones",
+        ),
+        (
+            "[outbound-proxy]\nrules = [{ from = \"10.0.0.0/8\", to = \"192.0.2.7\" }]",
+            "4:37: outbound-proxy.rules[0].to: `192.0.2.7` is no SIP URI to send to; write it like \"sip:192.0.2.7:5060;transport=tcp\"",
+        ),
+        (
+            "[outbound-proxy]\nrules = [{ from = \"::/0\", to = \"sip:sbc\", egress = \"wan\" }]",
+            "4:53: outbound-proxy.rules[0].egress: there is no listener `wan`; write one of lan",
         ),
         (
             "[timers]\nt1 = \"0.5s\"",

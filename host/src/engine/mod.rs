@@ -109,7 +109,7 @@ struct Rules {
 impl Rules {
     fn new(config: &Config, settings: Arc<Settings>) -> Self {
         let retry_after = settings.limits.retry_after;
-        Self { message: message_limits(config), policy: Policy::new(config.relay.clone(), settings), retry_after }
+        Self { message: message_limits(config), policy: Policy::new(config, settings), retry_after }
     }
 }
 

@@ -4,34 +4,46 @@
 use std::sync::Arc;
 
 use jackfield_proto::message::{Message, Method, Uri, host_address};
-use jackfield_proto::net::Listener;
+use jackfield_proto::net::{Flow, Listener};
 use jackfield_proto::proxy::{Edit, Plan, Reply, RequestKind, Settings, Target, Verdict, Watch, next_hop_uri};
 
-use crate::config::Relay;
+use crate::config::{Config, OutboundProxy, Relay};
 
 /// The rules by which requests are judged that no plugin has decided about.
 #[derive(Clone, Debug)]
 pub(super) struct Policy {
     relay: Relay,
+    outbound: OutboundProxy,
     settings: Arc<Settings>,
 }
 
 impl Policy {
-    pub(super) fn new(relay: Relay, settings: Arc<Settings>) -> Self {
-        Self { relay, settings }
+    pub(super) fn new(config: &Config, settings: Arc<Settings>) -> Self {
+        Self { relay: config.relay.clone(), outbound: config.outbound_proxy.clone(), settings }
     }
 
     /// The verdict about a request without a decision.
-    pub(super) fn verdict<S>(&self, request: &Message, kind: RequestKind, edits: Vec<Edit>, kept: Option<(S, Watch)>) -> Verdict<S> {
-        let refusal = match kind {
-            RequestKind::InDialog => None,
-            RequestKind::Initial => self.refusal(request),
-        };
-        match (refusal, kept) {
-            (None, None) => Verdict::Follow(edits),
+    pub(super) fn verdict<S>(
+        &self,
+        request: &Message,
+        flow: &Flow,
+        kind: RequestKind,
+        edits: Vec<Edit>,
+        kept: Option<(S, Watch)>,
+    ) -> Verdict<S> {
+        let mut target = Target { edits, ..Target::default() };
+        if kind == RequestKind::Initial {
+            if let Some(rule) = self.outbound.rule_for(flow.remote) {
+                target.next_hop = Some(rule.to.clone().into());
+                target.egress = rule.egress.as_deref().map(Arc::from);
+            } else if let Some(reply) = self.refusal(request) {
+                return refused(request, reply);
+            }
+        }
+        match kept {
+            None => Verdict::Follow(target),
             // The same way, with somebody to tell what becomes of it.
-            (None, Some((state, watch))) => Verdict::Forward { plan: Plan::to(Target { edits, ..Target::default() }), state, watch },
-            (Some(reply), _) => refused(request, reply),
+            Some((state, watch)) => Verdict::Forward { plan: Plan::to(target), state, watch },
         }
     }
 

@@ -146,14 +146,14 @@ impl<D: Decider> Worker<D> {
         let Shared { decider, rules, .. } = &*self.shared;
         let rules = rules.load();
         let decision = match kind {
-            RequestKind::InDialog if !decider.wants_in_dialog() => return Verdict::Follow(Vec::new()),
+            RequestKind::InDialog if !decider.wants_in_dialog() => return Verdict::follow(Vec::new()),
             RequestKind::Initial if self.shared.draining.load(Ordering::Relaxed) => {
                 return turn_away(request, rules.retry_after);
             }
             _ => decider.on_request(self.index, RequestView { request, flow, listeners: &self.shared.listeners, kind }),
         };
         match decision {
-            Decision::Undecided { edits, kept } => rules.policy.verdict(request, kind, edits, kept),
+            Decision::Undecided { edits, kept } => rules.policy.verdict(request, flow, kind, edits, kept),
             Decision::Forward { plan, state, watch } => Verdict::Forward { plan, state, watch },
             Decision::Reply(reply) => Verdict::Reply(reply),
             Decision::Drop => Verdict::Drop,

@@ -78,7 +78,7 @@ impl Traffic {
                                 let (plan, state) = (self.plan.clone(), Arc::clone(&self.state));
                                 Verdict::Forward { plan, state, watch: Watch::default() }
                             }
-                            RequestKind::InDialog => Verdict::Follow(Vec::new()),
+                            RequestKind::InDialog => Verdict::follow(Vec::new()),
                         };
                         self.core.decided(self.now, context, verdict, &mut self.more);
                     }

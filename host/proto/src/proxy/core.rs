@@ -13,7 +13,7 @@ use super::context::{Context, Hunt, Phase, Server};
 use super::environment::{Alarm, AlarmKind, Environment};
 use super::io::{BranchId, ContextId, FailureOutcome, Located, Output, RequestKind, Reviewed, Transmit, Verdict, Watch};
 use super::own::OwnNames;
-use super::plan::{Reply, Target};
+use super::plan::Reply;
 use super::preprocess::{Preprocessed, preprocess};
 use super::settings::Settings;
 use super::validate::{self, validate};
@@ -378,9 +378,7 @@ fn carry_out<S: Clone>(context: &mut Context<S>, verdict: Verdict<S>, env: &mut 
             context.watch = watch;
             context.begin(plan, env, out);
         }
-        Verdict::Follow(edits) => {
-            context.follow(Target { edits, ..Target::default() }, env, out);
-        }
+        Verdict::Follow(target) => context.follow(target, env, out),
         Verdict::Reply(reply) if matches!(context.server, Server::Stateless) => context.reply_statelessly(&reply, env, out),
         Verdict::Reply(reply) => context.answer(Answer::Made(reply), env, out),
         Verdict::Drop => context.forget(),

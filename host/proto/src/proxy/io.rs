@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::plan::{Edit, Group, Plan, Reply};
+use super::plan::{Edit, Group, Plan, Reply, Target};
 use crate::message::Message;
 use crate::net::{Flow, ListenerId, Path, Reach, Transport};
 
@@ -197,12 +197,19 @@ pub enum Verdict<S> {
         /// Which later questions are wanted.
         watch: Watch,
     },
-    /// Forward to where the route set, or else the Request-URI, says; the edits come on top.
-    Follow(Vec<Edit>),
+    /// Forward to one target: to where the route set, or else the Request-URI, says, unless the target has a next hop.
+    Follow(Target),
     /// Answer it.
     Reply(Reply),
     /// Absorb it without an answer.
     Drop,
+}
+
+impl<S> Verdict<S> {
+    /// Forward to where the route set, or else the Request-URI, says, with these edits.
+    pub fn follow(edits: Vec<Edit>) -> Self {
+        Self::Follow(Target { edits, ..Target::default() })
+    }
 }
 
 /// Which questions a context asks after the verdict. Nothing watched costs nothing.

@@ -233,7 +233,7 @@ impl Fuzz {
         match self.random.below(8) {
             0 => Verdict::Drop,
             1 => Verdict::Reply(Reply::status(self.random.pick(&[100, 200, 302, 404, 603, 999]))),
-            2 => Verdict::Follow(vec![Edit::Set("X-Fuzz".into(), "1".into())]),
+            2 => Verdict::follow(vec![Edit::Set("X-Fuzz".into(), "1".into())]),
             _ => {
                 let watch = Watch { responses: self.random.percent(50), failures: self.random.percent(50) };
                 Verdict::Forward { plan: self.plan(), state: 1, watch }

@@ -135,7 +135,7 @@ impl World {
                 Output::Send(transmit) => self.leaves(transmit),
                 Output::SelectTargets { context, request, kind, .. } => {
                     let verdict = match kind {
-                        RequestKind::InDialog => Verdict::Follow(Vec::new()),
+                        RequestKind::InDialog => Verdict::follow(Vec::new()),
                         RequestKind::Initial => {
                             self.ledger.asked(&request);
                             decisions::verdict(&mut self.random, &request)

@@ -160,7 +160,7 @@ impl Bench {
     pub(crate) fn watch(&mut self, plan: Plan, watch: Watch) {
         self.on_request(move |asked| match asked.kind {
             RequestKind::Initial => Some(Verdict::Forward { plan: plan.clone(), state: 7, watch }),
-            RequestKind::InDialog => Some(Verdict::Follow(Vec::new())),
+            RequestKind::InDialog => Some(Verdict::follow(Vec::new())),
         });
     }
 
