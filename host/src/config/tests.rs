@@ -240,7 +240,7 @@ fn each_fault_has_its_place_and_its_remedy() {
         ),
         (
             "[outbound-proxy]\nlist = [\"::/0/[::1]\", \"::/129/[::1]\"]",
-            "4:21: outbound-proxy.list[1]: entry 2 (`::/129/[::1]`): the mask `129` is no prefix length from 0 to 128, and no netmask of \
+            "4:23: outbound-proxy.list[1]: entry 2 (`::/129/[::1]`): the mask `129` is no prefix length from 0 to 128, and no netmask of \
              leading ones",
         ),
         (
