@@ -245,7 +245,7 @@ fn each_fault_has_its_place_and_its_remedy() {
         ),
         (
             "[outbound-proxy]\nrules = [{ from = \"10.0.0.0/8\", to = \"192.0.2.7\" }]",
-            "4:37: outbound-proxy.rules[0].to: `192.0.2.7` is no SIP URI to send to; write it like \"sip:192.0.2.7:5060;transport=tcp\"",
+            "4:38: outbound-proxy.rules[0].to: `192.0.2.7` is no SIP URI to send to; write it like \"sip:192.0.2.7:5060;transport=tcp\"",
         ),
         (
             "[outbound-proxy]\nrules = [{ from = \"::/0\", to = \"sip:sbc\", egress = \"wan\" }]",

@@ -1,5 +1,6 @@
 //! What plugins and resolvers of the simulated world say, and how long they think about it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use jackfield_proto::message::{Message, Method};
@@ -51,9 +52,9 @@ fn one_target(random: &mut Random) -> Target {
     let peer = random.pick(&PEERS);
     let mut target = target(peer);
     match random.below(10) {
-        0 => target.uri = Some(format!("sip:{peer}@{peer}.test").into()),
-        1 => target.transport = Some(Transport::Tcp),
-        2 => target.uri = Some("tel:+4930".into()),
+        0..=2 => target.uri = Some(format!("sip:{peer}@{peer}.test").into()),
+        3 => target.transport = Some(Transport::Tcp),
+        4 => target.uri = Some("tel:+4930".into()),
         _ => {}
     }
     if random.percent(25) {
@@ -65,11 +66,14 @@ fn one_target(random: &mut Random) -> Target {
     target
 }
 
-/// A name has from none to two addresses; the first letter of it is the peer.
+/// A name has from none to three addresses; the first letter of it is the peer.
 pub(super) fn addresses(random: &mut Random, query: &Query) -> Vec<Hop> {
+    if let (Ok(ip), Some(port)) = (query.host.parse(), query.port) {
+        return vec![Hop { transport: query.transport.unwrap_or(Transport::Udp), address: SocketAddr::new(ip, port) }];
+    }
     let peer = query.host.chars().next().unwrap_or('b');
-    let all = [random.pick(&PEERS), peer].map(|peer| Hop { transport: Transport::Udp, address: address(peer) });
-    all[random.below(3) as usize..].to_vec()
+    let all = [random.pick(&PEERS), random.pick(&PEERS), peer].map(|peer| Hop { transport: Transport::Udp, address: address(peer) });
+    all[random.below(4) as usize..].to_vec()
 }
 
 pub(super) fn outcome(random: &mut Random) -> FailureOutcome {

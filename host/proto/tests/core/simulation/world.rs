@@ -149,7 +149,11 @@ impl World {
                     let delay = decisions::delay(&mut self.random);
                     self.after(delay, Event::Resolved(branch, hops));
                 }
-                Output::ReviewResponse { branch, response, .. } => {
+                Output::ReviewResponse { branch, request, response, .. } => {
+                    // It may be replaced: until that is known a 6xx ends nothing.
+                    if response.status() >= 600 {
+                        self.ledger.may_go_on(&request);
+                    }
                     let delay = decisions::delay(&mut self.random);
                     self.after(delay, Event::Reviewed(branch, response, Reviewed::Pass(Vec::new())));
                 }
