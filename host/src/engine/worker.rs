@@ -1,5 +1,6 @@
 //! One worker: takes what its sockets receive through the core, and carries out what the core wants.
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use jackfield_proto::message::{Framing, Message};
 use jackfield_proto::net::{Flow, Transport};
-use jackfield_proto::proxy::{BranchId, Core, Located, Output, Query, Reply, RequestKind, Transmit, Verdict, shard_of};
+use jackfield_proto::proxy::{BranchId, Core, Located, Output, Query, Reply, RequestKind, Transmit, Verdict, shard_of, shard_of_quoted};
 use jackfield_proto::time::Timestamp;
 
 use super::Shared;
@@ -31,6 +32,15 @@ pub(super) struct Worker<D: Decider> {
 impl<D: Decider> Handler for Worker<D> {
     fn received(self: &Arc<Self>, bytes: Bytes, flow: Flow) {
         self.guard("a message", |work| self.receive(bytes, flow, work));
+    }
+
+    fn undelivered(self: &Arc<Self>, quoted: Bytes, remote: SocketAddr) {
+        self.guard("an undelivered datagram", |work| {
+            if let Some(shard) = shard_of_quoted(&quoted).and_then(|shard| self.shared.shard(shard)) {
+                self.step(shard, work, |core, now, out| core.undelivered(now, &quoted, remote, out));
+                self.carry_out(shard, work);
+            }
+        });
     }
 
     fn send_failed(self: &Arc<Self>, origin: Origin) {

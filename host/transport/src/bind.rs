@@ -10,6 +10,7 @@ use jackfield_proto::net::{Listener, ListenerId, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::settings::Settings;
+use super::undelivered;
 
 /// Connections that may wait to be accepted.
 const ACCEPT_QUEUE: i32 = 1024;
@@ -127,6 +128,8 @@ fn udp(address: SocketAddr, settings: &Settings) -> io::Result<Socket> {
     // Best effort: the kernel caps it at net.core.rmem_max.
     let _ = socket.set_recv_buffer_size(settings.udp_receive_buffer);
     let _ = socket.set_send_buffer_size(settings.udp_backlog);
+    // Best effort: without it, a datagram that was refused is found out by its silence.
+    let _ = undelivered::keep_errors(&socket, address);
     socket.bind(&address.into())?;
     Ok(socket)
 }

@@ -40,6 +40,8 @@ counters! {
     udp_receive_errors,
     /// Datagrams that the kernel refused to send: too large, no route, forbidden.
     udp_send_errors,
+    /// Datagrams of ours that were reported as undeliverable: port closed, host or network unreachable.
+    udp_undelivered,
     /// Datagrams dropped because the socket's backlog was full.
     udp_dropped,
     /// Messages received on connections.

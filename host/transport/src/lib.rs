@@ -13,11 +13,13 @@ mod settings;
 mod table;
 mod tcp;
 mod udp;
+mod undelivered;
 
 #[cfg(test)]
 mod tests;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,6 +38,10 @@ pub use settings::Settings;
 pub trait Handler: Send + Sync + 'static {
     /// A datagram, or one message of a connection.
     fn received(self: &Arc<Self>, bytes: Bytes, flow: Flow);
+
+    /// A datagram did not arrive, and begins so: its port is closed, or there is no way to its host (RFC 3261 18.4). Who reports that may
+    /// be a router on the way or anybody who has seen the datagram.
+    fn undelivered(self: &Arc<Self>, quoted: Bytes, remote: SocketAddr);
 
     /// Something that [`Local::send`] took cannot be sent after all, or its connection was lost soon after: it may not have arrived, unless
     /// an answer says that it has. May be called by another worker's thread than took it.

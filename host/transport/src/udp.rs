@@ -1,7 +1,6 @@
 //! Datagrams: one socket for each listener and worker.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,13 +13,16 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
-use super::{Counters, Handler, SendError};
+use super::{Counters, Handler, SendError, undelivered};
 
 /// Larger than any datagram, so that none is cut.
 const BUFFER: usize = 65_536;
 
 /// Datagrams taken in one turn before timers and connections get theirs.
 const BURST: usize = 64;
+
+/// What a socket is watched for: datagrams, and reports about those that it has sent.
+const RECEIVE: Interest = Interest::READABLE.add(Interest::ERROR);
 
 /// The pause when a socket reports nothing but errors.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -54,7 +56,7 @@ impl Port {
     pub(super) fn new(listener: ListenerId, socket: UdpSocket, limit: usize, counters: Arc<Counters>) -> io::Result<Self> {
         Ok(Self {
             listener,
-            socket: watch(socket, Interest::READABLE)?,
+            socket: watch(socket, RECEIVE)?,
             counters,
             waiting: AtomicUsize::new(0),
             limit,
@@ -140,10 +142,11 @@ fn is_of_another(kind: ErrorKind) -> bool {
 pub(super) async fn receive<H: Handler>(port: Arc<Port>, handler: Arc<H>) {
     let mut buffer = vec![0; BUFFER].into_boxed_slice();
     loop {
-        let burst = match poll_fn(|context| port.socket.poll_read_ready(context)).await {
+        let burst = match port.socket.ready(RECEIVE).await {
             Ok(mut ready) => {
+                let more_reports = ready.ready().is_error() && report_undelivered(&port, &handler);
                 let burst = receive_burst(&port, &mut buffer, &handler);
-                if matches!(burst, Burst::Empty) {
+                if matches!(burst, Burst::Empty) && !more_reports {
                     ready.clear_ready();
                 }
                 burst
@@ -156,6 +159,16 @@ pub(super) async fn receive<H: Handler>(port: Arc<Port>, handler: Arc<H>) {
             Burst::Errors => tokio::time::sleep(PAUSE).await,
         }
     }
+}
+
+/// Tells of datagrams that did not arrive, as many as are received in one turn at most; true if there may be more.
+fn report_undelivered<H: Handler>(port: &Port, handler: &Arc<H>) -> bool {
+    let reports = std::iter::from_fn(|| undelivered::next(port.socket.get_ref())).take(BURST);
+    let told = reports.map(|undelivered| {
+        port.counters.udp_undelivered.count();
+        handler.undelivered(undelivered.quoted, undelivered.remote);
+    });
+    told.count() == BURST
 }
 
 /// How a burst ended.

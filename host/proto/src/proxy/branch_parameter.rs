@@ -15,7 +15,7 @@ use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
 use super::io::{BranchId, ContextId};
-use crate::message::{Message, Name};
+use crate::message::{Message, Name, Via};
 
 const STATEFUL: &[u8] = b"z9hG4bKjf";
 const STATELESS: &[u8] = b"z9hG4bKjs";
@@ -125,6 +125,15 @@ pub(super) fn shard_of_response(response: &Message) -> Option<u8> {
         OwnBranch::Stateful { shard, .. } => Some(shard),
         OwnBranch::Stateless { .. } => None,
     }
+}
+
+/// The branch in a datagram of ours that somebody quotes, as far as it is quoted: our Via is always the first field of a request. None for
+/// what is no request of ours.
+pub(super) fn in_quote(quoted: &[u8]) -> Option<OwnBranch> {
+    let mut lines = quoted.split(|octet| *octet == b'\n');
+    lines.next().filter(|line| !line.starts_with(b"SIP/"))?;
+    let via = Via::parse(lines.next()?.strip_suffix(b"\r")?.strip_prefix(b"Via: ")?)?;
+    OwnBranch::parse(via.branch()?).map(|(own, _)| own)
 }
 
 /// Appends the lowest `digits` hexadecimal digits of `value`.

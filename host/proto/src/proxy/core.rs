@@ -3,6 +3,7 @@
 //! The caller hands in a message, an answer to a question, or the time, and then carries out all outputs, in order. That is the whole
 //! contract: the core reads no clock, opens no socket and keeps nobody waiting.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,14 @@ pub fn shard_of(message: &Message, shards: u8) -> u8 {
         shard_of_request(message, shards)
     } else {
         branch_parameter::shard_of_response(message).filter(|shard| *shard < shards).unwrap_or_default()
+    }
+}
+
+/// The shard that sent a datagram which begins like this; none if it is no request of ours.
+pub fn shard_of_quoted(quoted: &[u8]) -> Option<u8> {
+    match branch_parameter::in_quote(quoted)? {
+        OwnBranch::Stateful { shard, .. } => Some(shard),
+        OwnBranch::Stateless { .. } => None,
     }
 }
 
@@ -131,6 +140,20 @@ impl<S: Clone> Core<S> {
     pub fn send_failed(&mut self, now: Timestamp, branch: BranchId, out: &mut Vec<Output<S>>) {
         self.env.now = now;
         self.with(branch.context, |context, env| context.on_send_failed(branch.index, env, out));
+    }
+
+    /// A datagram that begins like this did not reach `remote` (RFC 3261 18.4). Whoever says so has seen the datagram: its branch holds
+    /// what only we could write.
+    pub fn undelivered(&mut self, now: Timestamp, quoted: &[u8], remote: SocketAddr, out: &mut Vec<Output<S>>) {
+        self.env.now = now;
+        let Some(OwnBranch::Stateful { shard, id, nonce }) = branch_parameter::in_quote(quoted) else { return };
+        if shard == self.env.shard && nonce == branch_parameter::nonce(id, self.env.secret) {
+            self.with(id.context, |context, env| {
+                if context.branch(id.index).is_some_and(|branch| branch.path.is_some_and(|path| path.remote == remote)) {
+                    context.on_send_failed(id.index, env, out);
+                }
+            });
+        }
     }
 
     /// Does what is due by `now`.

@@ -25,7 +25,7 @@ mod token;
 mod validate;
 mod via;
 
-pub use self::core::{Core, shard_of};
+pub use self::core::{Core, shard_of, shard_of_quoted};
 pub use forward::next_hop_uri;
 pub use io::{BranchId, Cause, ContextId, FailureOutcome, Hop, Located, Output, Query, RequestKind, Reviewed, Transmit, Verdict, Watch};
 pub use plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target};

@@ -122,6 +122,33 @@ fn a_503_and_a_refusal_lead_to_the_next_address() {
     bench.drain();
 }
 
+/// RFC 3261 18.4: the report quotes no more than the beginning of the datagram, and nothing is believed that does not.
+#[test]
+fn a_report_that_nobody_listens_there_leads_to_the_next_address() {
+    let mut bench = bench("bc");
+    bench.request(&Request::invite());
+    let invite = bench.last("b INVITE").message.bytes().clone();
+    let text = crate::support::text_of(&invite);
+    let forged = text.replacen("z9hG4bKjf00", "z9hG4bKjf01", 1);
+    let branch_end = text.find("\r\nMax").or(text.find("\r\nVia: SIP/2.0/UDP 192.0.2.97")).unwrap() + 2;
+    for (quoted, remote) in [
+        (&invite[..20], address('b')),
+        (&invite[..], address('c')),
+        (forged.as_bytes(), address('b')),
+        (b"", address('b')),
+        (b"SIP/2.0 200 OK\r\nVia: x\r\n", address('b')),
+    ] {
+        bench.undelivered(quoted, remote);
+    }
+    assert_eq!(bench.ladder(), ["b INVITE"]);
+    bench.undelivered(&invite[..branch_end], address('b'));
+    assert_eq!(bench.ladder(), ["c INVITE"]);
+    bench.undelivered(&invite, address('b'));
+    assert_eq!(bench.ladder(), [""; 0], "once is enough");
+    bench.answer('c', 200);
+    bench.drain();
+}
+
 /// Nobody is asked about an address among several; about the last one, or rather the target, somebody is.
 #[test]
 fn failures_are_told_for_the_target_and_not_for_each_address() {

@@ -41,11 +41,16 @@ async fn until(mut holds: impl FnMut() -> bool) {
 struct Recorder {
     received: UnboundedSender<(Bytes, Flow)>,
     failed: UnboundedSender<Origin>,
+    undelivered: UnboundedSender<(Bytes, SocketAddr)>,
 }
 
 impl Handler for Recorder {
     fn received(self: &Arc<Self>, bytes: Bytes, flow: Flow) {
         self.received.send((bytes, flow)).expect("the test is still there");
+    }
+
+    fn undelivered(self: &Arc<Self>, quoted: Bytes, remote: SocketAddr) {
+        self.undelivered.send((quoted, remote)).expect("the test is still there");
     }
 
     fn send_failed(self: &Arc<Self>, origin: Origin) {
@@ -59,6 +64,7 @@ struct Bed {
     handler: Arc<Recorder>,
     received: Mutex<UnboundedReceiver<(Bytes, Flow)>>,
     failed: Mutex<UnboundedReceiver<Origin>>,
+    undelivered: Mutex<UnboundedReceiver<(Bytes, SocketAddr)>>,
     addresses: Vec<SocketAddr>,
     monitor: Monitor,
 }
@@ -80,11 +86,13 @@ impl Bed {
         let monitor = sockets.monitor();
         let (received, receive) = unbounded_channel();
         let (failed, fail) = unbounded_channel();
-        let handler = Arc::new(Recorder { received, failed });
+        let (undelivered, undeliver) = unbounded_channel();
+        let handler = Arc::new(Recorder { received, failed, undelivered });
         let open = |share: super::Share| Arc::new(share.open().expect("sockets can be registered"));
         let locals: Vec<_> = sockets.split().into_iter().map(open).collect();
         locals.iter().for_each(|local| local.serve(&handler));
-        Self { locals, handler, received: Mutex::new(receive), failed: Mutex::new(fail), addresses, monitor }
+        let (received, failed, undelivered) = (Mutex::new(receive), Mutex::new(fail), Mutex::new(undeliver));
+        Self { locals, handler, received, failed, undelivered, addresses, monitor }
     }
 
     fn udp(&self) -> SocketAddr {
@@ -101,6 +109,10 @@ impl Bed {
 
     async fn next(&self) -> (Bytes, Flow) {
         soon(self.received.lock().await.recv()).await.expect("the recorder is still there")
+    }
+
+    async fn next_undelivered(&self) -> (Bytes, SocketAddr) {
+        soon(self.undelivered.lock().await.recv()).await.expect("the recorder is still there")
     }
 
     async fn next_failed(&self) -> Origin {

@@ -84,6 +84,17 @@ async fn an_icmp_error_ends_nothing() {
     arrives(&peer, b"yes", bed.udp()).await;
 }
 
+/// RFC 3261 18.4.
+#[tokio::test]
+async fn a_closed_port_is_reported_with_the_datagram_that_it_refused() {
+    for bed in [Bed::new(1, Settings::default()), Bed::v6()] {
+        let gone = UdpSocket::bind((bed.udp().ip(), 0)).await.expect("a port is free").local_addr().expect("bound");
+        bed.send(0, "into the void", udp_path(gone)).expect("taken");
+        assert_eq!(bed.next_undelivered().await, (Bytes::from_static(b"into the void"), gone));
+        assert_eq!(bed.monitor.totals().udp_undelivered, 1);
+    }
+}
+
 #[tokio::test]
 async fn a_backlog_is_sent_in_order_before_what_comes_later_and_drops_what_is_too_much() {
     let bed = Bed::new(1, Settings { udp_backlog: 100, ..Settings::default() });

@@ -210,6 +210,12 @@ impl Bench {
         self.carry_out(out);
     }
 
+    pub(crate) fn undelivered(&mut self, quoted: &[u8], remote: SocketAddr) {
+        let mut out = Vec::new();
+        self.core.undelivered(self.now, quoted, remote, &mut out);
+        self.carry_out(out);
+    }
+
     pub(crate) fn failure_decided(&mut self, branch: BranchId, outcome: FailureOutcome) {
         let mut out = Vec::new();
         self.core.failure_decided(self.now, branch, outcome, &mut out);
