@@ -68,6 +68,18 @@ counters! {
     tcp_idle,
     /// Messages dropped because the connection's queue was full.
     tcp_dropped,
+    /// Connections closed at once because their source had as many open as it may.
+    source_connections_refused,
+    /// Connections closed at once because their source opened too many in a short time.
+    source_handshakes_refused,
+    /// Requests over the limit of their source, answered 503 or dropped.
+    source_requests_refused,
+    /// Connections and requests dropped because their source was banned.
+    source_banned,
+    /// Sources banned.
+    source_bans,
+    /// Sources not banned because the table of bans was full.
+    source_bans_lost,
 }
 
 /// One counter.

@@ -8,6 +8,7 @@
 mod bind;
 mod connection;
 mod counters;
+mod guard;
 mod outbox;
 mod settings;
 mod table;
@@ -19,7 +20,7 @@ mod undelivered;
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ use tokio::runtime::Handle;
 
 pub use bind::{BindError, Endpoint};
 pub use counters::{Counter, Counters, Totals};
+pub use guard::{Answer, Ban, RequestClass, SourceLimits, Verdict};
 pub use settings::Settings;
 
 /// Who takes what the sockets of one worker receive. Called on the worker's thread; it must not panic and not block.
@@ -95,6 +97,7 @@ pub enum SendError {
 struct Shared {
     listeners: Vec<Listener>,
     settings: ArcSwap<Settings>,
+    guard: Arc<guard::Guard>,
     table: table::Table,
     connections: AtomicU64,
     started: Instant,
@@ -138,6 +141,7 @@ impl Sockets {
         let (listeners, bound) = bind::bind(endpoints, workers, &settings)?;
         let shared = Arc::new(Shared {
             listeners,
+            guard: Arc::new(guard::Guard::new(&settings.source)),
             settings: ArcSwap::from_pointee(settings),
             table: table::Table::default(),
             connections: AtomicU64::new(first_connection()),
@@ -183,8 +187,14 @@ impl Monitor {
         self.shared.table.len()
     }
 
+    /// Sources that are banned now.
+    pub fn banned(&self) -> usize {
+        self.shared.guard.banned(self.shared.uptime())
+    }
+
     /// New bounds and times, for what begins from now on.
     pub fn reconfigure(&self, settings: Settings) {
+        self.shared.guard.configure(&settings.source);
         self.shared.settings.store(Arc::new(settings));
     }
 }
@@ -263,6 +273,17 @@ impl Local {
             Transport::Tcp => tcp::send(self, outgoing, handler),
             Transport::Tls | Transport::Ws | Transport::Wss => Err(SendError::NoListener(path.listener, path.transport)),
         }
+    }
+
+    /// Whether a peer may open a connection, and the lease that counts it as long as it lives.
+    fn connection_from(&self, address: IpAddr) -> Result<guard::Lease, guard::Refused> {
+        self.shared.guard.connection(address, || self.shared.uptime(), &self.counters)
+    }
+
+    /// What is to become of a request from this address, by the limits of its source. To be asked once for each request, before anything
+    /// is done for it.
+    pub fn request_from(&self, address: IpAddr, class: RequestClass) -> Verdict {
+        self.shared.guard.request(address, class, || self.shared.uptime(), &self.counters)
     }
 
     /// The counters of this worker.

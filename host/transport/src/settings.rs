@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jackfield_proto::message;
 
+use super::guard::SourceLimits;
+
 /// What the transports are told. Buffers of sockets are set when they are bound; everything else holds for what begins after a change.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -23,6 +25,8 @@ pub struct Settings {
     pub connect: Duration,
     /// Octets that may wait for a connection; a message beyond that fails. Default 1 MiB.
     pub queue: usize,
+    /// What one source address may do. By default everything.
+    pub source: SourceLimits,
 }
 
 impl Default for Settings {
@@ -36,6 +40,7 @@ impl Default for Settings {
             idle: Duration::from_secs(600),
             connect: Duration::from_secs(5),
             queue: 1 << 20,
+            source: SourceLimits::default(),
         }
     }
 }

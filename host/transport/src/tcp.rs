@@ -10,6 +10,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use super::guard::Lease;
 use super::outbox::{Connection, Refusal};
 use super::table::Found;
 use super::{Handler, Local, Outgoing, SendError, connection};
@@ -24,7 +25,12 @@ const ATTEMPTS: usize = 3;
 pub(super) async fn accept<H: Handler>(acceptor: TcpListener, listener: ListenerId, local: Arc<Local>, handler: Arc<H>) {
     loop {
         match acceptor.accept().await {
-            Ok((stream, remote)) => accepted(stream, remote, listener, &local, &handler),
+            // Refused by the limits of its source: closed at once, before anything is spent on it.
+            Ok((stream, remote)) => {
+                if let Ok(lease) = local.connection_from(remote.ip()) {
+                    accepted(stream, remote, listener, lease, &local, &handler);
+                }
+            }
             Err(error) => {
                 local.counters.tcp_refused.count();
                 // Errors of the connection that was to be accepted concern nobody else; the others pass with time at best.
@@ -37,7 +43,14 @@ pub(super) async fn accept<H: Handler>(acceptor: TcpListener, listener: Listener
     }
 }
 
-fn accepted<H: Handler>(stream: TcpStream, remote: SocketAddr, listener: ListenerId, local: &Arc<Local>, handler: &Arc<H>) {
+fn accepted<H: Handler>(
+    stream: TcpStream,
+    remote: SocketAddr,
+    listener: ListenerId,
+    lease: Lease,
+    local: &Arc<Local>,
+    handler: &Arc<H>,
+) {
     let shared = &local.shared;
     let connection = Connection::new(shared.next_connection(), Transport::Tcp, listener, remote, shared.uptime());
     let connection = Arc::new(connection);
@@ -46,7 +59,11 @@ fn accepted<H: Handler>(stream: TcpStream, remote: SocketAddr, listener: Listene
         return;
     }
     local.counters.tcp_accepted.count();
-    local.runtime.spawn(established(connection, stream, local.clone(), handler.clone()));
+    let served = established(connection, stream, local.clone(), handler.clone());
+    local.runtime.spawn(async move {
+        served.await;
+        drop(lease);
+    });
 }
 
 /// Sends over the connection that the path names, else over any to the same peer (RFC 3261 18.1.1, 18.2.2), else over a new one.
