@@ -13,6 +13,9 @@ use tracing_subscriber::{Registry, fmt, reload};
 use crate::config::{Log, LogFormat, LogLevel};
 use writer::{LineWriter, Lines};
 
+/// A library that warns about every malformed datagram: what a peer can send as often as it likes does not belong into the log.
+const MUTE: &str = "stun_types";
+
 /// Libraries whose lines below a warning tell an operator nothing.
 const QUIET: [&str; 8] = ["cranelift_codegen", "cranelift_frontend", "hyper", "hyper_util", "mio", "notify", "regalloc2", "wasmtime"];
 
@@ -94,7 +97,7 @@ fn filter(level: LogLevel, rust_log: Option<&str>) -> Result<EnvFilter, LoggingE
     };
     let quiet = level.min(LevelFilter::WARN);
     let directives = QUIET.iter().map(|library| format!("{library}={quiet}"));
-    let directives: Vec<_> = std::iter::once(level.to_string()).chain(directives).collect();
+    let directives: Vec<_> = [level.to_string(), format!("{MUTE}=off")].into_iter().chain(directives).collect();
     EnvFilter::try_new(directives.join(",")).map_err(|error| LoggingError::Filter(error.to_string()))
 }
 

@@ -44,6 +44,10 @@ counters! {
     udp_undelivered,
     /// Datagrams dropped because the socket's backlog was full.
     udp_dropped,
+    /// STUN Binding requests answered (RFC 5626 8).
+    udp_stun_answered,
+    /// STUN datagrams dropped: malformed, no Binding request, or over the limit of their source.
+    udp_stun_dropped,
     /// Messages received on connections.
     tcp_received,
     /// Messages handed to connections.

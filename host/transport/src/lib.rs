@@ -11,6 +11,7 @@ mod counters;
 mod guard;
 mod outbox;
 mod settings;
+mod stun;
 mod table;
 mod tcp;
 mod udp;
@@ -215,7 +216,7 @@ impl Share {
         ports.resize_with(shared.listeners.len(), || None);
         for (id, socket) in bound.udp {
             if let Some(port) = ports.get_mut(usize::from(id.0)) {
-                *port = Some(Arc::new(udp::Port::new(id, socket, shared.settings.load().udp_backlog, counters.clone())?));
+                *port = Some(Arc::new(udp::Port::new(id, socket, shared.clone(), counters.clone())?));
             }
         }
         let mut acceptors = Vec::new();

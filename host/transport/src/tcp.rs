@@ -43,14 +43,7 @@ pub(super) async fn accept<H: Handler>(acceptor: TcpListener, listener: Listener
     }
 }
 
-fn accepted<H: Handler>(
-    stream: TcpStream,
-    remote: SocketAddr,
-    listener: ListenerId,
-    lease: Lease,
-    local: &Arc<Local>,
-    handler: &Arc<H>,
-) {
+fn accepted<H: Handler>(stream: TcpStream, remote: SocketAddr, listener: ListenerId, lease: Lease, local: &Arc<Local>, handler: &Arc<H>) {
     let shared = &local.shared;
     let connection = Connection::new(shared.next_connection(), Transport::Tcp, listener, remote, shared.uptime());
     let connection = Arc::new(connection);

@@ -13,7 +13,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
-use super::{Counters, Handler, SendError, undelivered};
+use super::guard::{RequestClass, Verdict};
+use super::{Counters, Handler, SendError, Shared, stun, undelivered};
 
 /// Larger than any datagram, so that none is cut.
 const BUFFER: usize = 65_536;
@@ -31,6 +32,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Port {
     listener: ListenerId,
+    shared: Arc<Shared>,
     /// Watched for reading alone: a socket that is watched for writing as well reports after each datagram sent that it may send again,
     /// and that costs a wake-up.
     socket: AsyncFd<UdpSocket>,
@@ -53,16 +55,27 @@ fn watch(socket: UdpSocket, interest: Interest) -> io::Result<AsyncFd<UdpSocket>
 
 impl Port {
     /// To be called in the worker's runtime.
-    pub(super) fn new(listener: ListenerId, socket: UdpSocket, limit: usize, counters: Arc<Counters>) -> io::Result<Self> {
+    pub(super) fn new(listener: ListenerId, socket: UdpSocket, shared: Arc<Shared>, counters: Arc<Counters>) -> io::Result<Self> {
         Ok(Self {
             listener,
             socket: watch(socket, RECEIVE)?,
+            limit: shared.settings.load().udp_backlog,
+            shared,
             counters,
             waiting: AtomicUsize::new(0),
-            limit,
             backlog: Mutex::default(),
             blocked: Notify::new(),
         })
+    }
+
+    /// A datagram that is no SIP. Who sends it need not be who it says, so it is bounded as requests are, and an error has no use.
+    fn stun(&self, datagram: &[u8], remote: SocketAddr) {
+        let allowed = || self.shared.guard.request(remote.ip(), RequestClass::Initial, || self.shared.uptime(), &self.counters);
+        let answer = stun::answer(datagram, remote).filter(|_| allowed() == Verdict::Pass);
+        match answer.map(|answer| self.send(answer.into(), remote)) {
+            Some(Ok(())) => self.counters.udp_stun_answered.count(),
+            Some(Err(_)) | None => self.counters.udp_stun_dropped.count(),
+        }
     }
 
     /// Sends at once, or behind what waits already.
@@ -187,7 +200,12 @@ fn receive_burst<H: Handler>(port: &Port, buffer: &mut [u8], handler: &Arc<H>) -
         match port.socket.get_ref().recv_from(buffer) {
             Ok((length, remote)) => {
                 port.counters.udp_received.count();
-                let bytes = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
+                let datagram = buffer.get(..length).unwrap_or_default();
+                if stun::is_stun(datagram) {
+                    port.stun(datagram, remote);
+                    continue;
+                }
+                let bytes = Bytes::copy_from_slice(datagram);
                 handler.received(bytes, Flow { transport: Transport::Udp, listener: port.listener, remote, connection: None });
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Burst::Empty,

@@ -144,12 +144,7 @@ impl Guard {
     }
 
     /// A peer has opened a connection. It counts until the lease is dropped.
-    pub(super) fn connection(
-        self: &Arc<Self>,
-        address: IpAddr,
-        now: impl FnOnce() -> u64,
-        counters: &Counters,
-    ) -> Result<Lease, Refused> {
+    pub(super) fn connection(self: &Arc<Self>, address: IpAddr, now: impl FnOnce() -> u64, counters: &Counters) -> Result<Lease, Refused> {
         if !self.is_on() {
             return Ok(Lease(None));
         }

@@ -1,9 +1,9 @@
 //! The lines of the log about bans, so many a second at most.
 
+use super::Exceeded;
 use super::bucket::{Bucket, Depth, Rate};
 use super::limits::{Ban, SourceLimits};
 use super::source::Source;
-use super::Exceeded;
 
 /// Lines a second; and as many seconds' worth at once.
 const LINES: u32 = 5;

@@ -1,8 +1,10 @@
 //! Real sockets on the loopback addresses.
 
+mod source_limits;
 mod stream;
 mod stream_limits;
 mod stream_send;
+mod stun;
 mod udp;
 
 use std::future::Future;
@@ -17,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Endpoint, Handler, Local, Monitor, Origin, Outgoing, SendError, Settings, Sockets};
+use super::{Endpoint, Handler, Local, Monitor, Origin, Outgoing, SendError, Settings, Sockets, SourceLimits};
 
 /// The time after which a test gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
