@@ -13,7 +13,7 @@ use super::reader::{Report, Section};
 use super::state::CONTROL_SOCKET;
 use super::{
     Admin, Config, CoreLimits, Environment, Limits, Log, LogFormat, LogLevel, Problem, Relay, Severity, TcpLimits, Timers, listen,
-    outbound, plugins,
+    outbound, plugins, source_limits,
 };
 
 const KEYS: [&str; 13] = [
@@ -156,8 +156,8 @@ fn timers(section: &Section<'_, '_>) -> Timers {
 }
 
 fn limits(root: &Section<'_, '_>, workers: usize) -> Limits {
-    let section =
-        root.section("limits", &["message", "headers", "contexts", "branches", "max-breadth", "retry-after", "udp-request", "tcp"]);
+    let section = root
+        .section("limits", &["message", "headers", "contexts", "branches", "max-breadth", "retry-after", "udp-request", "tcp", "source"]);
     let tcp = section.section("tcp", &["connections", "message-time", "idle-time", "connect-time"]);
     let count = |section: &Section<'_, '_>, key, range, default| section.item(key).and_then(|i| i.count(range)).unwrap_or(default);
     let number = |key, range, default| {
@@ -190,6 +190,7 @@ fn limits(root: &Section<'_, '_>, workers: usize) -> Limits {
             idle_time: time("idle-time", tcp_default.idle_time),
             connect_time: time("connect-time", tcp_default.connect_time),
         },
+        source: source_limits::read(&section),
     }
 }
 

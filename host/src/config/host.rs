@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use jackfield_proto::message::host_address;
@@ -32,6 +33,15 @@ impl Network {
     /// The block that an address with a netmask stands for; bits beyond the mask are dropped, as an interface's are.
     pub(super) fn of(address: IpAddr, prefix: u8) -> Self {
         Self { address: Self::masked(address, prefix), prefix }
+    }
+
+    /// From the first address to the last.
+    pub fn addresses(&self) -> RangeInclusive<IpAddr> {
+        let last = match self.address {
+            IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() | u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0)).into(),
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() | u128::MAX.checked_shr(self.prefix.into()).unwrap_or(0)).into(),
+        };
+        self.address..=last
     }
 
     fn masked(address: IpAddr, prefix: u8) -> IpAddr {
@@ -137,6 +147,20 @@ mod tests {
         ] {
             let network: Network = network.parse().unwrap();
             assert_eq!(network.contains(address.parse().unwrap()), inside, "{network} {address}");
+        }
+    }
+
+    #[test]
+    fn a_network_has_a_first_and_a_last_address() {
+        for (network, first, last) in [
+            ("10.0.0.0/8", "10.0.0.0", "10.255.255.255"),
+            ("0.0.0.0/0", "0.0.0.0", "255.255.255.255"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.7"),
+            ("2001:db8::/126", "2001:db8::", "2001:db8::3"),
+            ("::/0", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ] {
+            let network: Network = network.parse().unwrap();
+            assert_eq!(network.addresses(), first.parse().unwrap()..=last.parse().unwrap());
         }
     }
 

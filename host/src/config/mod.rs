@@ -10,6 +10,7 @@ mod places;
 mod plugins;
 mod problem;
 mod reader;
+mod source_limits;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use jackfield_proto::proxy::{Limits as CoreLimits, Timers};
 pub use outbound::{OutboundProxy, OutboundRule};
 use places::Places;
 pub use problem::{LoadError, Problem, Severity};
+pub use source_limits::{SourceAnswer, SourceLimits};
 pub use state::Environment;
 
 /// A checked configuration.
@@ -219,6 +221,8 @@ pub struct Limits {
     pub udp_request_max: usize,
     /// `[limits.tcp]`.
     pub tcp: TcpLimits,
+    /// `[limits.source]`.
+    pub source: SourceLimits,
 }
 
 /// `[limits.tcp]`.

@@ -59,6 +59,7 @@ fn a_small_file_has_the_documented_defaults() {
                     idle_time: Duration::from_secs(600),
                     connect_time: Duration::from_secs(4),
                 },
+                source: SourceLimits::default(),
             },
             log: Log { level: LogLevel::Info, format: LogFormat::Human },
             admin: Admin { control: PathBuf::from("/home/op/.local/state/jackfield/control.sock"), metrics: None },

@@ -10,6 +10,7 @@ mod decider;
 mod policy;
 mod samples;
 mod shard;
+mod source_limits;
 mod timers;
 mod worker;
 
@@ -126,6 +127,7 @@ pub fn transport_settings(config: &Config) -> transport::Settings {
         unfinished: tcp.message_time,
         idle: tcp.idle_time,
         connect: tcp.connect_time,
+        source: source_limits::source_limits(config),
         ..transport::Settings::default()
     }
 }
@@ -165,6 +167,8 @@ pub struct Snapshot {
     pub turned_away: u64,
     /// Connections open now, or being opened.
     pub connections: usize,
+    /// Sources banned now for going over [`Config::limits`]`.source`.
+    pub banned_sources: usize,
     /// What the transports have counted.
     pub transport: transport::Totals,
     /// Panics caught while something was handled: each is a defect.
@@ -225,6 +229,7 @@ impl<D: Decider> Engine<D> {
             contexts: self.shared.shards.iter().map(Shard::contexts).sum(),
             turned_away: self.shared.shards.iter().map(Shard::turned_away).sum(),
             connections: self.transport.connections(),
+            banned_sources: self.transport.banned(),
             transport: self.transport.totals(),
             panics: self.shared.panics.load(Ordering::Relaxed),
             draining: self.shared.draining.load(Ordering::Relaxed),

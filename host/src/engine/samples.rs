@@ -11,6 +11,7 @@ impl Snapshot {
             Sample::gauge("contexts", "Response contexts held: requests with what became of them", count(self.contexts)),
             Sample::counter("contexts_refused", "Requests answered 503 because limits.contexts was reached", self.turned_away),
             Sample::gauge("connections", "Stream connections open, or being opened", count(self.connections)),
+            Sample::gauge("sources_banned", "Source addresses that nothing is taken from, by limits.source", count(self.banned_sources)),
             Sample::gauge("draining", "Whether new calls are turned away because the process is about to end", u64::from(self.draining)),
             Sample::counter("worker_panics", "Panics caught in a worker; each is a defect of the proxy", self.panics),
         ];

@@ -88,12 +88,19 @@ impl<D: Decider> Worker<D> {
         let kind = if message.is_request() { Kind::Request } else { Kind::Response };
         self.metrics().received(flow.transport, kind);
         let Some(shard) = self.shared.shard(shard_of(&message, self.shared.shard_count())) else { return };
-        self.step(shard, work, |core, now, out| core.receive(now, message, flow, out));
+        if self.admits(shard, &message, &flow, work) {
+            self.step(shard, work, |core, now, out| core.receive(now, message, flow, out));
+        }
         self.carry_out(shard, work);
     }
 
     /// One step of the core; its outputs come behind those that are there.
-    fn step(&self, shard: &Shard<D::State>, work: &mut Work<D>, act: impl FnOnce(&mut Core<D::State>, Timestamp, &mut Outputs<D>)) {
+    pub(super) fn step(
+        &self,
+        shard: &Shard<D::State>,
+        work: &mut Work<D>,
+        act: impl FnOnce(&mut Core<D::State>, Timestamp, &mut Outputs<D>),
+    ) {
         let now = self.shared.clock.now();
         shard.with(|core| act(core, now, &mut work.outputs));
     }

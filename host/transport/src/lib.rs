@@ -283,7 +283,7 @@ impl Local {
 
     /// What is to become of a request from this address, by the limits of its source. To be asked once for each request, before anything
     /// is done for it.
-    pub fn request_from(&self, address: IpAddr, class: RequestClass) -> Verdict {
+    pub fn request_from(&self, address: IpAddr, class: impl FnOnce() -> RequestClass) -> Verdict {
         self.shared.guard.request(address, class, || self.shared.uptime(), &self.counters)
     }
 

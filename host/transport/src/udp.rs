@@ -70,7 +70,7 @@ impl Port {
 
     /// A datagram that is no SIP. Who sends it need not be who it says, so it is bounded as requests are, and an error has no use.
     fn stun(&self, datagram: &[u8], remote: SocketAddr) {
-        let allowed = || self.shared.guard.request(remote.ip(), RequestClass::Initial, || self.shared.uptime(), &self.counters);
+        let allowed = || self.shared.guard.request(remote.ip(), || RequestClass::Initial, || self.shared.uptime(), &self.counters);
         let answer = stun::answer(datagram, remote).filter(|_| allowed() == Verdict::Pass);
         match answer.map(|answer| self.send(answer.into(), remote)) {
             Some(Ok(())) => self.counters.udp_stun_answered.count(),

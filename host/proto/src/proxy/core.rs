@@ -108,6 +108,14 @@ impl<S: Clone> Core<S> {
         }
     }
 
+    /// A request has come that the shell does not want looked at: it is answered without keeping anything, an ACK not at all (8.2.7).
+    pub fn refuse(&mut self, now: Timestamp, request: &Message, flow: &Flow, refusal: &Reply, out: &mut Vec<Output<S>>) {
+        self.env.now = now;
+        if request.top_via().is_some() {
+            self.answer_statelessly(request, flow, refusal, out);
+        }
+    }
+
     /// The answer to [`Output::SelectTargets`].
     pub fn decided(&mut self, now: Timestamp, context: ContextId, verdict: Verdict<S>, out: &mut Vec<Output<S>>) {
         self.env.now = now;

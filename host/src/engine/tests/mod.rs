@@ -3,6 +3,7 @@
 mod calls;
 mod drain;
 mod policy;
+mod source_limits;
 mod trouble;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -180,7 +180,13 @@ impl Guard {
     }
 
     /// A request has come, or something else that has to be answered.
-    pub(super) fn request(&self, address: IpAddr, class: RequestClass, now: impl FnOnce() -> u64, counters: &Counters) -> Verdict {
+    pub(super) fn request(
+        &self,
+        address: IpAddr,
+        class: impl FnOnce() -> RequestClass,
+        now: impl FnOnce() -> u64,
+        counters: &Counters,
+    ) -> Verdict {
         if !self.is_on() {
             return Verdict::Pass;
         }
@@ -193,7 +199,7 @@ impl Guard {
             return Verdict::Silence;
         }
         let Some(rate) = active.requests else { return Verdict::Pass };
-        let depth = match class {
+        let depth = match class() {
             RequestClass::Initial => Depth::Empty,
             RequestClass::InDialog => Depth::Overdrawn,
             RequestClass::Closing => Depth::Bottomless,

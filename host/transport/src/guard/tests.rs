@@ -24,7 +24,7 @@ impl Bed {
     }
 
     fn request_from(&self, address: IpAddr, class: RequestClass, now: u64) -> Verdict {
-        self.guard.request(address, class, || now, &self.counters)
+        self.guard.request(address, || class, || now, &self.counters)
     }
 
     fn initial(&self, address: &str, now: u64) -> Verdict {
@@ -52,7 +52,7 @@ fn without_a_limit_everything_passes_and_no_clock_is_read() {
     let bed = Bed::new(SourceLimits { ban: Some(BAN), ..SourceLimits::default() });
     let address = IpAddr::from([192, 0, 2, 1]);
     let clock = || panic!("nobody needs the time");
-    assert_eq!(bed.guard.request(address, RequestClass::Initial, clock, &bed.counters), Verdict::Pass);
+    assert_eq!(bed.guard.request(address, || RequestClass::Initial, clock, &bed.counters), Verdict::Pass);
     assert!(bed.guard.connection(address, clock, &bed.counters).is_ok());
     assert!(bed.guard.shards().is_empty());
 }
@@ -338,7 +338,12 @@ fn cost_of_a_request() {
         let rounds = 5_000_000_u32;
         for round in 0..rounds {
             let address = Ipv4Addr::from_bits(0x0a00_0000 + round % 10_000).into();
-            std::hint::black_box(bed.guard.request(address, RequestClass::Initial, || started.elapsed().as_millis() as u64, &bed.counters));
+            std::hint::black_box(bed.guard.request(
+                address,
+                || RequestClass::Initial,
+                || started.elapsed().as_millis() as u64,
+                &bed.counters,
+            ));
         }
         println!("{name}: {:?} a request", started.elapsed() / rounds);
     }

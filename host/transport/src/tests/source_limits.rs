@@ -57,8 +57,8 @@ async fn a_ban_holds_for_connections_and_requests_until_the_limits_go() {
     };
     soon(banned).await;
     let local = &bed.locals[0];
-    assert_eq!(local.request_from(IpAddr::from(Ipv4Addr::LOCALHOST), RequestClass::Closing), Verdict::Silence);
-    assert_eq!(local.request_from(IpAddr::from([127, 0, 0, 9]), RequestClass::Initial), Verdict::Pass);
+    assert_eq!(local.request_from(IpAddr::from(Ipv4Addr::LOCALHOST), || RequestClass::Closing), Verdict::Silence);
+    assert_eq!(local.request_from(IpAddr::from([127, 0, 0, 9]), || RequestClass::Initial), Verdict::Pass);
     assert_eq!(read_to_end(&mut bed.connect().await).await, b"");
     let totals = bed.monitor.totals();
     assert_eq!((totals.source_bans, totals.source_banned >= 2), (1, true));
