@@ -1,15 +1,19 @@
 //! Opening the sockets of all listeners, before any worker runs: what cannot be bound is an error of the start, not of a worker.
 //!
 //! Each worker has a socket of its own on every address (SO_REUSEPORT): the kernel spreads flows over them, one flow always to the same.
+//! TCP and WebSocket on one address share a socket, and so do TLS and secure WebSocket.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use jackfield_proto::net::{Listener, ListenerId, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::port::{Profile, StreamPort};
 use super::settings::Settings;
+use super::tls::TlsMaterial;
 use super::undelivered;
 
 /// Connections that may wait to be accepted.
@@ -20,12 +24,16 @@ const ACCEPT_QUEUE: i32 = 1024;
 pub struct Endpoint {
     /// The name in the configuration.
     pub name: Arc<str>,
-    /// UDP or TCP.
+    /// What is spoken there.
     pub transport: Transport,
     /// The address; with port 0 the kernel chooses a port, the same for all workers.
     pub address: SocketAddr,
     /// What to write into Via and Record-Route instead of the address.
     pub advertise: Option<Arc<str>>,
+    /// For TLS and secure WebSocket, which need it.
+    pub tls: Option<Arc<TlsMaterial>>,
+    /// Origins of web pages that may connect by WebSocket, like `https://phone.example.com`; any if there are none.
+    pub origins: Arc<[Arc<str>]>,
 }
 
 /// An address that cannot be listened on.
@@ -43,13 +51,25 @@ pub enum BindError {
         /// Why.
         error: io::Error,
     },
-    /// There is no code for this transport.
-    #[error("listener {name}: transport {transport} is not supported")]
-    Unsupported {
+    /// A secure transport without a certificate.
+    #[error("listener {name}: transport {transport} needs a certificate")]
+    NoCertificate {
         /// The listener's name.
         name: Arc<str>,
         /// Its transport.
         transport: Transport,
+    },
+    /// Two listeners want one port that can only be had by one of them: it begins with TLS or it does not.
+    #[error("listener {name}: {transport} cannot share {address} with what the listener {other} speaks there")]
+    Shared {
+        /// The listener's name.
+        name: Arc<str>,
+        /// Its transport.
+        transport: Transport,
+        /// The address.
+        address: SocketAddr,
+        /// The listener that has it.
+        other: Arc<str>,
     },
     /// More listeners than numbers for them.
     #[error("more than 65535 listeners")]
@@ -60,40 +80,98 @@ pub enum BindError {
 #[derive(Debug, Default)]
 pub(super) struct Bound {
     pub(super) udp: Vec<(ListenerId, UdpSocket)>,
-    pub(super) tcp: Vec<(ListenerId, TcpListener)>,
+    pub(super) tcp: Vec<(Arc<StreamPort>, TcpListener)>,
+}
+
+/// What was bound: the listeners, what each of them has beyond its address, and the sockets of each worker.
+pub(super) struct Binding {
+    pub(super) listeners: Vec<Listener>,
+    pub(super) profiles: Vec<Profile>,
+    pub(super) workers: Vec<Bound>,
 }
 
 /// Binds every endpoint once for each worker.
-pub(super) fn bind(endpoints: &[Endpoint], workers: usize, settings: &Settings) -> Result<(Vec<Listener>, Vec<Bound>), BindError> {
-    let mut listeners = Vec::with_capacity(endpoints.len());
-    let mut bound: Vec<Bound> = (0..workers.max(1)).map(|_| Bound::default()).collect();
+pub(super) fn bind(endpoints: &[Endpoint], workers: usize, settings: &Settings) -> Result<Binding, BindError> {
+    let mut binding = Binding {
+        listeners: Vec::with_capacity(endpoints.len()),
+        profiles: endpoints.iter().map(profile).collect::<Result<_, _>>()?,
+        workers: (0..workers.max(1)).map(|_| Bound::default()).collect(),
+    };
+    let mut streams: Vec<Stream<'_>> = Vec::new();
     for (index, endpoint) in endpoints.iter().enumerate() {
         let id = ListenerId(u16::try_from(index).map_err(|_| BindError::TooMany)?);
-        let address = match endpoint.transport {
-            Transport::Udp => bind_each(endpoint, &mut bound, |address, worker| {
+        let address = if endpoint.transport == Transport::Udp {
+            bind_each(endpoint, &mut binding.workers, |address, worker| {
                 let socket: UdpSocket = udp(address, settings)?.into();
                 let address = socket.local_addr();
                 worker.udp.push((id, socket));
                 address
-            }),
-            Transport::Tcp => bind_each(endpoint, &mut bound, |address, worker| {
+            })?
+        } else if let Some(shared) = streams.iter_mut().find(|stream| stream.is_for(endpoint)) {
+            shared.join(id, endpoint)?
+        } else {
+            let mut sockets = Vec::new();
+            let address = bind_each(endpoint, &mut binding.workers, |address, _| {
                 let socket: TcpListener = tcp(address)?.into();
                 let address = socket.local_addr();
-                worker.tcp.push((id, socket));
+                sockets.push(socket);
                 address
-            }),
-            transport => return Err(BindError::Unsupported { name: endpoint.name.clone(), transport }),
+            })?;
+            let mut stream = Stream { first: endpoint, address, port: StreamPort::default(), sockets };
+            stream.port.profile = binding.profiles.get(index).cloned().unwrap_or_default();
+            stream.join(id, endpoint)?;
+            streams.push(stream);
+            address
         };
-        let address = address.map_err(|error| BindError::Refused {
-            name: endpoint.name.clone(),
-            transport: endpoint.transport,
-            address: endpoint.address,
-            error,
-        })?;
         let sent_by = endpoint.advertise.clone().unwrap_or_else(|| address.to_string().into());
-        listeners.push(Listener { name: endpoint.name.clone(), transport: endpoint.transport, address, sent_by });
+        binding.listeners.push(Listener { name: endpoint.name.clone(), transport: endpoint.transport, address, sent_by });
     }
-    Ok((listeners, bound))
+    for Stream { port, sockets, .. } in streams {
+        let port = Arc::new(port);
+        binding.workers.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.tcp.push((port.clone(), socket)));
+    }
+    Ok(binding)
+}
+
+fn profile(endpoint: &Endpoint) -> Result<Profile, BindError> {
+    let security = endpoint.tls.clone().filter(|_| endpoint.transport.is_secure()).map(|tls| Arc::new(ArcSwap::new(tls)));
+    if endpoint.transport.is_secure() && security.is_none() {
+        return Err(BindError::NoCertificate { name: endpoint.name.clone(), transport: endpoint.transport });
+    }
+    Ok(Profile { security, origins: endpoint.origins.clone() })
+}
+
+/// A stream socket, bound for each worker, with the listeners behind it.
+struct Stream<'a> {
+    first: &'a Endpoint,
+    /// With the real port.
+    address: SocketAddr,
+    port: StreamPort,
+    sockets: Vec<TcpListener>,
+}
+
+impl Stream<'_> {
+    /// Whether an endpoint wants this very socket: the same address; and where the kernel chooses the port, a listener of the same name
+    /// that is as secure.
+    fn is_for(&self, endpoint: &Endpoint) -> bool {
+        let is_alike = self.first.name == endpoint.name && self.first.transport.is_secure() == endpoint.transport.is_secure();
+        self.first.address == endpoint.address && (endpoint.address.port() != 0 || is_alike)
+    }
+
+    /// Adds a listener to those behind this socket.
+    fn join(&mut self, id: ListenerId, endpoint: &Endpoint) -> Result<SocketAddr, BindError> {
+        let is_websocket = matches!(endpoint.transport, Transport::Ws | Transport::Wss);
+        let place = if is_websocket { &mut self.port.websocket } else { &mut self.port.sip };
+        if place.is_some() || self.first.transport.is_secure() != endpoint.transport.is_secure() {
+            let Endpoint { name, transport, address, .. } = endpoint.clone();
+            return Err(BindError::Shared { name, transport, address, other: self.first.name.clone() });
+        }
+        *place = Some(id);
+        if is_websocket {
+            self.port.profile.origins = endpoint.origins.clone();
+        }
+        Ok(self.address)
+    }
 }
 
 /// Binds one endpoint for each worker; the port that the first one got holds for the others.
@@ -101,15 +179,17 @@ fn bind_each(
     endpoint: &Endpoint,
     bound: &mut [Bound],
     mut open: impl FnMut(SocketAddr, &mut Bound) -> io::Result<SocketAddr>,
-) -> io::Result<SocketAddr> {
-    if endpoint.address.port() != 0 {
-        probe(endpoint)?;
-    }
-    let mut address = endpoint.address;
-    for worker in bound {
-        address = open(address, worker)?;
-    }
-    Ok(address)
+) -> Result<SocketAddr, BindError> {
+    let mut each = || {
+        if endpoint.address.port() != 0 {
+            probe(endpoint)?;
+        }
+        bound.iter_mut().try_fold(endpoint.address, |address, worker| open(address, worker))
+    };
+    each().map_err(|error| {
+        let Endpoint { name, transport, address, .. } = endpoint.clone();
+        BindError::Refused { name, transport, address, error }
+    })
 }
 
 /// SO_REUSEPORT would let a second instance of the same user take half of our traffic, and either would look healthy. A socket bound

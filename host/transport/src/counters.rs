@@ -49,29 +49,41 @@ counters! {
     /// STUN datagrams dropped: malformed, no Binding request, or over the limit of their source.
     udp_stun_dropped,
     /// Messages received on connections.
-    tcp_received,
+    stream_received,
     /// Messages handed to connections.
-    tcp_sent,
-    /// Keepalives answered (RFC 5626 4.4.1).
-    tcp_pings,
+    stream_sent,
+    /// Keepalives answered: CRLF (RFC 5626 4.4.1), or a ping of WebSocket (RFC 6455 5.5.2).
+    stream_pings,
     /// Connections accepted.
-    tcp_accepted,
+    stream_accepted,
     /// Connections closed at once because there were too many, or that could not be accepted.
-    tcp_refused,
-    /// Connections opened to a peer.
-    tcp_connected,
-    /// Connections that could not be opened: refused, timed out, no route, too many.
-    tcp_connect_failures,
+    stream_refused,
+    /// Connections opened to a peer, TLS and WebSocket included.
+    stream_connected,
+    /// Connections that could not be opened: refused, timed out, no route, too many, no TLS, no WebSocket.
+    stream_connect_failures,
     /// Connections closed, for whatever reason.
-    tcp_closed,
-    /// Connections closed because their octets are no SIP messages (RFC 3261 18.3).
-    tcp_framing_errors,
+    stream_closed,
+    /// Connections closed because their octets are no SIP messages (RFC 3261 18.3), or no frames of WebSocket.
+    stream_framing_errors,
     /// Connections closed because a message was not finished in time, in either direction.
-    tcp_stalled,
+    stream_stalled,
     /// Connections closed because nothing happened on them.
-    tcp_idle,
+    stream_idle,
+    /// Connections closed because no answer came to our ping.
+    stream_silent,
     /// Messages dropped because the connection's queue was full.
-    tcp_dropped,
+    stream_dropped,
+    /// Handshakes of TLS completed, in either direction.
+    tls_handshakes,
+    /// Handshakes of TLS that failed, in either direction; the log says why at debug.
+    tls_handshake_failures,
+    /// Connections that became WebSocket, in either direction.
+    websocket_handshakes,
+    /// Requests for WebSocket that were refused, or refused to us.
+    websocket_handshake_failures,
+    /// Connections closed because TLS or WebSocket was not agreed on in time.
+    handshake_timeouts,
     /// Connections closed at once because their source had as many open as it may.
     source_connections_refused,
     /// Connections closed at once because their source opened too many in a short time.

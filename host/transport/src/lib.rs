@@ -1,4 +1,4 @@
-//! Sockets: UDP and TCP listeners, connections, and the way of a message to its peer.
+//! Sockets: listeners of UDP, TCP, TLS and WebSocket, connections, and the way of a message to its peer.
 //!
 //! Every worker has a [`Local`]: a UDP socket and a TCP listener of its own for each address, and the connections that were accepted or
 //! opened there. What arrives is handed to the worker's [`Handler`] on the worker's thread, in order within a flow. Any worker can send
@@ -6,16 +6,23 @@
 //! takes it.
 
 mod bind;
+mod codec;
 mod connection;
 mod counters;
 mod guard;
+mod opening;
 mod outbox;
+mod port;
 mod settings;
 mod stun;
 mod table;
 mod tcp;
+mod tls;
 mod udp;
 mod undelivered;
+mod upgrade;
+mod websocket;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +43,10 @@ pub use bind::{BindError, Endpoint};
 pub use counters::{Counter, Counters, Totals};
 pub use guard::{Answer, Ban, RequestClass, SourceLimits, Verdict};
 pub use settings::Settings;
+pub use tls::{
+    About, CertificateFiles, ClientCertificate, Identities, NotX509, ServerVerification, TlsError, TlsFault, TlsFiles, TlsMaterial,
+    TlsWarning,
+};
 
 /// Who takes what the sockets of one worker receive. Called on the worker's thread; it must not panic and not block.
 pub trait Handler: Send + Sync + 'static {
@@ -97,6 +108,8 @@ pub enum SendError {
 #[derive(Debug)]
 struct Shared {
     listeners: Vec<Listener>,
+    /// By [`ListenerId`].
+    profiles: Vec<port::Profile>,
     settings: ArcSwap<Settings>,
     guard: Arc<guard::Guard>,
     table: table::Table,
@@ -139,16 +152,17 @@ impl Sockets {
     /// # Errors
     /// An address that cannot be listened on.
     pub fn bind(endpoints: &[Endpoint], workers: usize, settings: Settings) -> Result<Self, BindError> {
-        let (listeners, bound) = bind::bind(endpoints, workers, &settings)?;
+        let bind::Binding { listeners, profiles, workers } = bind::bind(endpoints, workers, &settings)?;
         let shared = Arc::new(Shared {
             listeners,
+            profiles,
             guard: Arc::new(guard::Guard::new(&settings.source)),
             settings: ArcSwap::from_pointee(settings),
             table: table::Table::default(),
             connections: AtomicU64::new(first_connection()),
             started: Instant::now(),
         });
-        Ok(Self { shared, counters: bound.iter().map(|_| Arc::default()).collect(), workers: bound })
+        Ok(Self { shared, counters: workers.iter().map(|_| Arc::default()).collect(), workers })
     }
 
     /// The listeners with the ports that the kernel chose; [`ListenerId`] is an index into this.
@@ -188,6 +202,12 @@ impl Monitor {
         self.shared.table.len()
     }
 
+    /// New certificates for the secure listeners of that name, for connections that begin from now on; those that are open go on.
+    pub fn replace_tls(&self, name: &str, material: &Arc<TlsMaterial>) {
+        let named = self.shared.listeners.iter().zip(&self.shared.profiles).filter(|(listener, _)| &*listener.name == name);
+        named.filter_map(|(_, profile)| profile.security.as_ref()).for_each(|security| security.store(material.clone()));
+    }
+
     /// Sources that are banned now.
     pub fn banned(&self) -> usize {
         self.shared.guard.banned(self.shared.uptime())
@@ -220,8 +240,8 @@ impl Share {
             }
         }
         let mut acceptors = Vec::new();
-        for (id, socket) in bound.tcp {
-            acceptors.push((id, tokio::net::TcpListener::from_std(socket)?));
+        for (port, socket) in bound.tcp {
+            acceptors.push((port, tokio::net::TcpListener::from_std(socket)?));
         }
         let local = Local {
             runtime: Handle::current(),
@@ -244,7 +264,7 @@ pub struct Local {
     /// By [`ListenerId`]; none where the listener is not UDP.
     ports: Vec<Option<Arc<udp::Port>>>,
     /// Until they are served.
-    acceptors: Mutex<Vec<(ListenerId, tokio::net::TcpListener)>>,
+    acceptors: Mutex<Vec<(Arc<port::StreamPort>, tokio::net::TcpListener)>>,
     /// Where connections of this worker are read into, one at a time.
     scratch: Mutex<Box<[u8]>>,
 }
@@ -257,8 +277,8 @@ impl Local {
             self.runtime.spawn(udp::flush(port.clone()));
         }
         let acceptors = std::mem::take(&mut *self.acceptors.lock().unwrap_or_else(PoisonError::into_inner));
-        for (id, acceptor) in acceptors {
-            self.runtime.spawn(tcp::accept(acceptor, id, self.clone(), handler.clone()));
+        for (port, acceptor) in acceptors {
+            self.runtime.spawn(tcp::accept(acceptor, port, self.clone(), handler.clone()));
         }
     }
 
@@ -271,9 +291,15 @@ impl Local {
                 Some(Some(port)) => port.send(outgoing.bytes, path.remote),
                 _ => Err(SendError::NoListener(path.listener, path.transport)),
             },
-            Transport::Tcp => tcp::send(self, outgoing, handler),
-            Transport::Tls | Transport::Ws | Transport::Wss => Err(SendError::NoListener(path.listener, path.transport)),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => tcp::send(self, outgoing, handler),
         }
+    }
+
+    /// Lets the port of a peer lead to the connection that it has opened, because it has said so by `alias` in its Via (RFC 5923 5): what goes
+    /// to that port by the same transport is sent over the connection. False if that cannot be: the connection has ended, is of another
+    /// kind than TCP or TLS, or its peer has shown no certificate over TLS.
+    pub fn alias(&self, connection: ConnectionId, port: u16) -> bool {
+        self.shared.table.alias(connection, port)
     }
 
     /// Whether a peer may open a connection, and the lease that counts it as long as it lives.

@@ -1,26 +1,36 @@
 //! A connection as its senders see it: what waits to be written, and whether there is any use in waiting.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::{Buf, Bytes};
-use jackfield_proto::net::{ConnectionId, Flow, ListenerId, Transport};
-use tokio::net::TcpStream;
+use jackfield_proto::net::{ConnectionId, Transport};
 use tokio::sync::Notify;
 
-use super::Origin;
+use super::guard::Lease;
+use super::opening::Role;
+use super::table::Opener;
+use super::tls::Identities;
+use super::wire::{Unsealed, Wire};
+use super::{Origin, websocket};
 
 /// A connection, open or being opened. The task that reads it and any sender hold one together.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) id: ConnectionId,
-    pub(super) transport: Transport,
-    pub(super) listener: ListenerId,
+    pub(super) opener: Opener,
     pub(super) remote: SocketAddr,
+    /// Known from the start if we have opened it, else once the peer has shown what it speaks.
+    role: OnceLock<Role>,
+    proof: OnceLock<Box<Proof>>,
     open: AtomicBool,
+    /// The peer sends nothing more.
+    ended: AtomicBool,
+    /// Requests received that have no final response yet, as far as that can be told without looking into them.
+    owed: AtomicU32,
     /// Uptime in milliseconds when the last octet went either way.
     active: AtomicU64,
     /// Uptime in milliseconds when the queue last moved, or began.
@@ -28,12 +38,25 @@ pub(super) struct Connection {
     outbox: Mutex<Outbox>,
     /// Tells the connection's task that something waits, or that a sender found the connection dead.
     wake: Notify,
+    /// Its place among the connections of its source, if these are counted.
+    _lease: Option<Lease>,
+}
+
+/// For whom a secure connection stands.
+#[derive(Debug)]
+pub(super) enum Proof {
+    /// For the domain or address that it was opened to, which the peer has proved or will have to.
+    Peer(Arc<str>),
+    /// For those in the certificate that the client has shown.
+    Certificate(Identities),
 }
 
 #[derive(Debug, Default)]
 struct Outbox {
     /// None while the connection is being opened.
-    stream: Option<Arc<TcpStream>>,
+    wire: Option<Wire>,
+    /// Whether messages may go out: not before TLS and WebSocket are agreed on.
+    is_ready: bool,
     queue: VecDeque<(Bytes, Option<Origin>)>,
     /// Octets in the queue.
     waiting: usize,
@@ -49,11 +72,30 @@ const WRITTEN_FOR: u64 = 32_000;
 impl Outbox {
     fn note_written(&mut self, origin: Option<Origin>, uptime: u64) {
         let Some(origin) = origin else { return };
-        let is_old = |since: u64| uptime.saturating_sub(since) > WRITTEN_FOR;
-        while self.written.len() >= WRITTEN_MAX || self.written.front().is_some_and(|(_, since)| is_old(*since)) {
+        self.forget_written(uptime);
+        while self.written.len() >= WRITTEN_MAX {
             self.written.pop_front();
         }
         self.written.push_back((origin, uptime));
+    }
+
+    fn forget_written(&mut self, uptime: u64) {
+        let is_old = |since: u64| uptime.saturating_sub(since) > WRITTEN_FOR;
+        while self.written.front().is_some_and(|(_, since)| is_old(*since)) {
+            self.written.pop_front();
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        (self.is_ready && self.waiting > 0) || self.wire.as_ref().is_some_and(Wire::is_pending)
+    }
+
+    /// Writes at once if nothing waits; says how much was taken.
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match &mut self.wire {
+            Some(wire) if self.is_ready && self.queue.is_empty() => wire.write(octets),
+            _ => Ok(0),
+        }
     }
 }
 
@@ -66,20 +108,52 @@ pub(super) enum Refusal {
     Full,
 }
 
+/// What is written to a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content {
+    /// A SIP message, or a keepalive between messages: framed as the transport wants it.
+    Message(Option<Origin>),
+    /// Octets that are framed already.
+    Framed,
+}
+
 impl Connection {
-    /// One that is being opened, or was accepted: then [`Connection::opened`] follows at once.
-    pub(super) fn new(id: ConnectionId, transport: Transport, listener: ListenerId, remote: SocketAddr, uptime: u64) -> Self {
+    /// One that is being opened, or was accepted: then [`Connection::connected`] follows at once.
+    pub(super) fn new(id: ConnectionId, opener: Opener, remote: SocketAddr, uptime: u64) -> Self {
         Self {
             id,
-            transport,
-            listener,
+            opener,
             remote,
+            role: OnceLock::new(),
+            proof: OnceLock::new(),
             open: AtomicBool::new(true),
+            ended: AtomicBool::new(false),
+            owed: AtomicU32::new(0),
             active: AtomicU64::new(uptime),
             moved: AtomicU64::new(uptime),
             outbox: Mutex::default(),
             wake: Notify::new(),
+            _lease: None,
         }
+    }
+
+    /// The same, for a peer whose connections are counted.
+    pub(super) fn leased(self, lease: Lease) -> Self {
+        Self { _lease: Some(lease), ..self }
+    }
+
+    /// The same, where it is known what it will be for.
+    pub(super) fn playing(self, role: Role) -> Self {
+        self.settle(role);
+        self
+    }
+
+    /// The same, for a peer that has to prove who it is.
+    pub(super) fn proving(self, peer: Option<Arc<str>>) -> Self {
+        if let Some(peer) = peer {
+            self.prove(Proof::Peer(peer));
+        }
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, Outbox> {
@@ -91,19 +165,57 @@ impl Connection {
         self.open.load(Ordering::Acquire)
     }
 
-    /// How a message that comes over it arrived.
-    pub(super) fn flow(&self) -> Flow {
-        Flow { transport: self.transport, listener: self.listener, remote: self.remote, connection: Some(self.id) }
+    /// Whether answers can still come over it.
+    pub(super) fn is_reading(&self) -> bool {
+        self.is_open() && !self.ended.load(Ordering::Acquire)
     }
 
-    /// The connection is established: from now on senders write to it.
-    pub(super) fn opened(&self, stream: Arc<TcpStream>) {
-        self.lock().stream = Some(stream);
+    /// What is spoken on it; none if that is not known yet.
+    pub(super) fn role(&self) -> Option<Role> {
+        self.role.get().copied()
+    }
+
+    /// What is spoken on it turns out to be this.
+    pub(super) fn settle(&self, role: Role) {
+        // It is settled once.
+        let _ = self.role.set(role);
+    }
+
+    /// For whom it stands; none if nobody has proved anything.
+    pub(super) fn proof(&self) -> Option<&Proof> {
+        self.proof.get().map(|proof| &**proof)
+    }
+
+    /// The peer has proved something.
+    pub(super) fn prove(&self, proof: Proof) {
+        // It is proved once.
+        let _ = self.proof.set(Box::new(proof));
+    }
+
+    /// The TCP connection is established.
+    pub(super) fn connected(&self, wire: Wire) {
+        self.lock().wire = Some(wire);
+    }
+
+    /// From now on messages are written; those that have waited first.
+    pub(super) fn ready(&self) {
+        self.lock().is_ready = true;
         self.wake.notify_one();
     }
 
+    /// Writes what belongs to TLS or to the handshake of WebSocket, ahead of all messages. False if the kernel does not take it: a new
+    /// connection takes as much, or is none.
+    pub(super) fn write_ahead(&self, octets: &[u8]) -> bool {
+        let mut outbox = self.lock();
+        outbox.wire.as_mut().is_some_and(|wire| wire.write(octets).is_ok_and(|taken| taken == octets.len()))
+    }
+
     /// Writes a message, or queues what the kernel does not take at once.
-    pub(super) fn push(&self, bytes: &Bytes, origin: Option<Origin>, limit: usize, uptime: u64) -> Result<(), Refusal> {
+    pub(super) fn push(&self, bytes: &Bytes, content: Content, limit: usize, uptime: u64) -> Result<(), Refusal> {
+        let (origin, bytes) = match content {
+            Content::Message(origin) => (origin, self.frame(bytes)),
+            Content::Framed => (None, bytes.clone()),
+        };
         let mut outbox = self.lock();
         if !self.is_open() {
             return Err(Refusal::Closed);
@@ -111,60 +223,83 @@ impl Connection {
         if outbox.waiting > 0 && outbox.waiting + bytes.len() > limit {
             return Err(Refusal::Full);
         }
-        let mut written = 0;
-        if let (Some(stream), true) = (&outbox.stream, outbox.queue.is_empty()) {
-            match write(stream, bytes) {
-                Ok(length) => written = length,
-                Err(_) => {
-                    self.open.store(false, Ordering::Release);
-                    drop(outbox);
-                    self.wake.notify_one();
-                    return Err(Refusal::Closed);
-                }
-            }
-        }
+        let was_waiting = outbox.is_waiting();
+        let Ok(written) = outbox.write(&bytes) else {
+            self.open.store(false, Ordering::Release);
+            drop(outbox);
+            self.wake.notify_one();
+            return Err(Refusal::Closed);
+        };
         if written > 0 {
             self.active.store(uptime, Ordering::Relaxed);
         }
         if written < bytes.len() {
-            if outbox.queue.is_empty() {
-                self.moved.store(uptime, Ordering::Relaxed);
-            }
             outbox.waiting += bytes.len() - written;
             outbox.queue.push_back((bytes.slice(written..), origin));
-            drop(outbox);
-            self.wake.notify_one();
         } else {
             outbox.note_written(origin, uptime);
         }
+        let is_waiting = outbox.is_waiting();
+        drop(outbox);
+        if is_waiting {
+            if !was_waiting {
+                self.moved.store(uptime, Ordering::Relaxed);
+            }
+            self.wake.notify_one();
+        }
         Ok(())
+    }
+
+    /// A message as it is written to this connection.
+    fn frame(&self, bytes: &Bytes) -> Bytes {
+        match self.role().map(|role| role.transport) {
+            Some(Transport::Ws | Transport::Wss) => websocket::message(self.opener, bytes),
+            Some(Transport::Udp | Transport::Tcp | Transport::Tls) | None => bytes.clone(),
+        }
     }
 
     /// Writes what waits, as far as the kernel takes it. An error means that the connection is dead.
     pub(super) fn flush(&self, uptime: u64) -> io::Result<()> {
         let mut outbox = self.lock();
-        let Some(stream) = outbox.stream.clone() else { return Ok(()) };
-        while let Some((bytes, origin)) = outbox.queue.front_mut() {
-            let (written, origin) = (write(&stream, bytes)?, *origin);
-            if written > 0 {
-                self.active.store(uptime, Ordering::Relaxed);
-                self.moved.store(uptime, Ordering::Relaxed);
-            }
+        let Outbox { wire: Some(wire), is_ready, queue, waiting, .. } = &mut *outbox else { return Ok(()) };
+        let mut moved = wire.flush()?;
+        let mut sent = Vec::new();
+        while let Some((bytes, origin)) = queue.front_mut().filter(|_| *is_ready) {
+            let written = wire.write(bytes)?;
+            moved += written;
             let is_whole = written == bytes.len();
             bytes.advance(written);
-            outbox.waiting -= written;
+            *waiting -= written;
             if !is_whole {
                 break;
             }
-            outbox.queue.pop_front();
-            outbox.note_written(origin, uptime);
+            sent.extend(*origin);
+            queue.pop_front();
+        }
+        sent.into_iter().for_each(|origin| outbox.note_written(Some(origin), uptime));
+        if moved > 0 {
+            self.active.store(uptime, Ordering::Relaxed);
+            self.moved.store(uptime, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Whether something waits to be written.
+    /// Takes octets read from the socket through TLS, if there is any; see [`Wire::unseal`]. `take` must not send.
+    pub(super) fn unseal(&self, octets: &[u8], take: impl FnMut(&[u8])) -> Result<Unsealed, rustls::Error> {
+        match &mut self.lock().wire {
+            Some(wire) => wire.unseal(octets, take),
+            None => Ok(Unsealed::Ended),
+        }
+    }
+
+    /// Whom the certificate speaks for that the peer has shown.
+    pub(super) fn peer_certificate(&self) -> Option<Identities> {
+        self.lock().wire.as_ref().and_then(Wire::peer)
+    }
+
+    /// Whether something waits that the kernel might take.
     pub(super) fn is_waiting(&self) -> bool {
-        self.lock().waiting > 0
+        self.lock().is_waiting()
     }
 
     /// Returns when a sender wants the connection's task to look.
@@ -187,30 +322,55 @@ impl Connection {
         self.is_waiting().then(|| self.moved.load(Ordering::Relaxed))
     }
 
+    /// A request has come that wants a response.
+    pub(super) fn owe(&self) {
+        self.owed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A final response has been sent. One that is repeated counts twice, so that this errs to the side of closing.
+    pub(super) fn answered(&self) {
+        // An error means that nothing was owed.
+        let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |owed| owed.checked_sub(1));
+        if self.ended.load(Ordering::Acquire) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether a request that came over it has no final response yet.
+    pub(super) fn owes(&self) -> bool {
+        self.owed.load(Ordering::Relaxed) > 0
+    }
+
+    /// The peer sends nothing more, but may still read.
+    pub(super) fn end_reading(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Gives back room that a quiet connection does not need.
+    pub(super) fn tidy(&self, uptime: u64) {
+        let mut outbox = self.lock();
+        outbox.forget_written(uptime);
+        outbox.written.shrink_to_fit();
+        outbox.queue.shrink_to_fit();
+        outbox.wire.iter_mut().for_each(Wire::tidy);
+    }
+
     /// Takes nothing more, and says whose messages were not sent, or may not have arrived: who has been answered passes over that, and
-    /// who has not would wait in vain (RFC 3261 18.4).
-    pub(super) fn close(&self, uptime: u64) -> Vec<Origin> {
+    /// who has not would wait in vain (RFC 3261 18.4). The farewell is the last that the peer is told.
+    pub(super) fn close(&self, farewell: Option<&[u8]>, uptime: u64) -> Vec<Origin> {
         let mut outbox = self.lock();
         self.open.store(false, Ordering::Release);
-        outbox.stream = None;
+        if let Some(mut wire) = outbox.wire.take() {
+            // In the middle of a message it would be read as a part of that.
+            if let Some(farewell) = farewell.filter(|_| outbox.queue.is_empty() || !outbox.is_ready) {
+                // Best effort, as everything that is said to a peer that broke a rule.
+                let _ = wire.write(farewell);
+            }
+            wire.say_end();
+        }
         outbox.waiting = 0;
         let Outbox { queue, written, .. } = &mut *outbox;
         let lately = |(origin, since): (Origin, u64)| (uptime.saturating_sub(since) <= WRITTEN_FOR).then_some(origin);
         written.drain(..).filter_map(lately).chain(queue.drain(..).filter_map(|(_, origin)| origin)).collect()
     }
-}
-
-/// Writes until the kernel takes no more; says how much it took.
-fn write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    let mut written = 0;
-    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-        match stream.try_write(rest) {
-            Ok(length) => written += length,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            // A message that is partly written stays in the queue; the task will see the error when it writes the rest.
-            Err(_) if written > 0 => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(written)
 }

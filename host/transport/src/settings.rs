@@ -21,6 +21,11 @@ pub struct Settings {
     pub unfinished: Duration,
     /// Time without any octet after which a connection is closed. Default 10 minutes.
     pub idle: Duration,
+    /// Time for TLS and WebSocket to be agreed on once a connection is there; then it is closed. Default 10 s.
+    pub handshake: Duration,
+    /// Time without any octet after which a WebSocket peer is pinged, so that what is between us keeps the connection, and a peer that
+    /// is gone is noticed. Default 30 s.
+    pub ping: Duration,
     /// Time for a connection to be established. Default 5 s.
     pub connect: Duration,
     /// Octets that may wait for a connection; a message beyond that fails. Default 1 MiB.
@@ -38,6 +43,8 @@ impl Default for Settings {
             message: message::Limits::default(),
             unfinished: Duration::from_secs(20),
             idle: Duration::from_secs(600),
+            handshake: Duration::from_secs(10),
+            ping: Duration::from_secs(30),
             connect: Duration::from_secs(5),
             queue: 1 << 20,
             source: SourceLimits::default(),

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jackfield_proto::message::host_address;
 use jackfield_proto::net::{ConnectionId, Over, Path, Transport};
+use smallvec::SmallVec;
 
-use super::outbox::Connection;
+use super::outbox::{Connection, Proof};
 
 /// Who opened a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,40 +19,124 @@ pub(super) enum Opener {
     Us,
 }
 
-/// Connections by number, and by peer for reuse (RFC 3261 18.1.1).
+/// Where a connection leads.
+type Destination = (Transport, SocketAddr);
+
+/// Connections that are looked at for one destination, the newest first: one for each of a few domains that a secure peer has to prove,
+/// or that clients behind one address claim for themselves.
+const SAME_DESTINATION: usize = 8;
+
+/// Connections by number, and by destination for reuse (RFC 3261 18.1.1, RFC 5923).
 #[derive(Debug, Default)]
 pub(super) struct Table(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    by_id: HashMap<ConnectionId, (Arc<Connection>, Opener)>,
-    by_peer: HashMap<(Transport, SocketAddr), ConnectionId>,
+    by_id: HashMap<ConnectionId, Entry>,
+    by_destination: HashMap<Destination, SmallVec<[ConnectionId; 1]>>,
     accepted: usize,
 }
 
+#[derive(Debug)]
+struct Entry {
+    connection: Arc<Connection>,
+    /// The peer's address and port, once it is known what is spoken.
+    own: Option<Destination>,
+    /// The address and port that the peer listens on (RFC 5923 5).
+    alias: Option<Destination>,
+}
+
+/// A message that looks for a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    /// Where it is to go.
+    pub(super) path: &'a Path,
+    /// Who has to be there.
+    pub(super) peer: Option<&'a str>,
+    /// What it is.
+    pub(super) kind: Kind,
+}
+
+/// What a message is, as far as connections care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A request: something comes back.
+    Request,
+    /// A response with this status.
+    Response {
+        /// Whether it is the last one.
+        is_final: bool,
+    },
+}
+
+impl Kind {
+    /// By the first octets.
+    pub(super) fn of(message: &[u8]) -> Self {
+        match message.strip_prefix(b"SIP/2.0 ") {
+            Some(status) => Self::Response { is_final: !status.starts_with(b"1") },
+            None => Self::Request,
+        }
+    }
+}
+
 impl Inner {
-    fn find(&self, path: &Path) -> Option<&Arc<Connection>> {
-        let open = |id: &ConnectionId| self.by_id.get(id).map(|(connection, _)| connection).filter(|connection| connection.is_open());
-        let by_peer = || self.by_peer.get(&(path.transport, path.remote)).and_then(open);
+    fn find(&self, wanted: &Wanted<'_>) -> Option<&Arc<Connection>> {
+        let Wanted { path, peer, kind } = *wanted;
+        let usable = |connection: &Arc<Connection>| match kind {
+            Kind::Request => connection.is_reading(),
+            Kind::Response { .. } => connection.is_open(),
+        };
+        let open = |id: &ConnectionId| self.by_id.get(id).map(|entry| &entry.connection).filter(|connection| usable(connection));
+        let same = || {
+            let ids = self.by_destination.get(&(path.transport, path.remote))?;
+            ids.iter().rev().filter_map(open).find(|connection| connection.is_reading() && stands_for(connection, path.transport, peer))
+        };
+        let preferred = |connection: &&Arc<Connection>| leads_to(connection, path) && may_be(connection, path, peer);
         match path.over {
             Over::Only(id) => open(&id),
-            Over::Prefer(id) => open(&id).filter(|connection| leads_to(connection, path)).or_else(by_peer),
-            Over::Any => by_peer(),
+            Over::Prefer(id) => open(&id).filter(preferred).or_else(same),
+            Over::Any => same(),
         }
     }
 
-    fn insert(&mut self, connection: &Arc<Connection>, opener: Opener, limit: usize) -> bool {
-        let count = match opener {
+    fn insert(&mut self, connection: &Arc<Connection>, limit: usize) -> bool {
+        let count = match connection.opener {
             Opener::Peer => self.accepted,
             Opener::Us => self.by_id.len() - self.accepted,
         };
         if count >= limit {
             return false;
         }
-        self.accepted += usize::from(opener == Opener::Peer);
-        self.by_peer.insert((connection.transport, connection.remote), connection.id);
-        self.by_id.insert(connection.id, (connection.clone(), opener));
+        self.accepted += usize::from(connection.opener == Opener::Peer);
+        self.by_id.insert(connection.id, Entry { connection: connection.clone(), own: None, alias: None });
+        self.settle(connection);
         true
+    }
+
+    /// Makes a connection findable by its destination, if it is known what is spoken on it.
+    fn settle(&mut self, connection: &Connection) {
+        let Some(role) = connection.role() else { return };
+        let Some(entry) = self.by_id.get_mut(&connection.id) else { return };
+        let own = (role.transport, connection.remote);
+        if entry.own.replace(own).is_none() {
+            self.lead(own, connection.id);
+        }
+    }
+
+    fn lead(&mut self, to: Destination, id: ConnectionId) {
+        let ids = self.by_destination.entry(to).or_default();
+        if ids.len() >= SAME_DESTINATION {
+            ids.remove(0);
+        }
+        ids.push(id);
+    }
+
+    fn mislead(&mut self, from: Destination, id: ConnectionId) {
+        let Some(ids) = self.by_destination.get_mut(&from) else { return };
+        ids.retain(|other| *other != id);
+        if ids.is_empty() {
+            self.by_destination.remove(&from);
+        }
     }
 }
 
@@ -61,7 +147,32 @@ fn leads_to(connection: &Connection, path: &Path) -> bool {
         IpAddr::V4(address) => address.is_private(),
         IpAddr::V6(address) => address.is_unique_local(),
     };
-    connection.transport == path.transport && (connection.remote.ip() == path.remote.ip() || private)
+    let speaks = connection.role().is_some_and(|role| role.transport == path.transport);
+    speaks && (connection.remote.ip() == path.remote.ip() || private)
+}
+
+/// Whether what was proved about the far end of a connection is what this message wants to be proved (RFC 5922 4, RFC 5923 8).
+fn stands_for(connection: &Connection, transport: Transport, peer: Option<&str>) -> bool {
+    let Some(peer) = peer.filter(|_| transport.is_secure()) else { return true };
+    match connection.proof() {
+        Some(Proof::Peer(proved)) => is_same_host(proved, peer),
+        Some(Proof::Certificate(identities)) => identities.prove(peer),
+        None => false,
+    }
+}
+
+/// The same for the connection that something of the same dialog came over. What the peer has opened is where it wants to be reached,
+/// whoever it is. What we have opened stands for whom we meant, or for the bare address that is its far end.
+fn may_be(connection: &Connection, path: &Path, peer: Option<&str>) -> bool {
+    let is_its_address = || peer.and_then(|peer| host_address(peer.as_bytes())) == Some(connection.remote.ip());
+    connection.opener == Opener::Peer || stands_for(connection, path.transport, peer) || is_its_address()
+}
+
+fn is_same_host(a: &str, b: &str) -> bool {
+    match (host_address(a.as_bytes()), host_address(b.as_bytes())) {
+        (None, None) => a.strip_suffix('.').unwrap_or(a).eq_ignore_ascii_case(b.strip_suffix('.').unwrap_or(b)),
+        (a, b) => a == b,
+    }
 }
 
 /// What [`Table::find_or_insert`] came to.
@@ -72,7 +183,7 @@ pub(super) enum Found {
     New(Arc<Connection>),
     /// There are too many.
     Full,
-    /// The one that the path insists on has ended.
+    /// The one that the path insists on has ended, or it is not for us to open one.
     Gone,
 }
 
@@ -88,32 +199,54 @@ impl Table {
 
     /// Adds an accepted connection; false if there are too many.
     pub(super) fn accept(&self, connection: &Arc<Connection>, limit: usize) -> bool {
-        self.lock().insert(connection, Opener::Peer, limit)
+        self.lock().insert(connection, limit)
     }
 
-    /// The connection for a path: the one it names, else any to the same peer, else a new one. One step, so that two workers that send
-    /// to the same peer at the same time open one connection and not two.
-    pub(super) fn find_or_insert(&self, path: &Path, limit: usize, new: impl FnOnce() -> Connection) -> Found {
+    /// It is known now what is spoken on a connection.
+    pub(super) fn settle(&self, connection: &Connection) {
+        self.lock().settle(connection);
+    }
+
+    /// The connection for a message: the one its path names, else any to the same destination, else a new one. One step, so that two
+    /// workers that send to the same peer at the same time open one connection and not two.
+    pub(super) fn find_or_insert(&self, wanted: &Wanted<'_>, limit: usize, new: impl FnOnce() -> Connection) -> Found {
         let mut inner = self.lock();
-        if let Some(connection) = inner.find(path) {
+        if let Some(connection) = inner.find(wanted) {
             return Found::Known(connection.clone());
         }
-        if matches!(path.over, Over::Only(_)) {
+        // RFC 7118 5: a WebSocket client cannot be connected to; its answers go where its requests came from, or nowhere.
+        let is_web = matches!(wanted.path.transport, Transport::Ws | Transport::Wss);
+        if matches!(wanted.path.over, Over::Only(_)) || (is_web && wanted.kind != Kind::Request) {
             return Found::Gone;
         }
         let connection = Arc::new(new());
-        if inner.insert(&connection, Opener::Us, limit) { Found::New(connection) } else { Found::Full }
+        if inner.insert(&connection, limit) { Found::New(connection) } else { Found::Full }
+    }
+
+    /// Lets a port of the peer's host lead to a connection that the peer has opened (RFC 5923 5): over TLS only if it has shown a certificate
+    /// (8.2), which every use is compared with. False if that cannot be.
+    pub(super) fn alias(&self, id: ConnectionId, port: u16) -> bool {
+        let mut inner = self.lock();
+        let Some(entry) = inner.by_id.get_mut(&id).filter(|entry| entry.connection.opener == Opener::Peer) else { return false };
+        let transport = match (entry.connection.role().map(|role| role.transport), entry.connection.proof()) {
+            (Some(Transport::Tcp), _) => Transport::Tcp,
+            (Some(Transport::Tls), Some(Proof::Certificate(_))) => Transport::Tls,
+            _ => return false,
+        };
+        let alias = (transport, SocketAddr::new(entry.connection.remote.ip(), port));
+        if entry.own != Some(alias) && entry.alias != Some(alias) {
+            let before = entry.alias.replace(alias);
+            before.into_iter().for_each(|before| inner.mislead(before, id));
+            inner.lead(alias, id);
+        }
+        true
     }
 
     /// Forgets a connection.
     pub(super) fn remove(&self, connection: &Connection) {
         let mut inner = self.lock();
-        if let Some((_, opener)) = inner.by_id.remove(&connection.id) {
-            inner.accepted -= usize::from(opener == Opener::Peer);
-        }
-        let peer = (connection.transport, connection.remote);
-        if inner.by_peer.get(&peer) == Some(&connection.id) {
-            inner.by_peer.remove(&peer);
-        }
+        let Some(entry) = inner.by_id.remove(&connection.id) else { return };
+        inner.accepted -= usize::from(connection.opener == Opener::Peer);
+        [entry.own, entry.alias].into_iter().flatten().for_each(|destination| inner.mislead(destination, connection.id));
     }
 }

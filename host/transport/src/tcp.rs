@@ -5,15 +5,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jackfield_proto::net::{ListenerId, Path, Transport};
+use jackfield_proto::message::host_address;
+use jackfield_proto::net::Path;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use super::connection::{self, Start};
 use super::guard::Lease;
-use super::outbox::{Connection, Refusal};
-use super::table::Found;
-use super::{Handler, Local, Outgoing, SendError, connection};
+use super::opening::{Opening, Role};
+use super::outbox::{Connection, Content, Proof, Refusal};
+use super::port::{Security, StreamPort};
+use super::table::{Found, Kind, Opener, Wanted};
+use super::wire::Wire;
+use super::{Handler, Local, Outgoing, SendError, tls};
 
 /// The pause when accepting fails for want of something, such as file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -22,17 +27,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ATTEMPTS: usize = 3;
 
 /// Accepts connections, for ever.
-pub(super) async fn accept<H: Handler>(acceptor: TcpListener, listener: ListenerId, local: Arc<Local>, handler: Arc<H>) {
+pub(super) async fn accept<H: Handler>(acceptor: TcpListener, port: Arc<StreamPort>, local: Arc<Local>, handler: Arc<H>) {
     loop {
         match acceptor.accept().await {
             // Refused by the limits of its source: closed at once, before anything is spent on it.
             Ok((stream, remote)) => {
                 if let Ok(lease) = local.connection_from(remote.ip()) {
-                    accepted(stream, remote, listener, lease, &local, &handler);
+                    accepted(stream, remote, lease, &port, &local, &handler);
                 }
             }
             Err(error) => {
-                local.counters.tcp_refused.count();
+                local.counters.stream_refused.count();
                 // Errors of the connection that was to be accepted concern nobody else; the others pass with time at best.
                 if !matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused) {
                     tracing::warn!(%error, "cannot accept connections; trying again");
@@ -43,50 +48,73 @@ pub(super) async fn accept<H: Handler>(acceptor: TcpListener, listener: Listener
     }
 }
 
-fn accepted<H: Handler>(stream: TcpStream, remote: SocketAddr, listener: ListenerId, lease: Lease, local: &Arc<Local>, handler: &Arc<H>) {
+fn accepted<H: Handler>(stream: TcpStream, remote: SocketAddr, lease: Lease, port: &Arc<StreamPort>, local: &Arc<Local>, handler: &Arc<H>) {
     let shared = &local.shared;
-    let connection = Connection::new(shared.next_connection(), Transport::Tcp, listener, remote, shared.uptime());
-    let connection = Arc::new(connection);
+    let uptime = shared.uptime();
+    let connection = Arc::new(Connection::new(shared.next_connection(), Opener::Peer, remote, uptime).leased(lease));
     if !shared.table.accept(&connection, shared.settings.load().connections) {
-        local.counters.tcp_refused.count();
+        local.counters.stream_refused.count();
         return;
     }
-    local.counters.tcp_accepted.count();
-    let served = established(connection, stream, local.clone(), handler.clone());
-    local.runtime.spawn(async move {
-        served.await;
-        drop(lease);
-    });
+    local.counters.stream_accepted.count();
+    let session = port.profile.security.as_ref().map(|security| tls::accepting(&security.load())).transpose();
+    let session = match session {
+        Ok(session) => session,
+        Err(error) => {
+            tracing::error!(%error, "no session of TLS can be begun");
+            shared.table.remove(&connection);
+            return;
+        }
+    };
+    let stream = prepare(stream);
+    connection.connected(Wire::new(stream.clone(), session));
+    let start = Start { connection, stream, opening: Opening::accepted(port.clone(), uptime), host: "".into() };
+    local.runtime.spawn(connection::serve(start, local.clone(), handler.clone()));
+}
+
+fn prepare(stream: TcpStream) -> Arc<TcpStream> {
+    // Best effort: a message must not wait for the acknowledgement of the one before, and a peer that vanished must be noticed.
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_keepalive(true);
+    Arc::new(stream)
 }
 
 /// Sends over the connection that the path names, else over any to the same peer (RFC 3261 18.1.1, 18.2.2), else over a new one.
 pub(super) fn send<H: Handler>(local: &Arc<Local>, outgoing: Outgoing, handler: &Arc<H>) -> Result<(), SendError> {
-    let Outgoing { bytes, path, origin, peer: _ } = outgoing;
+    let Outgoing { bytes, path, origin, peer } = outgoing;
     let shared = &local.shared;
     let settings = shared.settings.load();
     let uptime = shared.uptime();
-    let new = || Connection::new(shared.next_connection(), path.transport, path.listener, path.remote, uptime);
+    let kind = Kind::of(&bytes);
+    let wanted = Wanted { path: &path, peer: peer.as_deref(), kind };
+    let role = Role { transport: path.transport, listener: path.listener };
+    // Where nobody says who has to be there, it is who has the address.
+    let expected = || path.transport.is_secure().then(|| peer.clone().unwrap_or_else(|| path.remote.ip().to_string().into()));
+    let new = || Connection::new(shared.next_connection(), Opener::Us, path.remote, uptime).playing(role).proving(expected());
     for _ in 0..ATTEMPTS {
-        let (connection, is_new) = match shared.table.find_or_insert(&path, settings.connections, new) {
+        let (connection, is_new) = match shared.table.find_or_insert(&wanted, settings.connections, new) {
             Found::Known(connection) => (connection, false),
             Found::New(connection) => (connection, true),
             Found::Full => {
-                local.counters.tcp_connect_failures.count();
+                local.counters.stream_connect_failures.count();
                 return Err(SendError::TooManyConnections);
             }
             Found::Gone => return Err(SendError::FlowGone),
         };
-        let pushed = connection.push(&bytes, origin, settings.queue, uptime);
+        let pushed = connection.push(&bytes, Content::Message(origin), settings.queue, uptime);
         if is_new {
-            local.runtime.spawn(open(connection, path, local.clone(), handler.clone()));
+            local.runtime.spawn(open(connection.clone(), path, host(&path, peer.as_deref()), local.clone(), handler.clone()));
         }
         match pushed {
             Ok(()) => {
-                local.counters.tcp_sent.count();
+                if kind == (Kind::Response { is_final: true }) {
+                    connection.answered();
+                }
+                local.counters.stream_sent.count();
                 return Ok(());
             }
             Err(Refusal::Full) => {
-                local.counters.tcp_dropped.count();
+                local.counters.stream_dropped.count();
                 return Err(SendError::QueueFull);
             }
             // It has just turned out to be dead.
@@ -96,20 +124,31 @@ pub(super) fn send<H: Handler>(local: &Arc<Local>, outgoing: Outgoing, handler: 
     Err(SendError::Refused(ErrorKind::NotConnected.into()))
 }
 
+/// Whom an HTTP request is for (RFC 9110 7.2).
+fn host(path: &Path, peer: Option<&str>) -> Arc<str> {
+    match peer.filter(|peer| host_address(peer.as_bytes()).is_none()) {
+        Some(name) => format!("{name}:{}", path.remote.port()).into(),
+        None => path.remote.to_string().into(),
+    }
+}
+
 /// Opens a connection and serves it; or tells those whose messages wait for it that there is none.
-async fn open<H: Handler>(connection: Arc<Connection>, path: Path, local: Arc<Local>, handler: Arc<H>) {
+async fn open<H: Handler>(connection: Arc<Connection>, path: Path, host: Arc<str>, local: Arc<Local>, handler: Arc<H>) {
     let patience = local.shared.settings.load().connect;
-    let connected = timeout(patience, connect(&local, path)).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
-    match connected {
-        Ok(stream) => {
-            local.counters.tcp_connected.count();
-            established(connection, stream, local, handler).await;
+    let connected = Box::pin(timeout(patience, connect(&local, path))).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+    let begun = connected.and_then(|stream| Ok((stream, session(&local, &path, &connection)?)));
+    match begun {
+        Ok((stream, session)) => {
+            let stream = prepare(stream);
+            connection.connected(Wire::new(stream.clone(), session));
+            let opening = Opening::opened(path.transport, local.shared.uptime());
+            connection::serve(Start { connection, stream, opening, host }, local, handler).await;
         }
         Err(error) => {
             tracing::debug!(remote = %path.remote, %error, "cannot connect");
-            local.counters.tcp_connect_failures.count();
+            local.counters.stream_connect_failures.count();
             local.shared.table.remove(&connection);
-            connection.close(local.shared.uptime()).into_iter().for_each(|origin| handler.send_failed(origin));
+            connection.close(None, local.shared.uptime()).into_iter().for_each(|origin| handler.send_failed(origin));
         }
     }
 }
@@ -124,11 +163,13 @@ async fn connect(local: &Local, path: Path) -> io::Result<TcpStream> {
     socket.connect(path.remote).await
 }
 
-async fn established<H: Handler>(connection: Arc<Connection>, stream: TcpStream, local: Arc<Local>, handler: Arc<H>) {
-    // Best effort: a message must not wait for the acknowledgement of the one before, and a peer that vanished must be noticed.
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_keepalive(true);
-    let stream = Arc::new(stream);
-    connection.opened(stream.clone());
-    connection::serve(connection, stream, local, handler).await;
+/// A session of TLS with the certificate of the path's listener, if its transport wants one.
+fn session(local: &Local, path: &Path, connection: &Connection) -> io::Result<Option<Box<rustls::Connection>>> {
+    if !path.transport.is_secure() {
+        return Ok(None);
+    }
+    let profile = local.shared.profiles.get(usize::from(path.listener.0));
+    let security: &Security = profile.and_then(|profile| profile.security.as_ref()).ok_or(ErrorKind::Unsupported)?;
+    let Some(Proof::Peer(peer)) = connection.proof() else { return Err(ErrorKind::Unsupported.into()) };
+    tls::connecting(&security.load(), peer).map(Some).map_err(io::Error::other)
 }

@@ -131,7 +131,7 @@ impl Bed {
 }
 
 fn endpoint(transport: Transport, address: SocketAddr) -> Endpoint {
-    Endpoint { name: "test".into(), transport, address, advertise: None }
+    Endpoint { name: "test".into(), transport, address, advertise: None, tls: None, origins: Arc::default() }
 }
 
 fn udp_path(remote: SocketAddr) -> Path {

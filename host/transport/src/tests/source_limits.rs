@@ -17,9 +17,9 @@ async fn a_source_has_so_many_connections_and_gets_their_places_back() {
     until(|| bed.monitor.connections() == 2).await;
     let mut third = bed.connect().await;
     assert_eq!(read_to_end(&mut third).await, b"");
-    assert_eq!((bed.monitor.totals().source_connections_refused, bed.monitor.totals().tcp_accepted), (1, 2));
+    assert_eq!((bed.monitor.totals().source_connections_refused, bed.monitor.totals().stream_accepted), (1, 2));
     drop(first);
-    until(|| bed.monitor.totals().tcp_closed == 1).await;
+    until(|| bed.monitor.totals().stream_closed == 1).await;
     // The place is given back when the connection's task has ended, which is a moment later.
     let served = async {
         loop {

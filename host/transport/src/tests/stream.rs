@@ -51,7 +51,7 @@ async fn rfc5626_4_4_1_a_keepalive_is_answered_and_is_no_message() {
     let message = message("");
     write(&mut peer, &message).await;
     assert_eq!(bed.next().await.0, message);
-    assert_eq!(bed.monitor.totals().tcp_pings, 1);
+    assert_eq!(bed.monitor.totals().stream_pings, 1);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ async fn rfc3261_18_3_a_framing_error_is_answered_and_ends_the_connection() {
     let answer = read_to_end(&mut peer).await;
     assert!(answer.starts_with(b"SIP/2.0 400 "), "{}", String::from_utf8_lossy(&answer));
     until(|| bed.monitor.connections() == 0).await;
-    assert_eq!(bed.monitor.totals().tcp_framing_errors, 1);
+    assert_eq!(bed.monitor.totals().stream_framing_errors, 1);
 }
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn a_header_section_without_end_ends_the_connection() {
         while peer.write_all(&[b'x'; 4096]).await.is_ok() {}
     };
     soon(flood).await;
-    assert_eq!(bed.monitor.totals().tcp_framing_errors, 1);
+    assert_eq!(bed.monitor.totals().stream_framing_errors, 1);
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn a_message_that_drips_in_does_not_hold_the_connection() {
         }
     };
     assert_eq!(soon(closed).await, 0);
-    until(|| bed.monitor.totals().tcp_stalled == 1).await;
+    until(|| bed.monitor.totals().stream_stalled == 1).await;
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn a_message_begun_behind_a_complete_one_has_its_own_time() {
     write(&mut peer, format!("{whole}OPT")).await;
     assert_eq!(bed.next().await.0, whole);
     assert_eq!(read_to_end(&mut peer).await, b"");
-    until(|| bed.monitor.totals().tcp_stalled == 1).await;
+    until(|| bed.monitor.totals().stream_stalled == 1).await;
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn an_idle_connection_is_closed_in_time() {
     let bed = Bed::new(1, Settings { idle: Duration::from_millis(50), ..Settings::default() });
     let mut peer = bed.connect().await;
     assert_eq!(read_to_end(&mut peer).await, b"");
-    until(|| bed.monitor.totals().tcp_idle == 1 && bed.monitor.connections() == 0).await;
+    until(|| bed.monitor.totals().stream_idle == 1 && bed.monitor.connections() == 0).await;
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn keepalives_keep_a_connection_from_being_idle() {
         write(&mut peer, "\r\n\r\n").await;
         expect(&mut peer, b"\r\n").await;
     }
-    assert_eq!(bed.monitor.totals().tcp_idle, 0);
+    assert_eq!(bed.monitor.totals().stream_idle, 0);
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn one_connection_too_many_is_closed_at_once_and_room_is_used_again() {
     until(|| bed.monitor.connections() == 2).await;
     let mut third = bed.connect().await;
     assert_eq!(read_to_end(&mut third).await, b"");
-    assert_eq!(bed.monitor.totals().tcp_refused, 1);
+    assert_eq!(bed.monitor.totals().stream_refused, 1);
     write(&mut second, message("served")).await;
     assert_eq!(bed.next().await.0, message("served"));
     drop(first);
@@ -116,5 +116,5 @@ async fn a_peer_that_does_not_read_fills_its_own_queue_and_loses_its_connection(
     };
     assert!(matches!(error, SendError::QueueFull), "{error}");
     assert_eq!(bed.next_failed().await, origin(3));
-    until(|| bed.monitor.totals().tcp_stalled == 1 && bed.monitor.connections() == 0).await;
+    until(|| bed.monitor.totals().stream_stalled == 1 && bed.monitor.connections() == 0).await;
 }

@@ -25,7 +25,7 @@ async fn a_connection_is_opened_and_used_again_by_every_worker() {
     expect(&mut peer, b"first second ").await;
     bed.send(1, "third", tcp_path(address)).expect("taken");
     expect(&mut peer, b"third").await;
-    assert_eq!((bed.monitor.totals().tcp_connected, bed.monitor.totals().tcp_sent), (1, 3));
+    assert_eq!((bed.monitor.totals().stream_connected, bed.monitor.totals().stream_sent), (1, 3));
     // What comes back is received with the connection's flow.
     write(&mut peer, message("back")).await;
     let (bytes, flow) = bed.next().await;
@@ -42,7 +42,7 @@ async fn a_refused_connection_is_reported_for_everything_that_waits_for_it() {
     bed.send_for(0, "nobody waits for this", tcp_path(address), None).expect("taken");
     bed.send_for(0, "second", tcp_path(address), Some(origin(2))).expect("taken");
     assert_eq!([bed.next_failed().await, bed.next_failed().await], [origin(1), origin(2)]);
-    assert_eq!((bed.monitor.connections(), bed.monitor.totals().tcp_connect_failures), (0, 1));
+    assert_eq!((bed.monitor.connections(), bed.monitor.totals().stream_connect_failures), (0, 1));
 }
 
 #[tokio::test]

@@ -135,9 +135,9 @@ async fn a_second_instance_on_the_same_address_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_transport_without_code_is_refused() {
+async fn tls_without_a_certificate_is_refused() {
     let error = Sockets::bind(&[endpoint(Transport::Tls, "127.0.0.1:0".parse().expect("an address"))], 1, Settings::default());
-    assert!(matches!(error, Err(BindError::Unsupported { transport: Transport::Tls, .. })));
+    assert!(matches!(error, Err(BindError::NoCertificate { transport: Transport::Tls, .. })));
 }
 
 #[tokio::test]

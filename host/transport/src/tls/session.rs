@@ -1,0 +1,26 @@
+//! New TLS sessions.
+
+use std::net::IpAddr;
+
+use jackfield_proto::message::host_address;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, Connection, Error, ServerConnection};
+
+use super::material::TlsMaterial;
+
+/// For a connection that a peer has opened.
+pub(in super::super) fn accepting(material: &TlsMaterial) -> Result<Box<Connection>, Error> {
+    Ok(Box::new(ServerConnection::new(material.server.clone())?.into()))
+}
+
+/// For a connection that we open to `peer`: a domain, or an address. Only a domain is sent as SNI (RFC 6066 3).
+pub(in super::super) fn connecting(material: &TlsMaterial, peer: &str) -> Result<Box<Connection>, Error> {
+    let name = match host_address(peer.as_bytes()) {
+        Some(address) => ServerName::from(IpAddr::from(address)),
+        None => {
+            let name = peer.strip_suffix('.').unwrap_or(peer).to_owned();
+            ServerName::try_from(name).map_err(|_| Error::General(format!("{peer} is no name that a certificate could prove")))?
+        }
+    };
+    Ok(Box::new(ClientConnection::new(material.client.clone(), name)?.into()))
+}
