@@ -9,7 +9,7 @@ use jackfield_host::config::{Plugin, Plugins};
 use jackfield_host::metrics::Metrics;
 use jackfield_host::plugin::{PluginHost, PluginSettings, RequestView};
 use jackfield_proto::message::{Framing, Limits, Message};
-use jackfield_proto::net::{Flow, Listener, ListenerId, Transport};
+use jackfield_proto::net::{Flow, Listener, ListenerId, ListenerState, Transport};
 
 #[path = "../tests/plugin/guests.rs"]
 #[expect(dead_code, reason = "the tests use the rest of it")]
@@ -45,8 +45,13 @@ fn measure(config: &str) -> (f64, f64) {
     let chain = host.chain();
     let request = Arc::new(Message::parse(INVITE.as_bytes().into(), Framing::Datagram, &Limits::default()).unwrap());
     let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: ([198, 51, 100, 7], 5060).into(), connection: None };
-    let listener =
-        Listener { name: "lan".into(), transport: Transport::Udp, address: ([192, 0, 2, 1], 5060).into(), sent_by: "192.0.2.1".into() };
+    let listener = Listener {
+        name: "lan".into(),
+        transport: Transport::Udp,
+        address: ([192, 0, 2, 1], 5060).into(),
+        sent_by: "192.0.2.1".into(),
+        state: ListenerState::Open,
+    };
     let listeners: Arc<[Listener]> = Arc::new([listener]);
     let mut batches: Vec<f64> = (0..BATCHES)
         .map(|_| {

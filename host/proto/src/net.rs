@@ -93,6 +93,27 @@ pub struct Listener {
     pub address: SocketAddr,
     /// The `host[:port]` that goes into Via and Record-Route; an IPv6 address in brackets.
     pub sent_by: Arc<str>,
+    /// Whether messages leave from it.
+    pub state: ListenerState,
+}
+
+/// Whether messages leave from a listener. A listener keeps its place in the list for the life of a process, so that a [`ListenerId`] always
+/// means the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ListenerState {
+    /// They do, and come to it.
+    #[default]
+    Open,
+    /// It has been removed, or stands for an address that another one had before. What was written in its name is still known for ours:
+    /// responses and requests in dialogs may come over its connections as long as these last.
+    Retired,
+}
+
+impl Listener {
+    /// Whether messages leave from it.
+    pub fn is_open(&self) -> bool {
+        self.state == ListenerState::Open
+    }
 }
 
 /// How a message arrived.

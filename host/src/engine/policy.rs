@@ -65,7 +65,12 @@ impl Policy {
         let address = host_address(host);
         let listens_at = |listener: &Listener| port.unwrap_or(listener.transport.default_port()) == listener.address.port();
         self.settings.domains.iter().any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
-            || self.settings.listeners.iter().any(|listener| address == Some(listener.address.ip()) && listens_at(listener))
+            || self
+                .settings
+                .listeners
+                .iter()
+                .filter(|listener| listener.is_open())
+                .any(|listener| address == Some(listener.address.ip()) && listens_at(listener))
     }
 }
 

@@ -88,10 +88,11 @@ impl Rules<'_> {
     }
 
     fn egress(&self, name: String) -> Result<Arc<str>, Invalid> {
-        match self.listeners.iter().find(|listener| *listener.name == *name) {
+        let open = || self.listeners.iter().filter(|listener| listener.is_open());
+        match open().find(|listener| *listener.name == *name) {
             Some(listener) => Ok(Arc::clone(&listener.name)),
             None => {
-                let mut known: Vec<&str> = self.listeners.iter().map(|listener| &*listener.name).collect();
+                let mut known: Vec<&str> = open().map(|listener| &*listener.name).collect();
                 known.dedup();
                 Err(Invalid::Egress { name, known: known.join(", ") })
             }

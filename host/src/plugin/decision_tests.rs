@@ -1,4 +1,4 @@
-use jackfield_proto::net::Listener;
+use jackfield_proto::net::{Listener, ListenerState};
 
 use super::*;
 
@@ -8,8 +8,10 @@ fn listeners() -> Vec<Listener> {
         transport: Transport::Udp,
         address: ([192, 0, 2, 1], 5060).into(),
         sent_by: "192.0.2.1".into(),
+        state: ListenerState::Open,
     };
-    vec![listener("lan"), listener("wan")]
+    let removed = Listener { state: ListenerState::Retired, ..listener("removed") };
+    vec![listener("lan"), removed, listener("wan")]
 }
 
 fn target(uri: &str) -> types::Target {

@@ -10,7 +10,7 @@ use jackfield_host::config::{OnError, Plugin, Plugins};
 use jackfield_host::metrics::Metrics;
 use jackfield_host::plugin::{CallState, Chain, ChainAnswer, PluginHost, PluginSettings, PluginState, PluginStatus, RequestView};
 use jackfield_proto::message::{Framing, Limits, Message};
-use jackfield_proto::net::{Flow, Listener, ListenerId, Transport};
+use jackfield_proto::net::{Flow, Listener, ListenerId, ListenerState, Transport};
 use jackfield_proto::proxy::{Plan, Watch};
 use tempfile::TempDir;
 
@@ -123,6 +123,7 @@ pub(crate) fn listeners() -> Arc<[Listener]> {
         transport: Transport::Udp,
         address: ([192, 0, 2, 1], port).into(),
         sent_by: "192.0.2.1".into(),
+        state: ListenerState::Open,
     };
     Arc::new([listener("lan", 5060), listener("wan", 5062)])
 }

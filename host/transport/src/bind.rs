@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use jackfield_proto::net::{Listener, ListenerId, Transport};
+use jackfield_proto::net::{Listener, ListenerId, ListenerState, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::port::{Profile, StreamPort};
@@ -124,7 +124,13 @@ pub(super) fn bind(endpoints: &[Endpoint], workers: usize, settings: &Settings) 
             address
         };
         let sent_by = endpoint.advertise.clone().unwrap_or_else(|| address.to_string().into());
-        binding.listeners.push(Listener { name: endpoint.name.clone(), transport: endpoint.transport, address, sent_by });
+        binding.listeners.push(Listener {
+            name: endpoint.name.clone(),
+            transport: endpoint.transport,
+            address,
+            sent_by,
+            state: ListenerState::Open,
+        });
     }
     for Stream { port, sockets, .. } in streams {
         let port = Arc::new(port);

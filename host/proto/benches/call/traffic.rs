@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_proto::message::{Framing, Limits, Message, Name, respond};
-use jackfield_proto::net::{Flow, Listener, ListenerId, Transport};
+use jackfield_proto::net::{Flow, Listener, ListenerId, ListenerState, Transport};
 use jackfield_proto::proxy::{Core, Output, Plan, RequestKind, Settings, Target, Timers, Verdict, Watch};
 use jackfield_proto::time::Timestamp;
 
@@ -30,6 +30,7 @@ impl Traffic {
                 transport: Transport::Udp,
                 address: ([192, 0, 2, 1], 5060).into(),
                 sent_by: "192.0.2.1:5060".into(),
+                state: ListenerState::Open,
             }],
             domains: vec!["proxy.test".into()],
             timers: Timers::default(),

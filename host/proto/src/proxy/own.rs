@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::settings::Settings;
 use crate::message::{Uri, Via, host_address};
-use crate::net::{Listener, ListenerId, Reach, Transport};
+use crate::net::{Listener, ListenerId, ListenerState, Reach, Transport};
 
 /// The proxy's own names, prepared for comparison.
 #[derive(Debug)]
@@ -27,10 +27,11 @@ impl OwnNames {
     pub(super) fn new(settings: &Settings) -> Self {
         let listeners: Vec<_> = settings.listeners.iter().map(|listener| (listener.clone(), SentBy::parse(&listener.sent_by))).collect();
         let (mut reach, mut several) = (Reach::default(), Reach::default());
-        for (index, listener) in settings.listeners.iter().enumerate() {
+        for (index, listener) in settings.listeners.iter().enumerate().filter(|(_, listener)| listener.is_open()) {
             let (transport, ip) = (listener.transport, listener.address.ip());
-            let elsewhere =
-                |other: &Listener| other.transport == transport && other.address.is_ipv4() == ip.is_ipv4() && other.address.ip() != ip;
+            let elsewhere = |other: &Listener| {
+                other.is_open() && other.transport == transport && other.address.is_ipv4() == ip.is_ipv4() && other.address.ip() != ip
+            };
             if settings.listeners.iter().take(index).any(elsewhere) {
                 several.insert(transport, ip);
             }
@@ -43,7 +44,7 @@ impl OwnNames {
     pub(super) fn reach(&self, named: Option<&str>) -> Reach {
         let Some(name) = named else { return self.reach };
         let mut reach = Reach::default();
-        for (listener, _) in self.listeners.iter().filter(|(listener, _)| &*listener.name == name) {
+        for (listener, _) in self.listeners.iter().filter(|(listener, _)| listener.is_open() && &*listener.name == name) {
             reach.insert(listener.transport, listener.address.ip());
         }
         reach
@@ -51,7 +52,7 @@ impl OwnNames {
 
     /// Whether it takes a look at the system's routes to tell which listener a message leaves from.
     pub(super) fn needs_route(&self, transport: Transport, to: SocketAddr, choice: &EgressChoice<'_>) -> bool {
-        let fits = |listener: &Listener| listener.transport == transport && listener.address.is_ipv4() == to.is_ipv4();
+        let fits = |listener: &Listener| fits(listener, transport, to);
         let settled = choice.named.is_some() || choice.preferred.is_some_and(|id| self.related(id, &fits).is_some());
         self.several.contains(transport, to.ip()) && !settled
     }
@@ -73,29 +74,39 @@ impl OwnNames {
 
     /// The listener that the URI's address and port name: one of the URI's transport before others.
     pub(super) fn listener_at(&self, uri: &Uri<'_>) -> Option<ListenerId> {
+        self.named_by(uri, ListenerState::Open)
+    }
+
+    /// Whether the URI's address and port were ours before. Somebody else may have them by now, so that this alone proves nothing.
+    pub(super) fn owned(&self, uri: &Uri<'_>) -> bool {
+        self.named_by(uri, ListenerState::Retired).is_some()
+    }
+
+    fn named_by(&self, uri: &Uri<'_>, state: ListenerState) -> Option<ListenerId> {
         if !uri.is_sip() && !uri.is_sips() {
             return None;
         }
         let transport = transport_of(uri);
         let port = uri.port().unwrap_or(transport.default_port());
-        self.matching(uri.host(), uri.host_ip(), port, transport)
+        self.matching(uri.host(), uri.host_ip(), port, transport, state)
     }
 
     /// The listener that an address in a `maddr` names, for a message to `port` over `transport` (16.4).
     pub(super) fn listener_at_address(&self, host: &[u8], port: u16, transport: Transport) -> Option<ListenerId> {
-        self.matching(host, host_address(host), port, transport)
+        self.matching(host, host_address(host), port, transport, ListenerState::Open)
     }
 
-    /// Whether a Via was written by one of our listeners.
+    /// Whether a Via was written by one of our listeners, or by one that was ours.
     pub(super) fn wrote(&self, via: &Via<'_>) -> bool {
         let transport = Transport::from_name(via.transport_name()).unwrap_or(Transport::Udp);
         let port = via.port().unwrap_or(transport.default_port());
-        self.matching(via.host(), via.host_ip(), port, transport).is_some()
+        let by = |state| self.matching(via.host(), via.host_ip(), port, transport, state).is_some();
+        by(ListenerState::Open) || by(ListenerState::Retired)
     }
 
-    fn matching(&self, host: &[u8], ip: Option<IpAddr>, port: u16, transport: Transport) -> Option<ListenerId> {
+    fn matching(&self, host: &[u8], ip: Option<IpAddr>, port: u16, transport: Transport, state: ListenerState) -> Option<ListenerId> {
         let mut other_transport = None;
-        for (index, (listener, sent_by)) in self.listeners.iter().enumerate() {
+        for (index, (listener, sent_by)) in self.listeners.iter().enumerate().filter(|(_, (listener, _))| listener.state == state) {
             let same_address = listener.address.port() == port && ip == Some(listener.address.ip());
             let same_name =
                 sent_by.port.unwrap_or(listener.transport.default_port()) == port && sent_by.host.as_bytes().eq_ignore_ascii_case(host);
@@ -114,7 +125,7 @@ impl OwnNames {
     /// one with the name of `ingress`, else the first; always of the transport and address family of the destination. None if there is
     /// no such listener.
     pub(super) fn egress(&self, transport: Transport, to: SocketAddr, choice: &EgressChoice<'_>) -> Option<ListenerId> {
-        let fits = |listener: &Listener| listener.transport == transport && listener.address.is_ipv4() == to.is_ipv4();
+        let fits = |listener: &Listener| fits(listener, transport, to);
         let find = |wanted: &dyn Fn(&Listener) -> bool| {
             let index = self.listeners.iter().position(|(listener, _)| fits(listener) && wanted(listener))?;
             u16::try_from(index).ok().map(ListenerId)
@@ -143,6 +154,11 @@ impl OwnNames {
         let sibling = self.listeners.iter().position(|(other, _)| other.name == listener.name && fits(other))?;
         u16::try_from(sibling).ok().map(ListenerId)
     }
+}
+
+/// Whether a listener can send to an address by a transport.
+fn fits(listener: &Listener, transport: Transport, to: SocketAddr) -> bool {
+    listener.is_open() && listener.transport == transport && listener.address.is_ipv4() == to.is_ipv4()
 }
 
 /// What [`OwnNames::egress`] goes by.

@@ -37,7 +37,7 @@ pub(super) fn preprocess(request: Message, own: &OwnNames, key: &[u8; 16]) -> Pr
     }
     let mut egress = None;
     let mut bytes = None;
-    let routes = own_routes(&request, own);
+    let routes = own_routes(&request, own, key);
     if !routes.is_empty() {
         let mut splice = request.splice();
         for (index, (value, listener)) in routes.iter().enumerate() {
@@ -72,11 +72,13 @@ fn has_uri_params(request: &Message) -> bool {
     request.request_uri().contains(&b';')
 }
 
-/// Our Route values on top: one, or two where the dialog crosses listeners.
-fn own_routes<'m>(request: &'m Message, own: &OwnNames) -> Vec<(Value<'m>, Option<ListenerId>)> {
+/// Our Route values on top: one, or two where the dialog crosses listeners. An address that we have no more is ours as far as a token
+/// says so: the dialog began before, and goes on over its connection.
+fn own_routes<'m>(request: &'m Message, own: &OwnNames, key: &[u8; 16]) -> Vec<(Value<'m>, Option<ListenerId>)> {
     let ours = |value: Value<'m>| {
         let uri = NameAddr::parse(value.bytes)?.uri_parsed()?;
-        own.owns(&uri).then(|| (value, own.listener_at(&uri)))
+        let is_ours = own.owns(&uri) || (own.owned(&uri) && token::verify(&uri, request, key).is_some());
+        is_ours.then(|| (value, own.listener_at(&uri)))
     };
     request.values(&Name::Route).map_while(ours).take(2).collect()
 }

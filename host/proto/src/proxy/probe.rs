@@ -32,7 +32,7 @@ pub fn probe(listener: &Listener, path: &Path, peer: Option<&str>, serial: u64) 
 mod tests {
     use super::*;
     use crate::message::{Framing, Limits, Message, Method, Uri};
-    use crate::net::{ListenerId, Over};
+    use crate::net::{ListenerId, ListenerState, Over};
 
     /// RFC 3261 8.1.1: the fields that every request has.
     #[test]
@@ -44,7 +44,7 @@ mod tests {
             ("[2001:db8::7]:5061", Transport::Tls, Some("2001:db8::7"), "sip:[2001:db8::7]:5061;transport=tls"),
         ] {
             let address = "192.0.2.1:5060".parse().unwrap();
-            let listener = Listener { name: "lan".into(), transport, address, sent_by: "sbc.test:5060".into() };
+            let listener = Listener { name: "lan".into(), transport, address, sent_by: "sbc.test:5060".into(), state: ListenerState::Open };
             let path = Path { transport, listener: ListenerId(0), remote: remote.parse().unwrap(), over: Over::Any };
             let probe = Message::parse(probe(&listener, &path, peer, 7), Framing::Datagram, &Limits::default()).unwrap();
             assert_eq!((probe.defect(), probe.method(), probe.request_uri()), (None, Method::OPTIONS, uri.as_bytes()));

@@ -8,6 +8,7 @@ mod hunting;
 mod limits;
 mod paths;
 mod replay;
+mod retired;
 mod retransmissions;
 mod routing;
 mod simulation;

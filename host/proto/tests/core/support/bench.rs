@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_proto::message::{Message, Name, ResponseBuilder, respond};
-use jackfield_proto::net::{Flow, Listener, ListenerId, Path, Transport};
+use jackfield_proto::net::{Flow, Listener, ListenerId, ListenerState, Path, Transport};
 use jackfield_proto::proxy::{
     BranchId, Cause, ContextId, Core, FailureOutcome, Hop, Limits, Located, Output, Plan, Query, RequestKind, Reviewed, Settings, Timers,
     Verdict, Watch,
@@ -105,6 +105,7 @@ pub(crate) fn settings() -> Settings {
         transport,
         address: address.parse().unwrap(),
         sent_by: sent_by.into(),
+        state: ListenerState::Open,
     };
     Settings {
         listeners: vec![
