@@ -1,0 +1,202 @@
+//! Records as far as SIP needs them, and where they come from.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jackfield_proto::net::Transport;
+
+/// The types of records that are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Which transports a domain speaks (RFC 3403).
+    Naptr,
+    /// The servers of a service (RFC 2782).
+    Srv,
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+}
+
+/// A question to the name servers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Question {
+    /// The name in lower case. Only an A or AAAA question without a dot at the end may be looked for in a search list.
+    pub name: Arc<str>,
+    /// The type of the records.
+    pub kind: Kind,
+}
+
+/// A NAPTR record that leads to a transport we know (RFC 3263 4.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Naptr {
+    /// Lower ones first.
+    pub order: u16,
+    /// Lower ones first among those of one order.
+    pub preference: u16,
+    /// What its service means.
+    pub transport: Transport,
+    /// The name to ask for SRV records.
+    pub replacement: Arc<str>,
+}
+
+impl Naptr {
+    /// A record by its fields; none if it is not one of RFC 3263 4.1 or RFC 7118 7: terminal for SRV, a SIP service, no rewriting.
+    pub fn of_fields(order: u16, preference: u16, flags: &[u8], service: &[u8], regexp: &[u8], replacement: &str) -> Option<Self> {
+        let services = [
+            ("SIP+D2U", Transport::Udp),
+            ("SIP+D2T", Transport::Tcp),
+            ("SIPS+D2T", Transport::Tls),
+            ("SIP+D2W", Transport::Ws),
+            ("SIPS+D2W", Transport::Wss),
+        ];
+        let transport = services.into_iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(service)).map(|(_, t)| t)?;
+        let terminal = flags.eq_ignore_ascii_case(b"s") && regexp.is_empty() && replacement != ".";
+        terminal.then(|| Self { order, preference, transport, replacement: replacement.to_ascii_lowercase().into() })
+    }
+}
+
+/// An SRV record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Srv {
+    /// Lower ones first.
+    pub priority: u16,
+    /// The share among those of one priority.
+    pub weight: u16,
+    /// The port.
+    pub port: u16,
+    /// The host in lower case; `.` says that the service is not there (RFC 2782).
+    pub target: Arc<str>,
+}
+
+/// The records of one name and type; empty if there are none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// NAPTR, without those that lead elsewhere.
+    Naptr(Vec<Naptr>),
+    /// SRV.
+    Srv(Vec<Srv>),
+    /// A or AAAA.
+    Addresses(Vec<IpAddr>),
+}
+
+impl Records {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Naptr(records) => records.is_empty(),
+            Self::Srv(records) => records.is_empty(),
+            Self::Addresses(records) => records.is_empty(),
+        }
+    }
+
+    /// The NAPTR records.
+    pub(crate) fn naptr(&self) -> &[Naptr] {
+        if let Self::Naptr(records) = self { records } else { &[] }
+    }
+
+    /// The SRV records.
+    pub(crate) fn srv(&self) -> &[Srv] {
+        if let Self::Srv(records) = self { records } else { &[] }
+    }
+
+    /// The addresses.
+    pub(crate) fn addresses(&self) -> &[IpAddr] {
+        if let Self::Addresses(records) = self { records } else { &[] }
+    }
+}
+
+/// What the name servers said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The records; empty for NXDOMAIN and NODATA.
+    pub records: Records,
+    /// For how long they count: the least TTL on the way to them; the SOA's minimum where there are none (RFC 2308 5). Not bounded yet.
+    pub ttl: Duration,
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Nothing came in time, or no server could be reached.
+    #[error("the name servers are silent")]
+    Silent,
+    /// A server said that it cannot or will not answer: SERVFAIL, REFUSED.
+    #[error("the name servers refuse to answer: {0}")]
+    Refused(String),
+    /// Too many questions are under way.
+    #[error("too many questions are under way")]
+    Busy,
+}
+
+/// Servers that are asked together: whether they answer.
+#[derive(Debug, Default)]
+pub struct Asked {
+    servers: String,
+    silent: AtomicBool,
+}
+
+impl Asked {
+    /// Servers with what they are called in the log.
+    pub fn new(servers: String) -> Self {
+        Self { servers, silent: AtomicBool::new(false) }
+    }
+
+    /// Whether they owe an answer: what is expired is then given out at once.
+    pub fn are_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    /// They have let somebody wait for too long.
+    pub fn kept_silent(&self) {
+        if !self.silent.swap(true, Ordering::Relaxed) {
+            tracing::warn!(servers = self.servers, "the name servers do not answer; names that are known are used beyond their time");
+        }
+    }
+
+    /// They have answered.
+    pub fn answered(&self) {
+        if self.are_silent() && self.silent.swap(false, Ordering::Relaxed) {
+            tracing::info!(servers = self.servers, "the name servers answer again");
+        }
+    }
+}
+
+/// Where records come from.
+pub trait Source: Send + Sync + 'static {
+    /// Asks a question. The future runs on the resolver's own runtime and ends in bounded time.
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
+
+    /// The servers that would be asked about a name.
+    fn asked(&self, name: &str) -> Arc<Asked>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3263_4_1_only_terminal_sip_services_without_rewriting_count() {
+        for (flags, service, regexp, replacement, transport) in [
+            ("s", "SIP+D2U", "", "_sip._udp.a.", Some(Transport::Udp)),
+            ("S", "sip+d2t", "", "_sip._tcp.a.", Some(Transport::Tcp)),
+            ("s", "SIPS+D2T", "", "_sips._tcp.a.", Some(Transport::Tls)),
+            ("s", "SIP+D2W", "", "_sip._ws.a.", Some(Transport::Ws)),
+            ("s", "SIPS+D2W", "", "_sips._ws.a.", Some(Transport::Wss)),
+            ("s", "SIPS+D2U", "", "_sips._udp.a.", None),
+            ("s", "SIP+D2S", "", "_sip._sctp.a.", None),
+            ("u", "E2U+sip", "!^.*$!sip:a@b!", ".", None),
+            ("s", "SIP+D2U", "!a!b!", "_sip._udp.a.", None),
+            ("s", "SIP+D2U", "", ".", None),
+            ("a", "SIP+D2U", "", "a.", None),
+            ("", "SIP+D2U", "", "a.", None),
+        ] {
+            let record = Naptr::of_fields(1, 2, flags.as_bytes(), service.as_bytes(), regexp.as_bytes(), replacement);
+            assert_eq!(record.map(|record| record.transport), transport, "{flags} {service} {regexp} {replacement}");
+        }
+    }
+}

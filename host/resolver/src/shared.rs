@@ -1,0 +1,316 @@
+//! What is behind all handles of a resolver: a query's way through cache and questions.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jackfield_proto::proxy::{Hop, Query};
+use smallvec::SmallVec;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::cache::{Cache, Changed, Found, Refresh, Tolerance, Use};
+use crate::counters::{Counters, Figures};
+use crate::files::Hosts;
+use crate::flights::{Arrival, Boarding, Flight, Flights, landed};
+use crate::health::Health;
+use crate::record::{Failure, Kind, Question, Records, Source};
+use crate::resolver::Draw;
+use crate::selection::{self, Rules, Zone};
+use crate::settings::Settings;
+use crate::source_address::SourceAddresses;
+use crate::upstream::Upstream;
+
+/// Times that a query goes through the records: each stage of RFC 3263 may have to ask, and an answer may be gone again.
+const ROUNDS: usize = 8;
+
+/// The longest time that a query takes. What has not been answered then counts as not there.
+const LONGEST: Duration = Duration::from_secs(6);
+
+/// Where the source of records came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// From the settings and the system's file: it follows them.
+    System,
+    /// From whoever made the resolver.
+    Handed,
+}
+
+pub(crate) struct Shared {
+    pub(crate) settings: ArcSwap<Settings>,
+    pub(crate) health: Health,
+    pub(crate) source_addresses: SourceAddresses,
+    pub(crate) counters: Counters,
+    hosts: ArcSwap<Hosts>,
+    origin: Origin,
+    source: ArcSwap<Box<dyn Source>>,
+    cache: RwLock<Cache>,
+    flights: Arc<Flights>,
+    draw: Draw,
+    runtime: Handle,
+}
+
+/// A record set that is not known well enough, and how well it is.
+#[derive(Clone, Debug)]
+struct Missing {
+    question: Question,
+    knowledge: Knowledge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Knowledge {
+    Expired,
+    Nothing,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, source: Box<dyn Source>, origin: Origin, draw: Draw, runtime: Handle) -> Self {
+        Self {
+            cache: RwLock::new(Cache::new((&settings).into(), Instant::now())),
+            hosts: ArcSwap::from_pointee(Hosts::read(&settings.hosts)),
+            settings: ArcSwap::from_pointee(settings),
+            health: Health::default(),
+            source_addresses: SourceAddresses::default(),
+            counters: Counters::default(),
+            origin,
+            source: ArcSwap::from_pointee(source),
+            flights: Arc::default(),
+            draw,
+            runtime,
+        }
+    }
+
+    /// The addresses, if nothing has to be asked first.
+    pub(crate) fn attempt(self: &Arc<Self>, query: &Query) -> Option<Vec<Hop>> {
+        self.pass(query, Tolerance::Fresh).ok()
+    }
+
+    /// One pass through what is known: the addresses, or what has to be asked first.
+    fn pass(self: &Arc<Self>, query: &Query, tolerance: Tolerance) -> Result<Vec<Hop>, SmallVec<[Missing; 4]>> {
+        let (now, settings, hosts) = (Instant::now(), self.settings.load(), self.hosts.load());
+        let rules = Rules {
+            prefer: &settings.prefer,
+            family: settings.family,
+            draw: &*self.draw,
+            routable: &|address| self.source_addresses.towards(address, now).is_some(),
+        };
+        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
+        let view = View { cache: &cache, hosts: &hosts, now, tolerance, notes: Notes::default() };
+        let hops = selection::candidates(query, &rules, &view);
+        let Notes { refresh, missing, stale } = view.notes;
+        drop(cache);
+        for question in refresh.into_inner() {
+            // It is used meanwhile; if there is no room for the question, the next use asks again.
+            let _ = self.ask(&question);
+        }
+        self.counters.stale.add(stale.get());
+        hops.ok_or_else(|| missing.into_inner())
+    }
+
+    pub(crate) async fn resolve(self: &Arc<Self>, query: &Query) -> Vec<Hop> {
+        let begun = Instant::now();
+        let (patience, end) = (begun + self.settings.load().patience, begun + LONGEST);
+        let mut tolerance = Tolerance::Fresh;
+        for _ in 0..ROUNDS {
+            let missing = match self.pass(query, tolerance) {
+                Ok(hops) => return hops,
+                Err(missing) => missing,
+            };
+            tolerance = self.wait_for(&missing, patience, end, tolerance).await;
+        }
+        // Nothing is missing to one who puts up with nothing.
+        self.pass(query, Tolerance::Nothing).unwrap_or_default()
+    }
+
+    /// Asks for all that is missing and waits for the answers; what the next pass has to put up with.
+    async fn wait_for(self: &Arc<Self>, missing: &[Missing], patience: Instant, end: Instant, tolerance: Tolerance) -> Tolerance {
+        let mut arrivals: SmallVec<[Arrival; 4]> = SmallVec::new();
+        for missing in missing {
+            match self.ask(&missing.question) {
+                Ok(arrival) => arrivals.push(arrival),
+                Err(_) => return Tolerance::Nothing,
+            }
+        }
+        let expired = || missing.iter().filter(|missing| missing.knowledge == Knowledge::Expired);
+        let all = async {
+            for arrival in arrivals {
+                landed(arrival).await;
+            }
+        };
+        let until = if expired().next().is_some() { patience.min(end) } else { end };
+        if timeout_at(until, all).await.is_ok() {
+            return tolerance;
+        }
+        let source = self.source.load_full();
+        expired().for_each(|missing| source.asked(&missing.question.name).kept_silent());
+        if until == end { Tolerance::Nothing } else { Tolerance::Stale }
+    }
+
+    /// Asks a question, unless it is under way already.
+    fn ask(self: &Arc<Self>, question: &Question) -> Result<Arrival, Failure> {
+        match self.flights.board(question, self.settings.load().questions) {
+            Ok(Boarding::Joined(arrival)) => Ok(arrival),
+            Ok(Boarding::First(arrival, flight)) => {
+                self.counters.questions.add(1);
+                self.runtime.spawn(fly(Arc::clone(self), flight));
+                Ok(arrival)
+            }
+            Err(failure) => {
+                self.counters.refused.add(1);
+                tracing::warn!(name = &*question.name, "{failure}; dns.questions bounds them");
+                Err(failure)
+            }
+        }
+    }
+
+    /// Reads the hosts file again.
+    pub(crate) fn read_hosts(&self) {
+        self.hosts.store(Arc::new(Hosts::read(&self.settings.load().hosts)));
+    }
+
+    /// Reads the system's file again, if it counts.
+    pub(crate) fn read_system(&self) {
+        let settings = self.settings.load();
+        match Upstream::of_system(&settings) {
+            Ok(upstream) => self.replace_source(Box::new(upstream), &settings, Changed::when(settings.servers.is_empty())),
+            Err(error) => tracing::error!(%error, "the name servers stay as they were"),
+        }
+    }
+
+    /// Takes other settings up.
+    pub(crate) fn reconfigure(&self, settings: Settings) -> io::Result<()> {
+        let before = self.settings.load_full();
+        if *before == settings {
+            return Ok(());
+        }
+        let upstream = match self.origin {
+            Origin::System => Some(Upstream::of_system(&settings)?),
+            Origin::Handed => None,
+        };
+        let of = |settings: &Settings| (settings.servers.clone(), settings.domains.clone(), settings.system.clone());
+        let changed = Changed::when(of(&before) != of(&settings));
+        self.settings.store(Arc::new(settings.clone()));
+        self.read_hosts();
+        match upstream {
+            Some(upstream) => self.replace_source(Box::new(upstream), &settings, changed),
+            None => self.cache.write().unwrap_or_else(PoisonError::into_inner).reconfigure((&settings).into(), changed, Instant::now()),
+        }
+        Ok(())
+    }
+
+    fn replace_source(&self, source: Box<dyn Source>, settings: &Settings, changed: Changed) {
+        self.source.store(Arc::new(source));
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).reconfigure(settings.into(), changed, Instant::now());
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
+        Figures {
+            hits: self.counters.hits.value(),
+            questions: self.counters.questions.value(),
+            failures: self.counters.failures.value(),
+            refused: self.counters.refused.value(),
+            stale: self.counters.stale.value(),
+            evicted: cache.evicted(),
+            entries: count(cache.len()),
+            pending: count(self.flights.len()),
+            failing: count(self.health.len()),
+        }
+    }
+}
+
+/// Asks a question and remembers the answer. Who waits is told by the end of the flight.
+async fn fly(shared: Arc<Shared>, flight: Flight) {
+    let question = flight.question();
+    loop {
+        let source = shared.source.load_full();
+        let asked = source.asked(&question.name);
+        let answer = source.ask(question.clone()).await;
+        if !Arc::ptr_eq(&source, &shared.source.load()) {
+            // The servers have been replaced meanwhile: what the old ones said does not count.
+            continue;
+        }
+        let now = Instant::now();
+        let mut cache = shared.cache.write().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Ok(answer) => {
+                asked.answered();
+                cache.answered(question, answer, asked, now);
+            }
+            Err(failure) => {
+                shared.counters.failures.add(1);
+                tracing::debug!(name = &*question.name, kind = ?question.kind, %failure, "a question has no answer");
+                if failure == Failure::Silent {
+                    asked.kept_silent();
+                }
+                cache.failed(question, asked, now);
+            }
+        }
+        return;
+    }
+}
+
+/// The cache as one pass sees it.
+struct View<'c> {
+    cache: &'c Cache,
+    hosts: &'c Hosts,
+    now: Instant,
+    tolerance: Tolerance,
+    notes: Notes,
+}
+
+#[derive(Default)]
+struct Notes {
+    refresh: RefCell<SmallVec<[Question; 2]>>,
+    missing: RefCell<SmallVec<[Missing; 4]>>,
+    stale: Cell<u64>,
+}
+
+impl View<'_> {
+    fn refresh(&self, refresh: Refresh, kind: Kind, name: &str) {
+        if refresh == Refresh::Wanted {
+            self.notes.refresh.borrow_mut().push(Question { name: name.into(), kind });
+        }
+    }
+
+    fn missing(&self, knowledge: Knowledge, kind: Kind, name: &str) {
+        self.notes.missing.borrow_mut().push(Missing { question: Question { name: name.into(), kind }, knowledge });
+    }
+}
+
+impl Zone for View<'_> {
+    fn records(&self, kind: Kind, name: &str) -> Option<&Records> {
+        const NOTHING: &Records = &Records::Addresses(Vec::new());
+        match self.cache.find(kind, name, self.now, self.tolerance) {
+            Found::Usable(records, Use::Fresh(refresh)) => {
+                self.refresh(refresh, kind, name);
+                Some(records)
+            }
+            Found::Usable(records, Use::Stale(refresh)) => {
+                self.refresh(refresh, kind, name);
+                self.notes.stale.set(self.notes.stale.get() + 1);
+                Some(records)
+            }
+            Found::Unanswered(refresh) => {
+                self.refresh(refresh, kind, name);
+                Some(NOTHING)
+            }
+            Found::Expired => {
+                self.missing(Knowledge::Expired, kind, name);
+                None
+            }
+            Found::Absent => {
+                self.missing(Knowledge::Nothing, kind, name);
+                None
+            }
+        }
+    }
+
+    fn host(&self, name: &str) -> Option<&[IpAddr]> {
+        self.hosts.addresses(name)
+    }
+}
