@@ -12,15 +12,16 @@ use super::problem::position;
 use super::reader::{Report, Section};
 use super::state::CONTROL_SOCKET;
 use super::{
-    Admin, Config, CoreLimits, Environment, Limits, Log, LogFormat, LogLevel, Problem, Relay, Severity, TcpLimits, Timers, listen,
+    Admin, Config, CoreLimits, Environment, Limits, Log, LogFormat, LogLevel, Problem, Relay, Severity, TcpLimits, Timers, dns, listen,
     outbound, plugins, source_limits,
 };
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "domains",
     "listen",
     "relay",
     "outbound-proxy",
+    "dns",
     "plugins",
     "timers",
     "limits",
@@ -88,6 +89,7 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         domains: domains(root),
         relay: relay(&root.section("relay", &["to"])),
         outbound_proxy: outbound::read(root, &listen),
+        dns: dns::read(root),
         plugins: plugins::read(root, base),
         timers: timers(&root.section("timers", &["t1", "t2", "t4", "c", "trying", "candidate"])),
         limits: limits(root, workers),

@@ -2,6 +2,7 @@
 //! column, its key and what to do about it. What these types say has been checked; nothing here opens a socket or starts anything.
 
 mod change;
+mod dns;
 mod document;
 mod host;
 mod listen;
@@ -21,6 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use dns::{Dns, Family};
 pub use host::{Network, NetworkError};
 pub use jackfield_proto::message::host_address;
 use jackfield_proto::net::Transport;
@@ -44,6 +46,8 @@ pub struct Config {
     pub relay: Relay,
     /// `[outbound-proxy]`.
     pub outbound_proxy: OutboundProxy,
+    /// `[dns]`.
+    pub dns: Dns,
     /// `[plugins]`.
     pub plugins: Plugins,
     /// `[timers]`.

@@ -39,6 +39,7 @@ fn a_small_file_has_the_documented_defaults() {
             }],
             relay: Relay::default(),
             outbound_proxy: OutboundProxy::default(),
+            dns: Dns::default(),
             plugins: Plugins { directory: None, chain: vec![], table: BTreeMap::new(), debounce: Duration::from_millis(200) },
             timers: Timers {
                 t1: Duration::from_millis(500),
@@ -251,6 +252,25 @@ fn each_fault_has_its_place_and_its_remedy() {
         (
             "[outbound-proxy]\nrules = [{ from = \"::/0\", to = \"sip:sbc\", egress = \"wan\" }]",
             "4:53: outbound-proxy.rules[0].egress: there is no listener `wan`; write one of lan",
+        ),
+        (
+            "[dns]\nservers = [\"192.0.2.53\", \"ns.example\"]",
+            "4:26: dns.servers[1]: `ns.example` is no address; write it like \"192.0.2.53\", \"127.0.0.1:8600\" or \"[2001:db8::53]:53\"",
+        ),
+        (
+            "[dns.domains]\nconsul = []",
+            "4:10: dns.domains.consul: names no server; write at least one, like [\"192.0.2.53\"], or remove the key",
+        ),
+        (
+            "[dns.domains]\n\"10.1.2.3\" = [\"192.0.2.53\"]",
+            "4:1: dns.domains.\"10.1.2.3\": `10.1.2.3` is no domain; write it like \"consul\" or \"voice.example.com\"",
+        ),
+        ("[dns]\nprefer = [\"upd\"]", "4:11: dns.prefer[0]: `upd` is not known; did you mean \"udp\"?"),
+        ("[dns]\nprefer = [\"ws\"]", "4:11: dns.prefer[0]: `ws` has no SRV name (RFC 7118); it is found by NAPTR, or by the URI"),
+        ("[dns]\nfamily = \"ipv5\"", "4:10: dns.family: `ipv5` is not known; did you mean \"ipv4\"?"),
+        (
+            "[dns]\nmin-ttl = \"1m\"\nmax-ttl = \"30s\"",
+            "5:11: dns.max-ttl: max-ttl is shorter than min-ttl; no answer could be kept for as long as both say",
         ),
         (
             "[timers]\nt1 = \"0.5s\"",

@@ -8,6 +8,7 @@
 mod clock;
 mod decider;
 mod policy;
+mod resolving;
 mod samples;
 mod shard;
 mod source_limits;
@@ -32,18 +33,16 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use jackfield_resolver::Resolver;
+use jackfield_resolver::{Figures, Resolver};
 use jackfield_transport::{self as transport, Monitor, Share, Sockets};
 
 pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
 
 use clock::Clock;
 use policy::Policy;
+use resolving::resolver_settings;
 use shard::Shard;
 use worker::Worker;
-
-/// Threads of one worker that may wait for name look-ups.
-const LOOKUP_THREADS: usize = 32;
 
 /// How long nothing may have come before a draining engine that has answered everything ends.
 const DRAIN_QUIET: Duration = Duration::from_millis(200);
@@ -171,6 +170,8 @@ pub struct Snapshot {
     pub banned_sources: usize,
     /// What the transports have counted.
     pub transport: transport::Totals,
+    /// How names are found, and which addresses fail.
+    pub resolver: Figures,
     /// Panics caught while something was handled: each is a defect.
     pub panics: u64,
     /// Whether no new calls are taken.
@@ -193,7 +194,7 @@ impl<D: Decider> Engine<D> {
             decider,
             listeners: listeners.into(),
             rules: ArcSwap::from_pointee(Rules::new(config, settings)),
-            resolver: Resolver::default(),
+            resolver: Resolver::start(resolver_settings(config))?,
             metrics,
             draining: AtomicBool::new(false),
             panics: AtomicU64::new(0),
@@ -212,7 +213,7 @@ impl<D: Decider> Engine<D> {
         &self.shared.listeners
     }
 
-    /// Takes up timers, limits, domains and relay rules of a changed configuration. Listeners and the number of workers stay as they
+    /// Takes up timers, limits, domains, name servers and relay rules of a changed configuration. Listeners and the number of workers stay as they
     /// are until a restart.
     pub fn reconfigure(&self, config: &Config) {
         let settings = Arc::new(core_settings(config, self.listeners(), self.token_key));
@@ -221,6 +222,9 @@ impl<D: Decider> Engine<D> {
         }
         self.shared.rules.store(Arc::new(Rules::new(config, settings)));
         self.transport.reconfigure(transport_settings(config));
+        if let Err(error) = self.shared.resolver.reconfigure(resolver_settings(config)) {
+            tracing::error!(%error, "the name servers stay as they were");
+        }
     }
 
     /// How it goes.
@@ -231,6 +235,7 @@ impl<D: Decider> Engine<D> {
             connections: self.transport.connections(),
             banned_sources: self.transport.banned(),
             transport: self.transport.totals(),
+            resolver: self.shared.resolver.figures(),
             panics: self.shared.panics.load(Ordering::Relaxed),
             draining: self.shared.draining.load(Ordering::Relaxed),
         }
@@ -285,7 +290,7 @@ fn spawn_worker<D: Decider>(
 ) -> io::Result<JoinHandle<()>> {
     let (started, start) = mpsc::channel();
     let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        let runtime = match Builder::new_current_thread().enable_all().max_blocking_threads(LOOKUP_THREADS).build() {
+        let runtime = match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return drop(started.send(Err(error))),
         };

@@ -1,6 +1,6 @@
 //! The engine's figures for the metrics.
 
-use super::Snapshot;
+use super::{Snapshot, resolving};
 use crate::metrics::Sample;
 
 impl Snapshot {
@@ -18,6 +18,7 @@ impl Snapshot {
         let help = "What happened at the sockets: keepalives, connections, and limits that were reached";
         let event = |(name, value)| Sample::counter("transport_events", help, value).label("event", name);
         samples.extend(self.transport.entries().map(event));
+        samples.extend(resolving::samples(&self.resolver));
         samples
     }
 }

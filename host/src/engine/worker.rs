@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use jackfield_proto::message::{Framing, Message};
 use jackfield_proto::net::{Flow, Transport};
-use jackfield_proto::proxy::{BranchId, Core, Located, Output, Query, Reply, RequestKind, Transmit, Verdict, shard_of, shard_of_quoted};
+use jackfield_proto::proxy::{BranchId, Core, Output, Query, Reply, RequestKind, Transmit, Verdict, shard_of, shard_of_quoted};
 use jackfield_proto::time::Timestamp;
 
 use super::Shared;
@@ -181,7 +181,7 @@ impl<D: Decider> Worker<D> {
     fn resolve(self: &Arc<Self>, shard: u8, branch: BranchId, query: Query) {
         let worker = self.clone();
         tokio::spawn(async move {
-            let hops = worker.shared.resolver.resolve(&query).await.into_iter().map(Located::from).collect::<Vec<_>>();
+            let hops = worker.shared.resolver.resolve(&query).await;
             worker.guard("addresses", |work| {
                 if let Some(shard) = worker.shared.shard(shard) {
                     worker.step(shard, work, |core, now, out| core.resolved(now, branch, hops.clone(), out));
