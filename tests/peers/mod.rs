@@ -1,6 +1,7 @@
-//! Programs that others wrote: SIPp and baresip. `tests/run` installs them, and leaves these suites out where it cannot.
+//! Programs that others wrote: SIPp, baresip and knot. `tests/run` installs them, and leaves these suites out where it cannot.
 
 mod baresip;
+mod dns;
 mod registrar;
 mod sipp;
 

@@ -12,7 +12,7 @@ use jackfield_proto::message::{Framing, Limits, Message, Name};
 
 use super::draft::{Draft, unique};
 
-/// Answers every INVITE with 180 and 200 and every BYE with 200, until it goes.
+/// Answers every INVITE with 180 and 200, or a refusal, and every BYE with 200, until it goes.
 pub(crate) struct AnsweringMachine {
     pub(crate) address: SocketAddr,
     invites: Arc<AtomicU64>,
@@ -32,7 +32,21 @@ impl Drop for AnsweringMachine {
 
 impl AnsweringMachine {
     pub(crate) fn start() -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        Self::at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// One at a certain address.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self::answering(address, vec![180, 200])
+    }
+
+    /// One that refuses every INVITE.
+    pub(crate) fn refusing(status: u16) -> Self {
+        Self::answering((Ipv4Addr::LOCALHOST, 0).into(), vec![status])
+    }
+
+    fn answering(address: SocketAddr, to_invite: Vec<u16>) -> Self {
+        let socket = UdpSocket::bind(address).expect("a socket");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a bound socket");
         let address = socket.local_addr().expect("a bound socket");
         let (stop, invites) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -42,11 +56,11 @@ impl AnsweringMachine {
             while !stopped.load(Ordering::Relaxed) {
                 let Some((request, from)) = take(&socket, &mut buffer) else { continue };
                 let statuses: &[u16] = match request.method().as_bytes() {
-                    b"INVITE" => &[180, 200],
+                    b"INVITE" => &to_invite,
                     b"ACK" => &[],
                     _ => &[200],
                 };
-                counter.fetch_add(u64::from(statuses.len() == 2), Ordering::Relaxed);
+                counter.fetch_add(u64::from(request.method().is_invite()), Ordering::Relaxed);
                 for status in statuses {
                     let answer = answer(&request, *status, address);
                     socket.send_to(&answer, from).expect("the proxy's address is sound");
@@ -80,6 +94,8 @@ pub(crate) struct Tally {
     pub(crate) lost: u64,
     /// The longest time from INVITE to its final response.
     pub(crate) slowest: Duration,
+    /// The time from INVITE to 200 of each call.
+    pub(crate) setups: Vec<Duration>,
 }
 
 impl Tally {
@@ -201,6 +217,7 @@ impl Caller {
             (true, 100..200) => call.pending = None,
             (true, 200..300) if !call.answered => {
                 tally.slowest = tally.slowest.max(call.placed.elapsed());
+                tally.setups.push(call.placed.elapsed());
                 call.answered = true;
                 let ack = in_dialog(&call.invite, response, "ACK", 1, self.us);
                 let bye = in_dialog(&call.invite, response, "BYE", 2, self.us);
