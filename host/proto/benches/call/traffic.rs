@@ -36,7 +36,8 @@ impl Traffic {
             timers: Timers::default(),
             limits: jackfield_proto::proxy::Limits::default(),
             udp_request_max: 1300,
-            token_key: [7; 16],
+            token_keys: [7; 16].into(),
+            path: jackfield_proto::proxy::PathPolicy::default(),
         };
         let target = Target { uri: Some("sip:bob@192.0.2.98:5060".into()), tag: "callee".into(), ..Target::default() };
         Self {

@@ -134,12 +134,20 @@ impl<S: Clone> Context<S> {
                     request.call_id(),
                     request.top_via().and_then(|via| via.branch()).unwrap_or_default(),
                     super::via::stateless_reply_to(request, &self.flow),
-                    &env.settings.token_key,
+                    env.settings.token_keys.newest(),
                 ),
                 self.loop_digest,
             ),
             Server::Invite(_) | Server::NonInvite(_) => {
                 branch_parameter::stateful(env.shard, self.branch_id(index), env.secret, self.loop_digest)
+            }
+        };
+        // The connection of the dialog's first request leads back to who sent it, and to nobody else.
+        let connection = self.hunt.connection.filter(|_| hop.transport.is_reliable() && self.hunt.connection != self.flow.connection);
+        let path = match prepared.next {
+            NextHop::Flow(flow) => flow,
+            NextHop::Address(_) | NextHop::Name(_) | NextHop::Unusable => {
+                Path { transport: hop.transport, listener: egress, remote: hop.address, over: connection.into() }
             }
         };
         let copy = Copy {
@@ -151,13 +159,12 @@ impl<S: Clone> Context<S> {
             record_route: self.hunt.record_route,
             ingress: env.own.listener(self.flow.listener)?,
             egress: env.own.listener(egress)?,
+            path: &path,
             branch: &branch,
             breadth: self.branches.get(usize::from(index)).and_then(|branch| branch.breadth),
             settings: &env.settings,
         };
-        // The connection of the dialog's first request leads back to who sent it, and to nobody else.
-        let connection = self.hunt.connection.filter(|_| hop.transport.is_reliable() && self.hunt.connection != self.flow.connection);
-        Some((Path { transport: hop.transport, listener: egress, remote: hop.address, over: connection.into() }, copy.write()))
+        Some((path, copy.write()))
     }
 
     /// The listener to send from.
@@ -178,14 +185,17 @@ impl<S: Clone> Context<S> {
         listener.and_then(|id| env.own.listener(id)).map(|listener| listener.address.ip())
     }
 
-    /// The transport could not send a branch's request: its next address is tried, then it counts as a 503 (16.9).
+    /// The transport could not send a branch's request: its next address is tried, then it counts as a 503 (16.9), or as a 430 where it
+    /// had to go over a flow (RFC 5626 5.3.1).
     pub(super) fn on_send_failed(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let flow = self.hunt.flow;
         let Some(branch) = self.branch(index) else { return };
         if branch.phase != BranchPhase::Running || !branch.client.is_unanswered() {
             return;
         }
         branch.client.terminate();
-        self.address_failed(index, Cause::Transport, Answer::Made(Reply::status(503)), env, out);
+        let status = if branch.path.is_some() && branch.path == flow { 430 } else { 503 };
+        self.address_failed(index, Cause::Transport, Answer::Made(Reply::status(status)), env, out);
     }
 
     /// The address that a branch was sent to has failed: the next one is tried, or the target has failed.
@@ -279,7 +289,7 @@ impl NextHop {
         match self {
             Self::Address(hop) => Some(hop.address.ip().to_string().into()),
             Self::Name(query) => Some(query.host.as_str().into()),
-            Self::Unusable => None,
+            Self::Flow(_) | Self::Unusable => None,
         }
     }
 }

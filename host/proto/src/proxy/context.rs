@@ -78,9 +78,16 @@ pub(super) struct Hunt {
     /// Where the route set says to send from and over which connection (see preprocessing).
     pub(super) egress: Option<ListenerId>,
     pub(super) connection: Option<ConnectionId>,
+    /// The flow that a token of ours names, where the request can go no other way.
+    pub(super) flow: Option<Path>,
 }
 
 impl Hunt {
+    /// The flow that a target's request goes over: that of the token, unless the plan says where else.
+    pub(super) fn flow_for(&self, target: &Target) -> Option<Path> {
+        self.flow.filter(|_| target.uri.is_none() && target.route.is_empty() && target.next_hop.is_none())
+    }
+
     pub(super) fn load(&mut self, plan: Plan) {
         self.groups = plan.groups.into();
         self.serial.clear();

@@ -235,16 +235,20 @@ impl<S: Clone> Core<S> {
             self.turn_away(&request, &flow, out);
             return;
         }
-        let token_key = self.env.settings.token_key;
-        let preprocessed = preprocess(request, &self.env.own, &token_key);
+        let keys = &self.env.settings.token_keys;
+        let preprocessed = preprocess(request, &flow, &self.env.own, keys);
         let is_ack = preprocessed.request.method() == Method::ACK;
         if self.in_use >= limits.contexts && preprocessed.kind == RequestKind::Initial && !is_ack {
             self.turn_away(&preprocessed.request, &flow, out);
             return;
         }
-        let digest = LoopDigest::of(&preprocessed.request, &token_key);
+        let digest = LoopDigest::of(&preprocessed.request, self.env.settings.token_keys.newest());
         if let validate::Verdict::Refused(refusal) = validate(&preprocessed.request, &self.env.own, digest) {
             self.answer_statelessly(&preprocessed.request, &flow, &refusal, out);
+            return;
+        }
+        if let Some(status) = preprocessed.onward.refusal() {
+            self.answer_statelessly(&preprocessed.request, &flow, &Reply::status(status), out);
             return;
         }
         self.open(preprocessed, digest, flow, key, out);
@@ -266,7 +270,7 @@ impl<S: Clone> Core<S> {
         key: Option<TransactionKey>,
         out: &mut Vec<Output<S>>,
     ) {
-        let Preprocessed { request, kind, egress, connection } = preprocessed;
+        let Preprocessed { request, kind, egress, connection, onward } = preprocessed;
         let server = match key {
             None => Server::Stateless,
             Some(_) if request.method().is_invite() => Server::Invite(ServerInvite::start()),
@@ -288,7 +292,7 @@ impl<S: Clone> Core<S> {
             state: None,
             watch: Watch::default(),
             phase: Phase::Deciding,
-            hunt: Hunt { egress, connection, ..Hunt::default() },
+            hunt: Hunt { egress, connection, flow: onward.path(), ..Hunt::default() },
             branches: SmallVec::new(),
             best: None,
             challenges: Vec::new(),
@@ -307,7 +311,7 @@ impl<S: Clone> Core<S> {
             Some(after) => self.env.arm(id, after, AlarmKind::Trying),
             None => {}
         }
-        out.push(Output::SelectTargets { context: id, request, flow, kind });
+        out.push(Output::SelectTargets { context: id, request, flow, kind, over: onward.authority() });
     }
 
     /// When a 100 is due: for INVITE within 200 ms (17.2.1), for others when the sender's timer E has reached T2 (RFC 4320 4.1).
@@ -352,7 +356,8 @@ impl<S: Clone> Core<S> {
         let Some(next) = response.vias().nth(1) else { return };
         let (Some(branch), Some(remote)) = (next.branch(), via::stateless_reply_address(&next)) else { return };
         let Some(transport) = Transport::from_name(next.transport_name()) else { return };
-        let genuine = branch_parameter::stateless_digest(response.call_id(), branch, remote, &self.env.settings.token_key) == digest;
+        let genuine =
+            branch_parameter::stateless_digest(response.call_id(), branch, remote, self.env.settings.token_keys.newest()) == digest;
         let Some(top) = response.values(&Name::Via).next().filter(|_| genuine) else { return };
         let choice = super::own::EgressChoice { named: None, preferred: None, source: None, ingress: flow.listener };
         let Some(listener) = self.env.own.egress(transport, remote, &choice) else { return };

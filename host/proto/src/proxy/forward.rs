@@ -8,11 +8,11 @@ use super::branch_parameter::Scratch;
 use super::io::{Hop, Query};
 use super::own::transport_of;
 use super::plan::{Edit, RecordRoute, Target};
+use super::record_route::is_sips;
 use super::settings::Settings;
-use super::token;
 use super::via;
-use crate::message::{Message, Method, Name, NameAddr, Splice, Uri, host_address, uri_with_param, uri_without_param};
-use crate::net::{Flow, Listener, Reach, Transport};
+use crate::message::{Message, Name, NameAddr, Splice, Uri, host_address, uri_with_param, uri_without_param};
+use crate::net::{Flow, Listener, Path, Reach, Transport};
 
 /// The parts of a target that do not depend on the address it turns out to have.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(super) enum NextHop {
     Address(Hop),
     /// A name has to be looked up.
     Name(Query),
+    /// A flow that a token of ours names, and nothing else (RFC 5626 5.3).
+    Flow(Path),
     /// There is no way: not a SIP URI, a transport nobody knows, or `sips` without a secure transport.
     Unusable,
 }
@@ -82,6 +84,28 @@ pub(super) fn prepare(request: &Message, target: &Target, common: &[Edit]) -> Pr
 }
 
 impl Prepared {
+    /// Lets it go over a flow, wherever its URIs lead; a `sips` one over a secure flow only (RFC 5630 3.1).
+    pub(super) fn go_over(&mut self, flow: Path, request: &Message) {
+        let insecure = is_sips(self.request_uri(request)) && !flow.transport.is_secure();
+        self.next = if insecure { NextHop::Unusable } else { NextHop::Flow(flow) };
+    }
+
+    /// The Request-URI as it leaves.
+    pub(super) fn request_uri<'a>(&'a self, request: &'a Message) -> &'a [u8] {
+        self.uri.as_deref().unwrap_or(request.request_uri())
+    }
+
+    /// The URI of the topmost Route as the request leaves; none if it leaves without one.
+    pub(super) fn first_route<'a>(&'a self, request: &'a Message) -> Option<&'a [u8]> {
+        let received = match self.received {
+            ReceivedRoutes::Stay => request.values(&Name::Route).next(),
+            ReceivedRoutes::FirstGoes => request.values(&Name::Route).nth(1),
+            ReceivedRoutes::Go => None,
+        };
+        let value = self.routes.first().map(|route| &route[..]).or(received.map(|route| route.bytes)).or(self.last_route.as_deref())?;
+        NameAddr::parse(value).map(|route| route.uri())
+    }
+
     /// Item 6: a first Route without `lr` is a strict router. It gets its own URI as Request-URI, and the old one as the last Route.
     fn make_strict(&mut self, request: &Message, route: Bytes) {
         let old = self.uri.take().unwrap_or_else(|| Bytes::copy_from_slice(request.request_uri()));
@@ -152,6 +176,7 @@ pub(super) struct Copy<'a> {
     pub(super) record_route: RecordRoute,
     pub(super) ingress: &'a Listener,
     pub(super) egress: &'a Listener,
+    pub(super) path: &'a Path,
     pub(super) branch: &'a [u8],
     pub(super) breadth: Option<u32>,
     pub(super) settings: &'a Settings,
@@ -169,7 +194,7 @@ impl Copy<'_> {
             splice.set(b"Max-Breadth", breadth.to_string());
         }
         self.write_routes(&mut splice);
-        self.write_record_route(&mut splice);
+        self.write_own_uris(&mut splice);
         for edit in self.common.iter().chain(&self.target.edits) {
             apply(&mut splice, edit);
         }
@@ -194,21 +219,6 @@ impl Copy<'_> {
         }
         if let Some(route) = &self.prepared.last_route {
             splice.append(b"Route", route.clone());
-        }
-    }
-
-    /// Item 4. Where the two sides differ in listener there are two values, so that the requests of either side come in on the
-    /// listener that it can reach; the connection is noted on the side it belongs to.
-    fn write_record_route(&self, splice: &mut Splice<'_>) {
-        let method = self.request.method();
-        let forms_dialog = matches!(method, Method::INVITE | Method::SUBSCRIBE | Method::REFER) && self.request.to_tag().is_none();
-        if self.record_route == RecordRoute::Never || !forms_dialog {
-            return;
-        }
-        let key = &self.settings.token_key;
-        splice.prepend(Name::RecordRoute, token::record_route(self.ingress, self.flow.connection, self.request, key));
-        if self.ingress != self.egress {
-            splice.prepend(Name::RecordRoute, token::record_route(self.egress, None, self.request, key));
         }
     }
 

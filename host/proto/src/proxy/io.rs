@@ -51,6 +51,9 @@ pub enum Output<S> {
         flow: Flow,
         /// Whether it belongs to a dialog of ours. An ACK or a CANCEL that matches nothing comes here too; it cannot be replied to.
         kind: RequestKind,
+        /// The flow that a flow token in its Route leads it to (RFC 5626 5.3). We have made that token for who is to send to that flow, so it
+        /// may go there without a decision ([`Verdict::Follow`]), and nowhere else.
+        over: Option<Path>,
     },
     /// Look up a host name (RFC 3263): answer with [`super::Core::resolved`].
     Resolve {

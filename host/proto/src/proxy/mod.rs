@@ -3,6 +3,7 @@
 //! [`Core`] is a shard of it. A request that comes in is validated (16.3), preprocessed (16.4) and turned into the question
 //! [`Output::SelectTargets`]; the [`Verdict`] is carried out branch by branch (16.5, 16.6), responses go back by 16.7.
 
+mod base32;
 mod branch;
 mod branch_parameter;
 mod cancel;
@@ -13,10 +14,15 @@ mod environment;
 mod forward;
 mod hop_by_hop;
 mod io;
+mod keys;
+mod nat;
+mod noted_flow;
+mod onward;
 mod own;
 mod plan;
 mod preprocess;
 mod probe;
+mod record_route;
 mod reply;
 mod responses;
 mod settings;
@@ -28,6 +34,8 @@ mod via;
 pub use self::core::{Core, shard_of, shard_of_quoted};
 pub use forward::next_hop_uri;
 pub use io::{BranchId, Cause, ContextId, FailureOutcome, Hop, Located, Output, Query, RequestKind, Reviewed, Transmit, Verdict, Watch};
+pub use keys::{KeyRing, TokenKey};
 pub use plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target};
 pub use probe::probe;
 pub use settings::{Limits, Settings, Timers};
+pub use settings::{Limits, PathPolicy, Settings, Timers};

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::noted_flow::ListenerDigest;
 use super::settings::Settings;
 use crate::message::{Uri, Via, host_address};
 use crate::net::{Listener, ListenerId, ListenerState, Reach, Transport};
@@ -15,6 +16,8 @@ pub(super) struct OwnNames {
     reach: Reach,
     /// What there are listeners for at more than one address.
     several: Reach,
+    /// What tokens call the listeners, in the same order.
+    digests: Vec<ListenerDigest>,
 }
 
 #[derive(Debug)]
@@ -26,6 +29,7 @@ struct SentBy {
 impl OwnNames {
     pub(super) fn new(settings: &Settings) -> Self {
         let listeners: Vec<_> = settings.listeners.iter().map(|listener| (listener.clone(), SentBy::parse(&listener.sent_by))).collect();
+        let digests = settings.listeners.iter().map(ListenerDigest::of).collect();
         let (mut reach, mut several) = (Reach::default(), Reach::default());
         for (index, listener) in settings.listeners.iter().enumerate().filter(|(_, listener)| listener.is_open()) {
             let (transport, ip) = (listener.transport, listener.address.ip());
@@ -37,7 +41,7 @@ impl OwnNames {
             }
             reach.insert(transport, ip);
         }
-        Self { listeners, domains: settings.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(), reach, several }
+        Self { listeners, domains: settings.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(), reach, several, digests }
     }
 
     /// What can be reached, from the listeners of a name or from any.
@@ -61,12 +65,30 @@ impl OwnNames {
         self.listeners.get(usize::from(id.0)).map(|(listener, _)| listener)
     }
 
+    /// The listener that a token means: one that is open, else one that was and may still have connections; none if there is neither.
+    pub(super) fn listener_of(&self, digest: ListenerDigest) -> Option<ListenerId> {
+        let meant = |state| {
+            let mut listeners = self.digests.iter().zip(&self.listeners);
+            listeners.position(|(other, (listener, _))| *other == digest && listener.state == state)
+        };
+        let index = meant(ListenerState::Open).or_else(|| meant(ListenerState::Retired))?;
+        u16::try_from(index).ok().map(ListenerId)
+    }
+
+    /// Whether the URI's host is ours or was, whatever its port. Somebody else may be there, so that this alone proves nothing.
+    pub(super) fn owns_host(&self, uri: &Uri<'_>) -> bool {
+        let (host, ip) = (uri.host(), uri.host_ip());
+        let is_at = |listener: &Listener| ip == Some(listener.address.ip());
+        self.listeners.iter().any(|(listener, sent_by)| is_at(listener) || sent_by.host.as_bytes().eq_ignore_ascii_case(host))
+            || self.domains.iter().any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
+    }
+
     /// Whether the URI's host and port are ours (RFC 3261 16.4).
     pub(super) fn owns(&self, uri: &Uri<'_>) -> bool {
         self.listener_at(uri).is_some() || self.owns_domain(uri)
     }
 
-    fn owns_domain(&self, uri: &Uri<'_>) -> bool {
+    pub(super) fn owns_domain(&self, uri: &Uri<'_>) -> bool {
         let host = uri.host();
         self.domains.iter().any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
             && uri.port().is_none_or(|port| self.listeners.iter().any(|(listener, _)| listener.address.port() == port))
@@ -74,21 +96,12 @@ impl OwnNames {
 
     /// The listener that the URI's address and port name: one of the URI's transport before others.
     pub(super) fn listener_at(&self, uri: &Uri<'_>) -> Option<ListenerId> {
-        self.named_by(uri, ListenerState::Open)
-    }
-
-    /// Whether the URI's address and port were ours before. Somebody else may have them by now, so that this alone proves nothing.
-    pub(super) fn owned(&self, uri: &Uri<'_>) -> bool {
-        self.named_by(uri, ListenerState::Retired).is_some()
-    }
-
-    fn named_by(&self, uri: &Uri<'_>, state: ListenerState) -> Option<ListenerId> {
         if !uri.is_sip() && !uri.is_sips() {
             return None;
         }
         let transport = transport_of(uri);
         let port = uri.port().unwrap_or(transport.default_port());
-        self.matching(uri.host(), uri.host_ip(), port, transport, state)
+        self.matching(uri.host(), uri.host_ip(), port, transport, ListenerState::Open)
     }
 
     /// The listener that an address in a `maddr` names, for a message to `port` over `transport` (16.4).

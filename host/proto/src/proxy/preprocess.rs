@@ -3,51 +3,54 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::io::RequestKind;
+use super::keys::KeyRing;
+use super::onward::Onward;
 use super::own::{OwnNames, transport_of};
-use super::token::{self, Token};
+use super::token::{self, FlowToken, Token};
 use crate::message::{Message, Name, NameAddr, Uri, Value, uri_without_param};
-use crate::net::{ConnectionId, ListenerId};
+use crate::net::{ConnectionId, Flow, ListenerId};
 
 /// A request ready to be routed.
 #[derive(Debug)]
 pub(super) struct Preprocessed {
     pub(super) request: Arc<Message>,
     pub(super) kind: RequestKind,
-    /// The listener that our second Route names: the one to send from.
+    /// The listener that our token or our second Route names: the one to send from.
     pub(super) egress: Option<ListenerId>,
     /// The connection that our token names: the one to send over, if the request did not come over it.
     pub(super) connection: Option<ConnectionId>,
+    /// Where our tokens lead it.
+    pub(super) onward: Onward,
 }
 
-/// Applies 16.4. `key` is that of the Record-Route tokens.
-pub(super) fn preprocess(request: Message, own: &OwnNames, key: &[u8; 16]) -> Preprocessed {
-    let (request, repaired) = match has_uri_params(&request).then(|| repair_strict_route(&request, own)).flatten() {
-        Some((bytes, token_uri)) => (reparse(bytes, request), Some(token_uri)),
-        None => (request, None),
+/// Applies 16.4 to a request that came over `flow`.
+pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &KeyRing) -> Preprocessed {
+    let mut tokens = Tokens { dialog: [None, None], flow: FlowToken::None };
+    let request = match has_uri_params(&request).then(|| repair_strict_route(&request, own, keys)).flatten() {
+        Some((bytes, route)) => {
+            tokens.dialog[0] = route.dialog;
+            tokens.flow = route.flow;
+            reparse(bytes, request)
+        }
+        None => request,
     };
     let request = match has_uri_params(&request).then(|| strip_own_maddr(&request, own)).flatten() {
         Some(bytes) => reparse(bytes, request),
         None => request,
     };
-    let mut tokens: [Option<Token>; 2] = [None, None];
-    if let Some(uri) = repaired.as_deref().and_then(Uri::parse) {
-        tokens[0] = token::verify(&uri, &request, key);
-    }
     let mut egress = None;
     let mut bytes = None;
-    let routes = own_routes(&request, own, key);
+    let routes = own_routes(&request, own, keys);
     if !routes.is_empty() {
         let mut splice = request.splice();
-        for (index, (value, listener)) in routes.iter().enumerate() {
-            if let Some(uri) = NameAddr::parse(value.bytes).and_then(|route| route.uri_parsed()) {
-                let token = token::verify(&uri, &request, key);
-                tokens = if index == 0 { [token.or(tokens[0]), None] } else { [tokens[0], token] };
-            }
+        for (index, (value, route)) in routes.iter().enumerate() {
+            tokens.note(index, route);
             // Only our own word says where to send from: anybody can write our address twice.
-            if index > 0 && tokens.iter().all(Option::is_some) {
-                egress = *listener;
+            if index > 0 && tokens.dialog.iter().all(Option::is_some) {
+                egress = route.listener;
             }
             splice.remove_value(value);
         }
@@ -58,12 +61,52 @@ pub(super) fn preprocess(request: Message, own: &OwnNames, key: &[u8; 16]) -> Pr
         Some(bytes) => reparse(bytes, request),
         None => request,
     };
-    let in_dialog = request.to_tag().is_some() && tokens.iter().flatten().next().is_some();
+    let noted = tokens.dialog.iter().flatten().find_map(|token| token.onward);
+    let in_dialog = request.to_tag().is_some() && tokens.dialog.iter().any(Option::is_some);
+    let onward = Onward::of(&request, flow, tokens.flow, noted.filter(|_| in_dialog), own);
     Preprocessed {
         kind: if in_dialog { RequestKind::InDialog } else { RequestKind::Initial },
-        connection: tokens.iter().flatten().find_map(|token| token.connection),
-        egress,
+        connection: noted.and_then(|noted| noted.far_end?.connection),
+        egress: noted.and_then(|noted| own.listener_of(noted.listener)).or(egress),
+        onward,
         request: Arc::new(request),
+    }
+}
+
+/// The tokens of a request: those of our two Record-Routes, and the one of our Path.
+struct Tokens {
+    dialog: [Option<Token>; 2],
+    flow: FlowToken,
+}
+
+impl Tokens {
+    /// Takes those of a Route in, the topmost being number 0. A strict router's Request-URI stood above them all.
+    fn note(&mut self, index: usize, route: &OwnUri) {
+        self.dialog = if index == 0 { [route.dialog.or(self.dialog[0]), None] } else { [self.dialog[0], route.dialog] };
+        if self.flow == FlowToken::None {
+            self.flow = route.flow;
+        }
+    }
+}
+
+/// What a URI of ours says.
+struct OwnUri {
+    listener: Option<ListenerId>,
+    dialog: Option<Token>,
+    flow: FlowToken,
+}
+
+impl OwnUri {
+    /// None if it is not ours: its host and port name no listener and no domain of this proxy. A peer may have put another port there,
+    /// that of a connection for instance, or the listener may be gone; then our token shows whose it is.
+    fn read(uri: &Uri<'_>, request: &Message, own: &OwnNames, keys: &KeyRing) -> Option<Self> {
+        let listener = own.listener_at(uri);
+        let at_home = listener.is_some() || own.owns_domain(uri);
+        if !at_home && !own.owns_host(uri) {
+            return None;
+        }
+        let read = Self { listener, dialog: token::verify_parameter(uri, request, keys), flow: token::verify_flow(uri, keys) };
+        (at_home || read.dialog.is_some() || matches!(read.flow, FlowToken::Genuine(_))).then_some(read)
     }
 }
 
@@ -72,31 +115,27 @@ fn has_uri_params(request: &Message) -> bool {
     request.request_uri().contains(&b';')
 }
 
-/// Our Route values on top: one, or two where the dialog crosses listeners. An address that we have no more is ours as far as a token
-/// says so: the dialog began before, and goes on over its connection.
-fn own_routes<'m>(request: &'m Message, own: &OwnNames, key: &[u8; 16]) -> Vec<(Value<'m>, Option<ListenerId>)> {
+/// Our Route values on top: one, or two where the dialog crosses listeners.
+fn own_routes<'m>(request: &'m Message, own: &OwnNames, keys: &KeyRing) -> SmallVec<[(Value<'m>, OwnUri); 2]> {
     let ours = |value: Value<'m>| {
         let uri = NameAddr::parse(value.bytes)?.uri_parsed()?;
-        let is_ours = own.owns(&uri) || (own.owned(&uri) && token::verify(&uri, request, key).is_some());
-        is_ours.then(|| (value, own.listener_at(&uri)))
+        OwnUri::read(&uri, request, own, keys).map(|read| (value, read))
     };
     request.values(&Name::Route).map_while(ours).take(2).collect()
 }
 
-/// A strict router upstream has put our Record-Route URI into the Request-URI and the Request-URI into the last Route: they change
-/// back. The URI of ours comes back too, for its token.
-fn repair_strict_route(request: &Message, own: &OwnNames) -> Option<(Bytes, Bytes)> {
+/// A strict router upstream has put our URI, of Record-Route or Path, into the Request-URI and the Request-URI into the last Route: they
+/// change back. What the URI of ours says comes back with it.
+fn repair_strict_route(request: &Message, own: &OwnNames, keys: &KeyRing) -> Option<(Bytes, OwnUri)> {
     let uri = Uri::parse(request.request_uri())?;
     uri.param(b"lr")?;
-    if !own.owns(&uri) {
-        return None;
-    }
+    let read = OwnUri::read(&uri, request, own, keys)?;
     let last = request.values(&Name::Route).last()?;
     let target = NameAddr::parse(last.bytes)?.uri();
     let mut splice = request.splice();
     splice.set_request_uri(Bytes::copy_from_slice(target));
     splice.remove_value(&last);
-    Some((splice.finish(), Bytes::copy_from_slice(request.request_uri())))
+    Some((splice.finish(), read))
 }
 
 /// A `maddr` that names us, at the port and transport the request could have come by, is stripped with them.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::keys::KeyRing;
 use crate::net::Listener;
 
 /// Settings of a [`super::Core`].
@@ -17,8 +18,21 @@ pub struct Settings {
     pub limits: Limits,
     /// Requests larger than this many octets leave over TCP where UDP was meant (RFC 3261 18.1.1).
     pub udp_request_max: usize,
-    /// Key of the tokens in Record-Route. All shards and a restarted process share it, or dialogs that are up lose their trust.
-    pub token_key: [u8; 16],
+    /// Keys of the tokens in Record-Route and Path. All shards and a restarted process share them, or dialogs that are up lose their trust
+    /// and registrations their flows.
+    pub token_keys: KeyRing,
+    /// Where a REGISTER gets our Path.
+    pub path: PathPolicy,
+}
+
+/// Where a REGISTER gets our Path, by which requests for its sender come back over its flow (RFC 3327, RFC 5626 5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathPolicy {
+    /// Where the sender says that it supports `path` or `outbound`. Elsewhere it would be an error to add one (RFC 3327 5.2).
+    #[default]
+    WhereSupported,
+    /// Nowhere.
+    Never,
 }
 
 /// The timers of RFC 3261 17, table 4, as far as they can be chosen.

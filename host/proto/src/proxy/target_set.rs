@@ -9,7 +9,7 @@ use super::branch::{Branch, BranchPhase, Candidate, Client};
 use super::context::{Answer, Context, Phase};
 use super::environment::{AlarmKind, Environment};
 use super::forward::{NextHop, prepare};
-use super::io::{BranchId, Cause, FailureOutcome, Output, Query, Transmit};
+use super::io::{BranchId, Cause, FailureOutcome, Hop, Output, Query, Transmit};
 use super::plan::{Plan, Reply, Target};
 use super::validate;
 use crate::message::Message;
@@ -63,11 +63,21 @@ impl<S: Clone> Context<S> {
     fn start_target(&mut self, target: Target, breadth: Option<u32>, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
         self.attempts += 1;
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
-        let prepared = prepare(request, &target, &self.hunt.edits);
+        let mut prepared = prepare(request, &target, &self.hunt.edits);
+        if let Some(flow) = self.hunt.flow_for(&target) {
+            prepared.go_over(flow, request);
+        }
         self.branches.push(Branch::new(Arc::clone(&target.tag), self.attempts, breadth, env.now));
         let query = match &prepared.next {
             NextHop::Address(hop) if !self.needs_route(*hop, &target, env) => {
                 let candidate = Candidate { hop: *hop, egress: self.egress(*hop, None, &target, env), any_size: false };
+                self.try_candidates(index, Some(candidate), target, &prepared, env, out);
+                return;
+            }
+            NextHop::Flow(flow) => {
+                // Whatever the size: nothing else than the flow leads there.
+                let hop = Hop { transport: flow.transport, address: flow.remote };
+                let candidate = Candidate { hop, egress: Some(flow.listener), any_size: true };
                 self.try_candidates(index, Some(candidate), target, &prepared, env, out);
                 return;
             }

@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+use super::nat;
 use crate::message::{Message, Name, Value, Via, host_address};
-use crate::net::{Flow, Path, Transport};
+use crate::net::{Flow, Over, Path, Transport};
 
 /// The top Via with `received` and `rport` filled in; none if it needs neither.
 pub(super) fn annotated<'m>(request: &'m Message, flow: &Flow) -> Option<(Value<'m>, Bytes)> {
@@ -20,20 +21,30 @@ pub(super) fn annotated<'m>(request: &'m Message, flow: &Flow) -> Option<(Value<
     (received.is_some() || claims_received).then(|| (value, via.stamped(received, port)))
 }
 
-/// Where the responses to a request go. Over a stream that is its connection, and the sent-by when that has gone.
+/// Where the responses to a request go. Over a stream that is its connection, and the sent-by when that has gone; over a WebSocket, or
+/// to a client that does not know its own name (RFC 7118 5), there is nothing but what the request came over.
 pub(super) fn reply_path(request: &Message, flow: &Flow) -> Path {
+    let Flow { transport, listener, remote, connection } = *flow;
     let via = request.top_via();
-    let port = via.as_ref().and_then(|via| via.port()).filter(|port| *port != 0).unwrap_or(flow.transport.default_port());
-    let ip = flow.remote.ip();
+    if has_no_address(transport, via.as_ref()) {
+        return Path { transport, listener, remote, over: connection.map_or(Over::Any, Over::Only) };
+    }
+    let port = via.as_ref().and_then(|via| via.port()).filter(|port| *port != 0).unwrap_or(transport.default_port());
+    let by_address = SocketAddr::new(remote.ip(), port);
     let remote = match &via {
-        Some(via) if flow.transport == Transport::Udp => match maddr(via) {
+        Some(via) if transport == Transport::Udp => match maddr(via) {
             Some(maddr) => SocketAddr::new(maddr, port),
-            None if via.rport().is_some() => flow.remote,
-            None => SocketAddr::new(ip, port),
+            None if via.rport().is_some() => remote,
+            None => by_address,
         },
-        _ => SocketAddr::new(ip, port),
+        _ => by_address,
     };
-    Path { transport: flow.transport, listener: flow.listener, remote, over: flow.connection.into() }
+    Path { transport, listener, remote, over: connection.into() }
+}
+
+/// Whether a client cannot be connected to, or said nothing about where.
+fn has_no_address(transport: Transport, via: Option<&Via<'_>>) -> bool {
+    matches!(transport, Transport::Ws | Transport::Wss) || via.is_some_and(|via| nat::is_invalid_name(via.host()))
 }
 
 /// Where [`stateless_reply_address`] will send the responses to a request, once its Via says where it came from. Over a stream with
@@ -44,9 +55,13 @@ pub(super) fn stateless_reply_to(request: &Message, flow: &Flow) -> SocketAddr {
     if wants_rport && flow.transport.is_reliable() { flow.remote } else { path.remote }
 }
 
-/// Where a response without a transaction goes: the Via below ours, which our stateless branch vouches for.
+/// Where a response without a transaction goes: the Via below ours, which our stateless branch vouches for. None where it does not say: a
+/// WebSocket cannot be opened to a client.
 pub(super) fn stateless_reply_address(via: &Via<'_>) -> Option<SocketAddr> {
     let transport = Transport::from_name(via.transport_name())?;
+    if has_no_address(transport, Some(via)) {
+        return None;
+    }
     let ip = via.received().or_else(|| via.host_ip())?;
     let port = via.rport().flatten().or_else(|| via.port()).unwrap_or(transport.default_port());
     Some(SocketAddr::new(maddr(via).unwrap_or(ip), port))

@@ -8,8 +8,8 @@ use std::time::Duration;
 use jackfield_proto::message::{Message, Name, ResponseBuilder, respond};
 use jackfield_proto::net::{Flow, Listener, ListenerId, ListenerState, Path, Transport};
 use jackfield_proto::proxy::{
-    BranchId, Cause, ContextId, Core, FailureOutcome, Hop, Limits, Located, Output, Plan, Query, RequestKind, Reviewed, Settings, Timers,
-    Verdict, Watch,
+    BranchId, Cause, ContextId, Core, FailureOutcome, Hop, Limits, Located, Output, PathPolicy, Plan, Query, RequestKind, Reviewed,
+    Settings, Timers, Verdict, Watch,
 };
 use jackfield_proto::time::Timestamp;
 
@@ -118,7 +118,8 @@ pub(crate) fn settings() -> Settings {
         timers: Timers::default(),
         limits: Limits::default(),
         udp_request_max: 1300,
-        token_key: *b"0123456789abcdef",
+        token_keys: (*b"0123456789abcdef").into(),
+        path: PathPolicy::default(),
     }
 }
 

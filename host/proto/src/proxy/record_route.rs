@@ -1,0 +1,131 @@
+//! Our URIs in requests that others keep: Record-Route (RFC 3261 16.6 item 4) and Path (RFC 3327, RFC 5626 5.1). Where the two sides of a
+//! request differ in listener there are two of them, so that what comes back on either side comes in on the listener that the side can
+//! reach, and leaves from the other.
+
+use bytes::Bytes;
+
+use super::branch_parameter::Scratch;
+use super::forward::{Copy, NextHop};
+use super::nat;
+use super::noted_flow::{Binding, ListenerDigest, NotedFlow, Side};
+use super::plan::RecordRoute;
+use super::settings::PathPolicy;
+use super::token;
+use crate::message::{Message, Method, Name, NameAddr, Splice};
+use crate::net::{Listener, Transport};
+
+impl Copy<'_> {
+    /// Record-Route, in a request that forms a dialog, and Path, in a REGISTER.
+    pub(super) fn write_own_uris(&self, splice: &mut Splice<'_>) {
+        let method = self.request.method();
+        if method == Method::REGISTER {
+            self.write_path(splice);
+        } else if matches!(method, Method::INVITE | Method::SUBSCRIBE | Method::REFER)
+            && self.record_route != RecordRoute::Never
+            && self.request.to_tag().is_none()
+        {
+            self.write_record_route(splice);
+        }
+    }
+
+    fn write_record_route(&self, splice: &mut Splice<'_>) {
+        let scheme = self.scheme();
+        let caller = nat::flow_of_caller(self.request, self.flow, || ListenerDigest::of(self.ingress));
+        let callee = self.flow_of_callee();
+        if self.ingress == self.egress {
+            splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, caller.into_iter().chain(callee)));
+            return;
+        }
+        // Each names its listener, whatever becomes of its host and port on the way: some peers write the port that they see.
+        let only = |side, listener: &Listener| NotedFlow::listener_only(side, listener.transport, ListenerDigest::of(listener));
+        let caller = caller.unwrap_or_else(|| only(Side::Caller, self.ingress));
+        let callee = callee.unwrap_or_else(|| only(Side::Callee, self.egress));
+        splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, std::iter::once(caller)));
+        splice.prepend(Name::RecordRoute, self.record_route(self.egress, scheme, std::iter::once(callee)));
+    }
+
+    fn record_route(&self, listener: &Listener, scheme: Scheme, flows: impl Iterator<Item = NotedFlow>) -> Bytes {
+        let mut value = begin(listener, scheme, |_| {});
+        token::put_parameter(&mut value, flows, self.request, &self.settings.token_keys);
+        value.push(b'>');
+        Bytes::copy_from_slice(&value)
+    }
+
+    /// The callee is where the request goes now, if it goes to the callee itself: its Contact may say otherwise, and wrongly. An address
+    /// of a secure connection is not noted, as nothing would then be known of whom the far end has to prove to be.
+    fn flow_of_callee(&self) -> Option<NotedFlow> {
+        let digest = ListenerDigest::of(self.egress);
+        if matches!(self.prepared.next, NextHop::Flow(_)) {
+            return Some(NotedFlow::towards(self.path, digest, Binding::Exclusive));
+        }
+        let leaves_with_route = self.prepared.first_route(self.request).is_some();
+        let goes_there = !self.path.transport.is_secure() && !nat::is_private(self.path.remote.ip()) && !leaves_with_route;
+        goes_there.then(|| NotedFlow::towards(self.path, digest, Binding::Fallback))
+    }
+
+    /// RFC 3327 5.2: above the Paths that are there, and only where the sender has said that it knows what it is: a registrar refuses it
+    /// otherwise (420). The lowest of ours leads to where the REGISTER came from; RFC 5626 5.1: with `ob` if that is a user agent which
+    /// can be told of it.
+    fn write_path(&self, splice: &mut Splice<'_>) {
+        if self.settings.path == PathPolicy::Never || !(supports(self.request, b"path") || supports(self.request, b"outbound")) {
+            return;
+        }
+        let scheme = self.scheme();
+        let flow = NotedFlow::of(self.flow, ListenerDigest::of(self.ingress), Binding::Exclusive);
+        let mut lower = begin(self.ingress, scheme, |out| token::put_flow(out, &flow, &self.settings.token_keys));
+        lower.extend_from_slice(if nat::is_first_hop(self.request) && registers_a_flow(self.request) { b";ob>" } else { b">" });
+        splice.prepend(PATH, Bytes::copy_from_slice(&lower));
+        if self.ingress != self.egress {
+            let mut upper = begin(self.egress, scheme, |_| {});
+            upper.push(b'>');
+            splice.prepend(PATH, Bytes::copy_from_slice(&upper));
+        }
+    }
+
+    /// RFC 3261 16.6 item 4, RFC 5630 3.1: `sips` where the Request-URI or the topmost Route has it.
+    fn scheme(&self) -> Scheme {
+        let uri = self.prepared.request_uri(self.request);
+        if is_sips(uri) || self.prepared.first_route(self.request).is_some_and(is_sips) { Scheme::Sips } else { Scheme::Sip }
+    }
+}
+
+const PATH: Name<'static> = Name::Other(b"Path");
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Sip,
+    Sips,
+}
+
+/// Whether a URI's scheme is `sips`.
+pub(super) fn is_sips(uri: &[u8]) -> bool {
+    uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
+}
+
+/// A value of ours up to `lr`, which is not closed yet; `user` writes the user part. `sips` is for listeners that can keep its promise.
+fn begin(listener: &Listener, scheme: Scheme, user: impl FnOnce(&mut Scratch)) -> Scratch {
+    let secure = scheme == Scheme::Sips && listener.transport.is_secure();
+    let mut value = Scratch::from_slice(if secure { b"<sips:" } else { b"<sip:" });
+    let before = value.len();
+    user(&mut value);
+    if value.len() > before {
+        value.push(b'@');
+    }
+    value.extend_from_slice(listener.sent_by.as_bytes());
+    if listener.transport != Transport::Udp {
+        value.extend_from_slice(b";transport=");
+        value.extend_from_slice(listener.transport.uri_name().as_bytes());
+    }
+    value.extend_from_slice(b";lr");
+    value
+}
+
+fn supports(request: &Message, option: &[u8]) -> bool {
+    request.values(&Name::Supported).any(|value| value.bytes.eq_ignore_ascii_case(option))
+}
+
+/// RFC 5626 4.2 and 5.1: the user agent supports outbound, and registers a Contact for this flow.
+fn registers_a_flow(request: &Message) -> bool {
+    let is_flow = |contact: NameAddr<'_>| contact.param(b"reg-id").is_some() && contact.param(b"+sip.instance").is_some();
+    supports(request, b"outbound") && request.values(&Name::Contact).filter_map(|value| NameAddr::parse(value.bytes)).any(is_flow)
+}
