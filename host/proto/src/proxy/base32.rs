@@ -6,26 +6,40 @@ use super::branch_parameter::Scratch;
 
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
+/// The value of each character; [`NONE`] for those that are none of ours.
+const VALUES: [u8; 256] = values();
+
+const NONE: u8 = 0xff;
+
 /// Characters of the longest text that is read: more than any token of ours has.
 const MAX_TEXT: usize = 160;
 
 /// Octets that have been read.
 pub(super) type Octets = SmallVec<[u8; 64]>;
 
+const fn values() -> [u8; 256] {
+    let mut values = [NONE; 256];
+    let mut value = 0;
+    while value < ALPHABET.len() {
+        values[ALPHABET[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+}
+
 /// Appends the text for `octets`.
 pub(super) fn put(out: &mut Scratch, octets: &[u8]) {
-    let (mut bits, mut count) = (0_u32, 0);
-    let mut put = |bits: u32| out.extend(ALPHABET.get((bits & 31) as usize).copied());
-    for octet in octets {
-        bits = (bits << 8) | u32::from(*octet);
-        count += 8;
-        while count >= 5 {
-            count -= 5;
-            put(bits >> count);
+    for five in octets.chunks(5) {
+        let mut group = [0; 8];
+        group.iter_mut().skip(3).zip(five).for_each(|(place, octet)| *place = *octet);
+        let bits = u64::from_be_bytes(group);
+        let mut text = [0; 8];
+        for (character, place) in text.iter_mut().zip(0_u32..) {
+            let value = ((bits >> (35 - 5 * place)) & 31) as usize;
+            *character = ALPHABET.get(value).copied().unwrap_or_default();
         }
-    }
-    if count > 0 {
-        put(bits << (5 - count));
+        let length = (8 * five.len()).div_ceil(5);
+        out.extend_from_slice(text.get(..length).unwrap_or_default());
     }
 }
 
@@ -35,22 +49,20 @@ pub(super) fn read(text: &[u8]) -> Option<Octets> {
         return None;
     }
     let mut octets = Octets::new();
-    let (mut bits, mut count) = (0_u32, 0);
-    for character in text {
-        let value = match character {
-            b'a'..=b'z' => character - b'a',
-            b'2'..=b'7' => character - b'2' + 26,
-            _ => return None,
-        };
-        bits = (bits << 5) | u32::from(value);
-        count += 5;
-        if count >= 8 {
-            count -= 8;
-            octets.push(((bits >> count) & 0xff) as u8);
+    for eight in text.chunks(8) {
+        let mut bits = 0_u64;
+        for (character, place) in eight.iter().zip(0_u32..) {
+            let value = VALUES.get(usize::from(*character)).copied().filter(|value| *value != NONE)?;
+            bits |= u64::from(value) << (35 - 5 * place);
         }
+        let length = 5 * eight.len() / 8;
+        // A character that no octet needs, or bits that no octet has.
+        if (8 * length).div_ceil(5) != eight.len() || bits & ((1 << (40 - 8 * length)) - 1) != 0 {
+            return None;
+        }
+        octets.extend_from_slice(bits.to_be_bytes().get(3..3 + length)?);
     }
-    // A whole character too many, or bits that no octet has.
-    (count < 5 && bits & ((1 << count) - 1) == 0).then_some(octets)
+    Some(octets)
 }
 
 #[cfg(test)]

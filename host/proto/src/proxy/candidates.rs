@@ -110,7 +110,7 @@ impl<S: Clone> Context<S> {
             }
         }
         if let Some(branch) = self.branch(index) {
-            branch.peer = prepared.next.identity().filter(|_| path.transport.is_secure());
+            branch.peer = path.transport.is_secure().then(|| prepared.next.identity()).flatten();
         }
         self.launch(index, target, path, bytes, env, out);
         true
