@@ -17,6 +17,7 @@ const MAX_TEXT: usize = 160;
 /// Octets that have been read.
 pub(super) type Octets = SmallVec<[u8; 64]>;
 
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const fn values() -> [u8; 256] {
     let mut values = [NONE; 256];
     let mut value = 0;

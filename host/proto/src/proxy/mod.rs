@@ -37,5 +37,4 @@ pub use io::{BranchId, Cause, ContextId, FailureOutcome, Hop, Located, Output, Q
 pub use keys::{KeyRing, TokenKey};
 pub use plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target};
 pub use probe::probe;
-pub use settings::{Limits, Settings, Timers};
 pub use settings::{Limits, PathPolicy, Settings, Timers};

@@ -206,3 +206,71 @@ pub(super) fn transport_of(uri: &Uri<'_>) -> Transport {
         None => Transport::Udp,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Uri;
+    use crate::proxy::{Limits, PathPolicy, Timers};
+
+    fn own() -> OwnNames {
+        let listener = |transport: Transport, address: &str, sent_by: &str| Listener {
+            name: "wan".into(),
+            transport,
+            address: address.parse().unwrap(),
+            sent_by: sent_by.into(),
+        };
+        OwnNames::new(&Settings {
+            listeners: vec![
+                listener(Transport::Udp, "192.0.2.1:5060", "192.0.2.1:5060"),
+                listener(Transport::Tcp, "192.0.2.1:5060", "192.0.2.1:5060"),
+                listener(Transport::Ws, "192.0.2.1:5060", "192.0.2.1:5060"),
+                listener(Transport::Tls, "192.0.2.1:443", "sip.test:443"),
+                listener(Transport::Wss, "192.0.2.1:443", "sip.test:443"),
+            ],
+            domains: vec!["x.test".into()],
+            timers: Timers::default(),
+            limits: Limits::default(),
+            udp_request_max: 1300,
+            token_keys: [0; 16].into(),
+            path: PathPolicy::default(),
+        })
+    }
+
+    /// RFC 3261 19.1.2, RFC 7118 5.3: listeners that share a port are told apart by the transport of the URI.
+    #[test]
+    fn the_transport_of_a_uri_tells_listeners_of_one_port_apart() {
+        let own = own();
+        for (uri, expected) in [
+            ("sip:192.0.2.1", Some(0)),
+            ("sip:192.0.2.1:5060;transport=UDP", Some(0)),
+            ("sip:192.0.2.1;transport=tcp", Some(1)),
+            ("sip:192.0.2.1:5060;transport=ws", Some(2)),
+            ("sip:192.0.2.1:443;transport=tls", Some(3)),
+            ("sips:192.0.2.1:443", Some(3)),
+            ("sips:SIP.test:443;transport=tcp", Some(3)),
+            ("sip:sip.test;transport=wss", Some(4)),
+            ("sips:sip.test:443;transport=wss", Some(4)),
+            ("sips:sip.test:443;transport=ws", Some(4)),
+            ("sip:192.0.2.1:5061;transport=tls", None),
+            ("sip:192.0.2.1:45678;transport=tcp", None),
+            ("sip:192.0.2.2", None),
+            ("tel:+1", None),
+        ] {
+            assert_eq!(own.listener_at(&Uri::parse(uri.as_bytes()).unwrap()), expected.map(ListenerId), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_ours_at_any_port() {
+        for (uri, expected) in [
+            ("sip:192.0.2.1:45678", true),
+            ("sip:SIP.test:1", true),
+            ("sip:x.test:1;transport=tcp", true),
+            ("sip:192.0.2.2:5060", false),
+            ("sip:y.test", false),
+        ] {
+            assert_eq!(own().owns_host(&Uri::parse(uri.as_bytes()).unwrap()), expected, "{uri}");
+        }
+    }
+}

@@ -61,9 +61,9 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
         Some(bytes) => reparse(bytes, request),
         None => request,
     };
-    let noted = tokens.dialog.iter().flatten().find_map(|token| token.onward);
-    let in_dialog = request.to_tag().is_some() && tokens.dialog.iter().any(Option::is_some);
-    let onward = Onward::of(&request, flow, tokens.flow, noted.filter(|_| in_dialog), own);
+    let in_dialog = tokens.dialog.iter().any(Option::is_some) && request.to_tag().is_some();
+    let noted = tokens.dialog.iter().flatten().find_map(|token| token.onward).filter(|_| in_dialog);
+    let onward = Onward::of(&request, flow, tokens.flow, noted, own);
     Preprocessed {
         kind: if in_dialog { RequestKind::InDialog } else { RequestKind::Initial },
         connection: noted.and_then(|noted| noted.far_end?.connection),

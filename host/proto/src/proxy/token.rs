@@ -133,3 +133,124 @@ fn flow_digest(key: &TokenKey, notes: &[u8]) -> u64 {
     hasher.write(notes);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::noted_flow::{Binding, FarEnd, ListenerDigest};
+    use super::*;
+    use crate::message::{Framing, Limits};
+    use crate::net::{ConnectionId, Listener, Transport};
+
+    fn request(from_tag: &str, to_tag: &str) -> Message {
+        let text = format!(
+            "BYE sip:b@x.test SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@x.test>;tag={from_tag}\r\n\
+             To: <sip:b@x.test>;tag={to_tag}\r\nCall-ID: call\r\nCSeq: 1 BYE\r\n\r\n"
+        );
+        Message::parse(Bytes::from(text), Framing::Datagram, &Limits::default()).unwrap()
+    }
+
+    fn flow(side: Side, remote: &str) -> NotedFlow {
+        let listener = Listener {
+            name: "wan".into(),
+            transport: Transport::Tcp,
+            address: "192.0.2.1:5060".parse().unwrap(),
+            sent_by: "192.0.2.1:5060".into(),
+        };
+        NotedFlow {
+            side,
+            transport: Transport::Tcp,
+            listener: ListenerDigest::of(&listener),
+            binding: Binding::Fallback,
+            far_end: Some(FarEnd { remote: remote.parse().unwrap(), connection: Some(ConnectionId(7)) }),
+        }
+    }
+
+    fn written(write: impl FnOnce(&mut Scratch)) -> String {
+        let mut out = Scratch::new();
+        write(&mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    fn verify(text: &str, request: &Message, keys: &KeyRing) -> Option<Token> {
+        verify_parameter(&Uri::parse(format!("sip:192.0.2.1{text}").as_bytes())?, request, keys)
+    }
+
+    fn verify_user(text: &str, keys: &KeyRing) -> FlowToken {
+        Uri::parse(format!("sip:{text}@192.0.2.1").as_bytes()).map_or(FlowToken::None, |uri| verify_flow(&uri, keys))
+    }
+
+    /// All texts that differ from one in one character, or have lost or won some at the end.
+    fn spoiled(text: &str, from: usize) -> Vec<String> {
+        let mut all: Vec<String> = (from..text.len()).map(|length| text[..length].to_string()).collect();
+        for at in from..text.len() {
+            let others = (b'!'..=b'~').map(char::from).filter(|other| !text[at..].starts_with(*other));
+            all.extend(others.map(|other| format!("{}{other}{}", &text[..at], &text[at + 1..])));
+        }
+        all.extend(["a", "aa", "aaaaaaaa", "4444444"].map(|tail| format!("{text}{tail}")));
+        all
+    }
+
+    /// Who sends gets the other side's flow.
+    #[test]
+    fn a_token_names_the_flow_of_the_side_that_is_sent_to() {
+        let keys = KeyRing::from([1; 16]);
+        let (caller, callee) = (flow(Side::Caller, "192.0.2.97:4000"), flow(Side::Callee, "[2001:db8::98]:5060"));
+        for flows in [vec![], vec![caller], vec![callee], vec![caller, callee]] {
+            let text = written(|out| put_parameter(out, flows.iter().copied(), &request("caller", ""), &keys));
+            let of = |side| flows.iter().copied().find(|flow| flow.side == side);
+            assert_eq!(verify(&text, &request("caller", "callee"), &keys), Some(Token { onward: of(Side::Callee) }));
+            assert_eq!(verify(&text, &request("callee", "caller"), &keys), Some(Token { onward: of(Side::Caller) }));
+            assert_eq!(verify(&text, &request("callee", "x"), &keys), None);
+            assert_eq!(verify(&text, &request("caller", "callee"), &KeyRing::from([2; 16])), None);
+        }
+    }
+
+    #[test]
+    fn no_spoiled_token_is_taken() {
+        let keys = KeyRing::new(&[[1; 16], [2; 16], [3; 16]]).unwrap();
+        let dialog = request("caller", "callee");
+        let flows = [flow(Side::Caller, "192.0.2.97:4000"), flow(Side::Callee, "192.0.2.98:5060")];
+        let text = written(|out| put_parameter(out, flows.into_iter(), &dialog, &keys));
+        assert!(verify(&text, &dialog, &keys).is_some());
+        // A semicolon ends the value, which is another one then.
+        for spoiled in spoiled(&text, ";jf=".len()) {
+            assert_eq!(verify(&spoiled, &dialog, &keys), None, "{spoiled}");
+        }
+        let text = written(|out| put_flow(out, &flows[0], &keys));
+        assert_eq!(verify_user(&text, &keys), FlowToken::Genuine(flows[0]));
+        for spoiled in spoiled(&text, FLOW.len()) {
+            // A colon begins the password, an at-sign the host.
+            assert!(!matches!(verify_user(&spoiled, &keys), FlowToken::Genuine(_)), "{spoiled}");
+        }
+    }
+
+    /// Whatever stands there, it is refused and nothing else happens: texts of all lengths, of our characters and of others.
+    #[test]
+    fn no_text_is_too_odd() {
+        let (keys, dialog) = (KeyRing::from([1; 16]), request("caller", "callee"));
+        let mut state = 0x5eed_u64;
+        for _ in 0..20_000 {
+            let mut next = |bound: u64| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) % bound
+            };
+            let length = next(180);
+            let text: String = (0..length).map(|_| char::from(b"abcdefghijklmnopqrstuvwxyz234567-.%"[next(35) as usize])).collect();
+            assert_eq!(verify(&format!(";jf={text}"), &dialog, &keys), None, "{text}");
+            assert_eq!(verify_user(&format!("jf-{text}"), &keys), FlowToken::Forged, "{text}");
+        }
+    }
+
+    /// Octets cannot move from a tag into the flows, or from one kind of token into the other.
+    #[test]
+    fn a_token_cannot_be_read_in_another_way() {
+        let keys = KeyRing::from([1; 16]);
+        let whole = written(|out| put_flow(out, &flow(Side::Caller, "192.0.2.97:4000"), &keys));
+        let as_parameter = format!(";jf={}", whole.strip_prefix("jf-").unwrap());
+        assert_eq!(verify(&as_parameter, &request("", ""), &keys), None);
+        let dialog = written(|out| put_parameter(out, std::iter::empty(), &request("caller", ""), &keys));
+        assert_eq!(verify_user(&dialog.replace(";jf=", "jf-"), &keys), FlowToken::Forged);
+    }
+}

@@ -2,11 +2,15 @@
 
 mod cancelling;
 mod candidates;
+mod flow_tokens;
 mod forking;
 mod hooks;
 mod hunting;
 mod limits;
+mod nat;
+mod path;
 mod paths;
+mod record_route;
 mod replay;
 mod retired;
 mod retransmissions;

@@ -4,21 +4,10 @@ use jackfield_proto::message::Message;
 use jackfield_proto::net::{ConnectionId, Over, Transport};
 use jackfield_proto::proxy::{Plan, RecordRoute, RequestKind, Target};
 
-use crate::support::{Bench, Request, Sent, address, flow, serial, target, text_of};
+use crate::support::{Bench, Request, address, call, flow, serial, target, text_of};
 
 fn kinds(bench: &Bench) -> Vec<RequestKind> {
     bench.asked.iter().map(|asked| asked.kind).collect()
-}
-
-/// A call of `a` that `b` has answered: the INVITE as sent, as it arrived, and the 200 as it came back.
-fn call(bench: &mut Bench, invite: &Request, arrives: jackfield_proto::net::Flow, callee: char) -> (Sent, Sent) {
-    bench.receive(invite.message(), arrives);
-    let arrived = bench.sent.iter().rfind(|sent| sent.message.method().is_invite() && sent.message.is_request()).unwrap().clone();
-    bench.answer(callee, 200);
-    let answer = bench.sent.last().unwrap().clone();
-    assert_eq!(answer.message.status(), 200);
-    bench.ladder();
-    (arrived, answer)
 }
 
 /// 16.4, 16.12.1.1: with one listener there is one Record-Route; requests of both sides follow it without a decision of a plugin.

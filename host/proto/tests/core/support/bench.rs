@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_proto::message::{Message, Name, ResponseBuilder, respond};
-use jackfield_proto::net::{Flow, Listener, ListenerId, ListenerState, Path, Transport};
+use jackfield_proto::net::{ConnectionId, Flow, Listener, ListenerId, ListenerState, Over, Path, Transport};
 use jackfield_proto::proxy::{
     BranchId, Cause, ContextId, Core, FailureOutcome, Hop, Limits, Located, Output, PathPolicy, Plan, Query, RequestKind, Reviewed,
     Settings, Timers, Verdict, Watch,
@@ -56,6 +56,7 @@ pub(crate) struct Asked {
     pub(crate) context: ContextId,
     pub(crate) request: Arc<Message>,
     pub(crate) kind: RequestKind,
+    pub(crate) over: Option<Path>,
 }
 
 /// A failure that wants a decision.
@@ -83,12 +84,16 @@ pub(crate) struct Bench {
     resolve: Resolver,
     /// Nothing can be sent there: the core is told so.
     pub(crate) unreachable: BTreeSet<(Transport, SocketAddr)>,
+    /// Connections that have ended: what insists on one of them cannot be sent.
+    pub(crate) ended: BTreeSet<ConnectionId>,
     /// From which of its addresses the system would send to another.
     pub(crate) routes: BTreeMap<IpAddr, IpAddr>,
     /// What is known to have failed lately, and from which listener.
     pub(crate) failing: BTreeSet<(SocketAddr, ListenerId)>,
     /// Addresses of names that have failed.
     pub(crate) addresses_failed: Vec<(char, ListenerId, Cause)>,
+    /// The Contact of all who answer, where it is not their address.
+    pub(crate) contact: Option<String>,
     pub(crate) sent: Vec<Sent>,
     told: usize,
     pub(crate) asked: Vec<Asked>,
@@ -135,7 +140,7 @@ impl Bench {
         Self::with_settings(settings, plan)
     }
 
-    fn with_settings(settings: Settings, plan: Plan) -> Self {
+    pub(crate) fn with_settings(settings: Settings, plan: Plan) -> Self {
         let mut bench = Self {
             core: Core::new(Arc::new(settings), 0, 0x5eed),
             now: Timestamp::ZERO,
@@ -144,9 +149,11 @@ impl Bench {
             choose: Box::new(|_| Some(FailureOutcome::Next)),
             resolve: Box::new(|_| None),
             unreachable: BTreeSet::new(),
+            ended: BTreeSet::new(),
             routes: BTreeMap::new(),
             failing: BTreeSet::new(),
             addresses_failed: Vec::new(),
+            contact: None,
             sent: Vec::new(),
             told: 0,
             asked: Vec::new(),
@@ -244,8 +251,12 @@ impl Bench {
         let peer = peer_of(request.path.remote);
         let mut response = respond(&request.message, status, None).to_tag(peer.to_string().as_bytes());
         if status > 100 && status < 300 {
-            let transport = if request.path.transport == Transport::Udp { "" } else { ";transport=tcp" };
-            response = response.header("Contact", format!("<sip:{peer}@{}{transport}>", address(peer)));
+            let transport = match request.path.transport {
+                Transport::Udp => String::new(),
+                transport => format!(";transport={transport}"),
+            };
+            let contact = format!("<sip:{peer}@{}{transport}>", address(peer));
+            response = response.header("Contact", self.contact.clone().unwrap_or(contact));
             for route in request.values("Record-Route") {
                 response = response.header("Record-Route", route);
             }
@@ -287,7 +298,8 @@ impl Bench {
     fn output(&mut self, output: Output<State>, more: &mut Vec<Output<State>>) {
         match output {
             Output::Send(transmit) => {
-                if self.unreachable.contains(&(transmit.path.transport, transmit.path.remote)) {
+                let has_ended = matches!(transmit.path.over, Over::Only(connection) if self.ended.contains(&connection));
+                if has_ended || self.unreachable.contains(&(transmit.path.transport, transmit.path.remote)) {
                     if let Some(branch) = transmit.branch {
                         self.core.send_failed(self.now, branch, more);
                     }
@@ -298,8 +310,8 @@ impl Bench {
                 assert!(message.status() == 400 || message.defect().is_none(), "what leaves is well formed: {message:?}");
                 self.sent.push(Sent { at: self.now, path: transmit.path, peer: transmit.peer, message: Arc::new(message) });
             }
-            Output::SelectTargets { context, request, kind, .. } => {
-                let asked = Asked { context, request, kind };
+            Output::SelectTargets { context, request, kind, over, .. } => {
+                let asked = Asked { context, request, kind, over };
                 if let Some(verdict) = (self.decide)(&asked) {
                     self.core.decided(self.now, context, verdict, more);
                 }

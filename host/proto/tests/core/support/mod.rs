@@ -1,11 +1,13 @@
 //! A bench for the core: a clock that tests turn, peers that are scripted, and everything that leaves is written down.
 
 mod bench;
+mod dialog;
 mod plans;
 mod random;
 mod wire;
 
 pub(crate) use bench::{Bench, Sent, settings};
+pub(crate) use dialog::{call, edge_flow, edge_settings};
 pub(crate) use plans::{group, parallel, plan, serial, target};
 pub(crate) use random::Random;
 pub(crate) use wire::{Request, address, flow, message, peer_of, text_of};
