@@ -48,7 +48,7 @@ fn counted(number: usize, noun: &str) -> String {
 fn files(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     if config.token_key_file.is_some() {
-        let fault = keys::token_key(config).err();
+        let fault = keys::key_ring(config).err();
         problems.extend(fault.map(|fault| config.problem(Severity::Error, "token-key-file", fault.to_string())));
     }
     let Some(directory) = &config.plugins.directory else { return problems };

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, LoadError, Problem};
+use crate::keys::{self, Rotated};
 use crate::logging::Logging;
 
 /// What the command line starts but does not know.
@@ -64,6 +65,12 @@ Signals:
 
 The log goes to standard error. RUST_LOG overrides the level of the file.";
 
+const ROTATE_HELP: &str = "\
+The proxy signs with the first key of the file and verifies with all of them, so
+that calls that are up and phones that are registered go on. Of the keys before
+it three are kept. Then send the proxy SIGHUP; where several share the file,
+give it to all of them first.";
+
 const NEW_HELP: &str = "\
 The crate needs no clone of Jackfield: the sources of the SDK are put beside it.
 Then, in the new directory:
@@ -104,6 +111,13 @@ enum Command {
     },
     /// Show what a running proxy is doing
     Status(Running),
+    /// Put a new key before those of the tokens in Record-Route and Path
+    #[command(after_help = ROTATE_HELP)]
+    RotateKey {
+        /// The configuration that the proxy runs with
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Make and build plugins, and show those of a running proxy
     #[command(subcommand, arg_required_else_help = true)]
     Plugin(PluginCommand),
@@ -170,6 +184,7 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
         Command::Run { file } => run(&file, hooks, err),
         Command::Check { file } => check::check(&file, hooks, out, err),
         Command::Status(running) => status::status(&running, out, err),
+        Command::RotateKey { config } => rotate_key(&config, out, err),
         Command::Plugin(PluginCommand::New { name, parent }) => plugin_new(&parent, &name, out, err),
         Command::Plugin(PluginCommand::Build { directory, to }) => plugin_build(&directory, to.as_deref(), out, err),
         Command::Plugin(PluginCommand::Status(running)) => status::plugin_status(&running, out, err),
@@ -195,6 +210,21 @@ fn run(file: &Path, hooks: Hooks, err: &mut dyn Write) -> io::Result<Exit> {
         Ok(()) => Ok(Exit::Good),
         // The log has ended with the run, and has been written out.
         Err(error) => failed(&error, err),
+    }
+}
+
+fn rotate_key(file: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
+    let config = match load(file, err)? {
+        Ok(config) => config,
+        Err(exit) => return Ok(exit),
+    };
+    match keys::rotate(&config) {
+        Ok(Rotated { path, older }) => {
+            let kept = if older == 1 { "the key before it is".to_owned() } else { format!("the {older} keys before it are") };
+            writeln!(out, "{}: a new key is first, {kept} kept; a running proxy takes it up on SIGHUP", path.display())?;
+            Ok(Exit::Good)
+        }
+        Err(error) => failed(&error.into(), err),
     }
 }
 

@@ -30,10 +30,11 @@ Routes SIP calls by WebAssembly plugins
 Usage: jackfield <COMMAND>
 
 Commands:
-  run     Run the proxy
-  check   Say all that is wrong with a configuration file and its plugins
-  status  Show what a running proxy is doing
-  plugin  Make and build plugins, and show those of a running proxy
+  run         Run the proxy
+  check       Say all that is wrong with a configuration file and its plugins
+  status      Show what a running proxy is doing
+  rotate-key  Put a new key before those of the tokens in Record-Route and Path
+  plugin      Make and build plugins, and show those of a running proxy
 
 Options:
   -h, --help     Print help
@@ -61,6 +62,7 @@ fn every_help_fits_a_terminal_of_80_columns() {
         &["run", "--help"],
         &["check", "--help"],
         &["status", "--help"],
+        &["rotate-key", "--help"],
         &["plugin", "--help"],
         &["plugin", "new", "--help"],
         &["plugin", "build", "--help"],
@@ -130,6 +132,27 @@ fn check_names_all_faults_and_ends_with_their_number() {
         let (printed, faults, ended) = executed(&["check", name], HOOKS);
         assert_eq!((printed, faults, ended), (filled(out), filled(err), exit), "{text}");
     }
+}
+
+#[test]
+fn rotate_key_says_what_to_do_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jackfield.toml");
+    let key = directory.path().join("s/token.key");
+    let rotate = ["rotate-key", "--config", file.to_str().unwrap()];
+    let text = "state-directory = \"s\"\n[listen.a]\naddress = \"127.0.0.1\"\n";
+    fs::write(&file, text).unwrap();
+    for kept in ["the key before it is", "the 2 keys before it are"] {
+        let (out, err, exit) = executed(&rotate, HOOKS);
+        let path = fs::canonicalize(&key).unwrap();
+        let expected = format!("{}: a new key is first, {kept} kept; a running proxy takes it up on SIGHUP\n", path.display());
+        assert_eq!((out, err, exit), (expected, String::new(), Exit::Good));
+    }
+    fs::write(&key, "spoilt").unwrap();
+    let (_, err, exit) = executed(&rotate, HOOKS);
+    assert!(exit == Exit::Failed && err.contains("holds no key"), "{err}");
+    fs::write(&file, "workers = 0").unwrap();
+    assert_eq!(executed(&rotate, HOOKS).2, Exit::Invalid);
 }
 
 #[test]

@@ -12,16 +12,17 @@ use super::problem::position;
 use super::reader::{Report, Section};
 use super::state::CONTROL_SOCKET;
 use super::{
-    Admin, Config, CoreLimits, Environment, Limits, Log, LogFormat, LogLevel, Problem, Relay, Severity, TcpLimits, Timers, dns, listen,
-    outbound, plugins, source_limits,
+    Admin, Config, CoreLimits, Environment, Flows, Limits, Log, LogFormat, LogLevel, PathPolicy, Problem, Relay, Severity, TcpLimits,
+    Timers, dns, listen, outbound, plugins, source_limits,
 };
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "domains",
     "listen",
     "relay",
     "outbound-proxy",
     "dns",
+    "flows",
     "plugins",
     "timers",
     "limits",
@@ -90,6 +91,7 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         relay: relay(&root.section("relay", &["to"])),
         outbound_proxy: outbound::read(root, &listen),
         dns: dns::read(root),
+        flows: flows(&root.section("flows", &["path"])),
         plugins: plugins::read(root, base),
         timers: timers(&root.section("timers", &["t1", "t2", "t4", "c", "trying", "candidate"])),
         limits: limits(root, workers),
@@ -132,6 +134,11 @@ fn relay(section: &Section<'_, '_>) -> Relay {
         }
     }
     relay
+}
+
+fn flows(section: &Section<'_, '_>) -> Flows {
+    let policies = [("supported", PathPolicy::WhereSupported), ("never", PathPolicy::Never)];
+    Flows { path: section.item("path").and_then(|item| item.word(&policies)).unwrap_or_default() }
 }
 
 fn timers(section: &Section<'_, '_>) -> Timers {

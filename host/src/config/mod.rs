@@ -26,7 +26,7 @@ pub use dns::{Dns, Family};
 pub use host::{Network, NetworkError};
 pub use jackfield_proto::message::host_address;
 use jackfield_proto::net::Transport;
-pub use jackfield_proto::proxy::{Limits as CoreLimits, Timers};
+pub use jackfield_proto::proxy::{Limits as CoreLimits, PathPolicy, Timers};
 pub use outbound::{OutboundProxy, OutboundRule};
 use places::Places;
 pub use problem::{LoadError, Problem, Severity};
@@ -48,6 +48,8 @@ pub struct Config {
     pub outbound_proxy: OutboundProxy,
     /// `[dns]`.
     pub dns: Dns,
+    /// `[flows]`.
+    pub flows: Flows,
     /// `[plugins]`.
     pub plugins: Plugins,
     /// `[timers]`.
@@ -64,8 +66,8 @@ pub struct Config {
     pub drain: Duration,
     /// `state-directory`: where the proxy may write: keys, compiled plugins, the control socket. Default: see [`Environment`].
     pub state_directory: PathBuf,
-    /// `token-key-file`: the key of the tokens in Record-Route, for proxies that share dialogs. Default: `token.key` in the state
-    /// directory, made when it is missing (see [`crate::keys`]).
+    /// `token-key-file`: the keys of the tokens in Record-Route and Path, for proxies that share dialogs. Default: `token.key` in the state
+    /// directory, made when it is missing (see [`crate::keys`]). What is in the file is taken up by a reload.
     pub token_key_file: Option<PathBuf>,
     /// What is probably not meant, but does not hinder.
     pub warnings: Vec<Problem>,
@@ -251,6 +253,13 @@ impl Default for TcpLimits {
             connect_time: Duration::from_secs(4),
         }
     }
+}
+
+/// `[flows]`: how those are reached that only a flow leads to (RFC 5626).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flows {
+    /// `path`: whether a REGISTER gets our Path. Default `"supported"`.
+    pub path: PathPolicy,
 }
 
 /// `[log]`.

@@ -40,6 +40,7 @@ fn a_small_file_has_the_documented_defaults() {
             relay: Relay::default(),
             outbound_proxy: OutboundProxy::default(),
             dns: Dns::default(),
+            flows: Flows { path: PathPolicy::WhereSupported },
             plugins: Plugins { directory: None, chain: vec![], table: BTreeMap::new(), debounce: Duration::from_millis(200) },
             timers: Timers {
                 t1: Duration::from_millis(500),
@@ -91,6 +92,9 @@ advertise = "SIP.example.test:5070"
 
 [listen.lan]
 address = "192.0.2.1"
+
+[flows]
+path = "never"
 
 [relay]
 to = ["127.0.0.0/8", "PBX.example", "2001:db8::/32", "192.0.2.9"]
@@ -165,6 +169,7 @@ metrics = "127.0.0.1:9090"
     assert_eq!(config.state_directory, base.join("state"));
     assert_eq!(config.admin, Admin { control: base.join("run/control.sock"), metrics: Some("127.0.0.1:9090".parse().unwrap()) });
     assert_eq!(config.token_key_file.as_deref(), Some(Path::new("/run/keys/token")));
+    assert_eq!(config.flows, Flows { path: PathPolicy::Never });
     assert_eq!((config.workers, config.drain), (2, Duration::from_secs(30)));
     assert_eq!(config.plugins.directory, Some(base.join("plugins")));
     assert_eq!(config.plugins.chain, ["line-match", "header-match"]);

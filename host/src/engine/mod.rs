@@ -27,7 +27,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jackfield_proto::message;
 use jackfield_proto::net::Listener;
-use jackfield_proto::proxy::{Core, Settings};
+use jackfield_proto::proxy::{Core, KeyRing, Settings};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
@@ -58,8 +58,8 @@ const DRAIN_CHECK: Duration = Duration::from_millis(25);
 pub struct Setup<'a> {
     /// The configuration.
     pub config: &'a Config,
-    /// Key of the tokens in Record-Route.
-    pub token_key: [u8; 16],
+    /// Keys of the tokens in Record-Route and Path.
+    pub token_keys: KeyRing,
     /// Where the workers count.
     pub metrics: Arc<Metrics>,
 }
@@ -131,21 +131,22 @@ pub fn transport_settings(config: &Config) -> transport::Settings {
     }
 }
 
-fn core_settings(config: &Config, listeners: &[Listener], token_key: [u8; 16]) -> Settings {
+fn core_settings(config: &Config, listeners: &[Listener], token_keys: KeyRing) -> Settings {
     Settings {
         listeners: listeners.to_vec(),
         domains: config.domains.clone(),
         timers: config.timers,
         limits: config.limits.core,
         udp_request_max: config.limits.udp_request_max,
-        token_key,
+        token_keys,
+        path: config.flows.path,
     }
 }
 
 /// A running proxy.
 pub struct Engine<D: Decider> {
     shared: Arc<Shared<D>>,
-    token_key: [u8; 16],
+    token_keys: ArcSwap<KeyRing>,
     transport: Monitor,
     stop: watch::Sender<bool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -181,11 +182,11 @@ pub struct Snapshot {
 impl<D: Decider> Engine<D> {
     /// Starts a worker for each share of the sockets; returns when all of them receive.
     pub fn start(sockets: Sockets, decider: Arc<D>, setup: Setup<'_>) -> Result<Self, StartError> {
-        let Setup { config, token_key, metrics } = setup;
+        let Setup { config, token_keys, metrics } = setup;
         let (listeners, transport) = (sockets.listeners().to_vec(), sockets.monitor());
         let shares = sockets.split();
         let count = u8::try_from(shares.len()).map_err(|_| StartError::TooManyWorkers(shares.len()))?;
-        let settings = Arc::new(core_settings(config, &listeners, token_key));
+        let settings = Arc::new(core_settings(config, &listeners, token_keys.clone()));
         let shards =
             (0..count).map(|index| Ok(Shard::new(index, Core::new(settings.clone(), index, seed()?)))).collect::<io::Result<_>>()?;
         let shared = Arc::new(Shared {
@@ -200,7 +201,7 @@ impl<D: Decider> Engine<D> {
             panics: AtomicU64::new(0),
         });
         let (stop, stopped) = watch::channel(false);
-        let engine = Self { shared, token_key, transport, stop, threads: Mutex::default() };
+        let engine = Self { shared, token_keys: ArcSwap::from_pointee(token_keys), transport, stop, threads: Mutex::default() };
         for (index, share) in shares.into_iter().enumerate() {
             let thread = spawn_worker(index, share, engine.shared.clone(), stopped.clone())?;
             engine.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
@@ -213,10 +214,16 @@ impl<D: Decider> Engine<D> {
         &self.shared.listeners
     }
 
-    /// Takes up timers, limits, domains, name servers and relay rules of a changed configuration. Listeners and the number of workers stay as they
+    /// Other keys for the tokens, from the next [`Engine::reconfigure`] on.
+    pub fn replace_keys(&self, keys: KeyRing) {
+        self.token_keys.store(Arc::new(keys));
+    }
+
+    /// Takes up timers, limits, domains, name servers and relay rules of a changed configuration. Listeners and the number of workers
+    /// stay as they
     /// are until a restart.
     pub fn reconfigure(&self, config: &Config) {
-        let settings = Arc::new(core_settings(config, self.listeners(), self.token_key));
+        let settings = Arc::new(core_settings(config, self.listeners(), KeyRing::clone(&self.token_keys.load())));
         for shard in &self.shared.shards {
             shard.with(|core| core.reconfigure(settings.clone()));
         }

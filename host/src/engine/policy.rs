@@ -4,10 +4,21 @@
 use std::sync::Arc;
 
 use jackfield_proto::message::{Message, Method, Uri, host_address};
-use jackfield_proto::net::{Flow, Listener};
+use jackfield_proto::net::{Flow, Listener, Path};
 use jackfield_proto::proxy::{Edit, Plan, Reply, RequestKind, Settings, Target, Verdict, Watch, next_hop_uri};
 
 use crate::config::{Config, OutboundProxy, Relay};
+
+/// A request that no plugin has decided about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Undecided<'a> {
+    pub(super) request: &'a Message,
+    /// How it came.
+    pub(super) flow: &'a Flow,
+    pub(super) kind: RequestKind,
+    /// The flow that a flow token in its Route leads it to.
+    pub(super) over: Option<Path>,
+}
 
 /// The rules by which requests are judged that no plugin has decided about.
 #[derive(Clone, Debug)]
@@ -22,17 +33,12 @@ impl Policy {
         Self { relay: config.relay.clone(), outbound: config.outbound_proxy.clone(), settings }
     }
 
-    /// The verdict about a request without a decision.
-    pub(super) fn verdict<S>(
-        &self,
-        request: &Message,
-        flow: &Flow,
-        kind: RequestKind,
-        edits: Vec<Edit>,
-        kept: Option<(S, Watch)>,
-    ) -> Verdict<S> {
+    /// The verdict about a request without a decision. Who has a flow token of ours may send to its flow (RFC 5626 5.3): there the core sends
+    /// a target that says nothing else.
+    pub(super) fn verdict<S>(&self, asked: Undecided<'_>, edits: Vec<Edit>, kept: Option<(S, Watch)>) -> Verdict<S> {
+        let Undecided { request, flow, kind, over } = asked;
         let mut target = Target { edits, ..Target::default() };
-        if kind == RequestKind::Initial {
+        if kind == RequestKind::Initial && over.is_none() {
             if let Some(rule) = self.outbound.rule_for(flow.remote) {
                 target.next_hop = Some(rule.to.clone().into());
                 target.egress = rule.egress.as_deref().map(Arc::from);

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use jackfield_proto::message::{Framing, Message};
-use jackfield_proto::net::{Flow, Transport};
+use jackfield_proto::net::{Flow, Path, Transport};
 use jackfield_proto::proxy::{BranchId, Core, Output, Query, Reply, RequestKind, Transmit, Verdict, shard_of, shard_of_quoted};
 use jackfield_proto::time::Timestamp;
 
 use super::Shared;
 use super::decider::{Decider, Decision, FailureView, RequestView, ResponseView};
-use super::policy::refused;
+use super::policy::{Undecided, refused};
 use super::shard::Shard;
 use crate::metrics::{Kind, Rejection, WorkerMetrics};
 use jackfield_transport::{Handler, Local, Origin, Outgoing};
@@ -122,8 +122,8 @@ impl<D: Decider> Worker<D> {
         let decider = &self.shared.decider;
         match output {
             Output::Send(transmit) => self.send(shard, transmit, work),
-            Output::SelectTargets { context, request, flow, kind } => {
-                let verdict = self.decide(&request, &flow, kind);
+            Output::SelectTargets { context, request, flow, kind, over } => {
+                let verdict = self.decide(&request, &flow, kind, over);
                 self.step(shard, work, |core, now, out| core.decided(now, context, verdict, out));
             }
             Output::ReviewResponse { branch, state, tag, attempt, elapsed, request, response, source } => {
@@ -159,7 +159,7 @@ impl<D: Decider> Worker<D> {
     }
 
     /// The verdict about a request: the decider's, or what holds without one.
-    fn decide(&self, request: &Arc<Message>, flow: &Flow, kind: RequestKind) -> Verdict<D::State> {
+    fn decide(&self, request: &Arc<Message>, flow: &Flow, kind: RequestKind, over: Option<Path>) -> Verdict<D::State> {
         let Shared { decider, rules, .. } = &*self.shared;
         let rules = rules.load();
         let decision = match kind {
@@ -170,7 +170,10 @@ impl<D: Decider> Worker<D> {
             _ => decider.on_request(self.index, RequestView { request, flow, listeners: &self.shared.listeners, kind }),
         };
         match decision {
-            Decision::Undecided { edits, kept } => rules.policy.verdict(request, flow, kind, edits, kept),
+            Decision::Undecided { edits, kept } => {
+                let asked = Undecided { request, flow, kind, over };
+                rules.policy.verdict(asked, edits, kept)
+            }
             Decision::Forward { plan, state, watch } => Verdict::Forward { plan, state, watch },
             Decision::Reply(reply) => Verdict::Reply(reply),
             Decision::Drop => Verdict::Drop,

@@ -34,7 +34,7 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     let config = Arc::new(config);
     raise_descriptor_limit();
     keys::prepare_state_directory(&config.state_directory)?;
-    let token_key = keys::token_key(&config)?;
+    let token_keys = keys::key_ring(&config)?;
     let metrics = Arc::new(Metrics::new(config.workers));
     let settings =
         PluginSettings { workers: config.workers, state_directory: Some(config.state_directory.clone()), metrics: Arc::clone(&metrics) };
@@ -44,7 +44,7 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     // Before the first call is taken: a proxy that cannot be asked how it is does not start.
     let desk = runtime.block_on(Desk::open(&config))?;
     let decider = Arc::new(PluginDecider(Arc::clone(&plugins)));
-    let engine = Arc::new(Engine::start(sockets, decider, Setup { config: &config, token_key, metrics: Arc::clone(&metrics) })?);
+    let engine = Arc::new(Engine::start(sockets, decider, Setup { config: &config, token_keys, metrics: Arc::clone(&metrics) })?);
     let counted = Arc::clone(&engine);
     metrics.add_source(move || counted.snapshot().samples());
     let figures =
@@ -151,12 +151,20 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
             return None;
         }
     };
+    let (taken, left) = before.take_up(&config);
+    let token_keys = match keys::key_ring(&taken) {
+        Ok(keys) => keys,
+        Err(error) => {
+            refuse(vec![error.to_string()]);
+            return None;
+        }
+    };
     if let Err(error) = figures.plugins.reconfigure(&config.plugins) {
         refuse(format!("{error:#}").lines().map(str::to_owned).collect());
         return None;
     }
+    figures.engine.replace_keys(token_keys);
     figures.engine.reconfigure(&config);
-    let (taken, left) = before.take_up(&config);
     for key in left {
         tracing::warn!("{key} has changed: that takes effect at the next start");
     }

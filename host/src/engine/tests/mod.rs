@@ -97,7 +97,7 @@ fn start(text: &str, script: Script) -> Engine<Script> {
     let endpoint = |transport| Endpoint { name: "test".into(), transport, address, advertise: None };
     let endpoints = [endpoint(Transport::Udp), endpoint(Transport::Tcp)];
     let sockets = Sockets::bind(&endpoints, 2, transport_settings(&config)).expect("ports are free");
-    let setup = Setup { config: &config, token_key: [7; 16], metrics: Arc::new(Metrics::new(2)) };
+    let setup = Setup { config: &config, token_keys: [7; 16].into(), metrics: Arc::new(Metrics::new(2)) };
     Engine::start(sockets, Arc::new(script), setup).expect("the engine starts")
 }
 

@@ -1,5 +1,7 @@
 //! What holds where nobody decides.
 
+use jackfield_proto::proxy::KeyRing;
+
 use super::*;
 
 const RELAY: &str = "domains = [\"example.test\"]\nrelay = { to = [\"127.0.0.0/8\", \"localhost\"] }";
@@ -62,4 +64,36 @@ async fn a_changed_configuration_holds_from_then_on() {
     callee.expect_request(Method::new(b"MESSAGE")).await;
     engine.reconfigure(&config(""));
     assert_eq!(status(&engine, &caller, 3, &callee.uri(), "").await, 403);
+}
+
+/// RFC 5626 5.3: who has been given a flow token may send to that flow without a decision, wherever the Request-URI leads, and nowhere else;
+/// with another key in the place of ours the token is a stranger's.
+#[tokio::test]
+async fn a_flow_token_opens_the_way_to_its_flow_alone() {
+    let (phone, registrar) = (Agent::new().await, Agent::new().await);
+    let engine = start(RELAY, Script::undecided());
+    let register = phone.request("REGISTER", &registrar.uri(), "register", "Supported: path\r\n");
+    phone.send(proxy(&engine), register).await;
+    let register = registrar.expect_request(Method::REGISTER).await;
+    let path = String::from_utf8_lossy(register.field(&Name::Other(b"Path")).expect("a Path")).into_owned();
+    registrar.answer(proxy(&engine), &register, 200).await;
+    phone.expect_status(200).await;
+
+    engine.reconfigure(&config(""));
+    let uri = "sip:phone@elsewhere.test";
+    let down = |branch: &str, path: &str| registrar.request("MESSAGE", uri, branch, &format!("Route: {path}\r\n"));
+    registrar.send(proxy(&engine), down("1", &path)).await;
+    let message = phone.expect_request(Method::new(b"MESSAGE")).await;
+    phone.answer(proxy(&engine), &message, 200).await;
+    registrar.expect_status(200).await;
+    assert_eq!(status(&engine, &registrar, 2, uri, &format!("Route: <sip:{};lr>\r\n", proxy(&engine))).await, 403, "a Route alone");
+
+    engine.replace_keys([8; 16].into());
+    engine.reconfigure(&config(""));
+    registrar.send(proxy(&engine), down("3", &path)).await;
+    registrar.expect_status(403).await;
+    engine.replace_keys(KeyRing::new(&[[8; 16], [7; 16]]).expect("two keys"));
+    engine.reconfigure(&config(""));
+    registrar.send(proxy(&engine), down("4", &path)).await;
+    phone.expect_request(Method::new(b"MESSAGE")).await;
 }
