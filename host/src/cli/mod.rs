@@ -66,10 +66,9 @@ Signals:
 The log goes to standard error. RUST_LOG overrides the level of the file.";
 
 const ROTATE_HELP: &str = "\
-The proxy signs with the first key of the file and verifies with all of them, so
-that calls that are up and phones that are registered go on. Of the keys before
-it three are kept. Then send the proxy SIGHUP; where several share the file,
-give it to all of them first.";
+The first key signs and all verify, so calls and registrations go on.
+Three older keys are kept. A running proxy takes the file up on SIGHUP.
+Where several proxies share the file, give it to all of them first.";
 
 const NEW_HELP: &str = "\
 The crate needs no clone of Jackfield: the sources of the SDK are put beside it.

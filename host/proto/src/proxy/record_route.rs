@@ -74,11 +74,11 @@ impl Copy<'_> {
         let flow = NotedFlow::of(self.flow, ListenerDigest::of(self.ingress), Binding::Exclusive);
         let mut lower = begin(self.ingress, scheme, |out| token::put_flow(out, &flow, &self.settings.token_keys));
         lower.extend_from_slice(if nat::is_first_hop(self.request) && registers_a_flow(self.request) { b";ob>" } else { b">" });
-        splice.prepend(PATH, Bytes::copy_from_slice(&lower));
+        splice.prepend(Name::Path, Bytes::copy_from_slice(&lower));
         if self.ingress != self.egress {
             let mut upper = begin(self.egress, scheme, |_| {});
             upper.push(b'>');
-            splice.prepend(PATH, Bytes::copy_from_slice(&upper));
+            splice.prepend(Name::Path, Bytes::copy_from_slice(&upper));
         }
     }
 
@@ -88,8 +88,6 @@ impl Copy<'_> {
         if is_sips(uri) || self.prepared.first_route(self.request).is_some_and(is_sips) { Scheme::Sips } else { Scheme::Sip }
     }
 }
-
-const PATH: Name<'static> = Name::Other(b"Path");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {

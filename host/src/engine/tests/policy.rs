@@ -75,7 +75,7 @@ async fn a_flow_token_opens_the_way_to_its_flow_alone() {
     let register = phone.request("REGISTER", &registrar.uri(), "register", "Supported: path\r\n");
     phone.send(proxy(&engine), register).await;
     let register = registrar.expect_request(Method::REGISTER).await;
-    let path = String::from_utf8_lossy(register.field(&Name::Other(b"Path")).expect("a Path")).into_owned();
+    let path = String::from_utf8_lossy(register.field(&Name::Path).expect("a Path")).into_owned();
     registrar.answer(proxy(&engine), &register, 200).await;
     phone.expect_status(200).await;
 
