@@ -178,9 +178,11 @@ fn take<const N: usize>(octets: &[u8]) -> Option<([u8; N], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::ListenerState;
 
     fn listener(name: &str, transport: Transport) -> Listener {
-        Listener { name: name.into(), transport, address: "192.0.2.1:5060".parse().unwrap(), sent_by: "192.0.2.1:5060".into() }
+        let address = "192.0.2.1:5060".parse().unwrap();
+        Listener { name: name.into(), transport, address, sent_by: "192.0.2.1:5060".into(), state: ListenerState::Open }
     }
 
     fn all() -> Vec<NotedFlow> {

@@ -214,13 +214,18 @@ mod tests {
     use crate::proxy::{Limits, PathPolicy, Timers};
 
     fn own() -> OwnNames {
+        OwnNames::new(&settings())
+    }
+
+    fn settings() -> Settings {
         let listener = |transport: Transport, address: &str, sent_by: &str| Listener {
             name: "wan".into(),
             transport,
             address: address.parse().unwrap(),
             sent_by: sent_by.into(),
+            state: ListenerState::Open,
         };
-        OwnNames::new(&Settings {
+        Settings {
             listeners: vec![
                 listener(Transport::Udp, "192.0.2.1:5060", "192.0.2.1:5060"),
                 listener(Transport::Tcp, "192.0.2.1:5060", "192.0.2.1:5060"),
@@ -234,7 +239,7 @@ mod tests {
             udp_request_max: 1300,
             token_keys: [0; 16].into(),
             path: PathPolicy::default(),
-        })
+        }
     }
 
     /// RFC 3261 19.1.2, RFC 7118 5.3: listeners that share a port are told apart by the transport of the URI.
@@ -259,6 +264,29 @@ mod tests {
         ] {
             assert_eq!(own.listener_at(&Uri::parse(uri.as_bytes()).unwrap()), expected.map(ListenerId), "{uri}");
         }
+    }
+
+    /// A listener that has moved is another one under the same name: what was noted of it before is meant for what it is now, and for what
+    /// it was only where nothing else is left.
+    #[test]
+    fn a_token_means_the_listener_that_is_open() {
+        let names = |states: &[ListenerState]| {
+            let address = "192.0.2.1:5060".parse().unwrap();
+            let listener = |state: &ListenerState| Listener {
+                name: "wan".into(),
+                transport: Transport::Udp,
+                address,
+                sent_by: "192.0.2.1".into(),
+                state: *state,
+            };
+            let listeners: Vec<_> = states.iter().map(listener).collect();
+            let digest = ListenerDigest::of(&listeners[0]);
+            OwnNames::new(&Settings { listeners, ..settings() }).listener_of(digest)
+        };
+        let (open, retired) = (ListenerState::Open, ListenerState::Retired);
+        assert_eq!(names(&[retired, open, retired]), Some(ListenerId(1)));
+        assert_eq!(names(&[retired]), Some(ListenerId(0)));
+        assert_eq!(own().listener_of(ListenerDigest::of(&Listener { name: "lan".into(), ..settings().listeners[0].clone() })), None);
     }
 
     #[test]

@@ -141,7 +141,7 @@ mod tests {
     use super::super::noted_flow::{Binding, FarEnd, ListenerDigest};
     use super::*;
     use crate::message::{Framing, Limits};
-    use crate::net::{ConnectionId, Listener, Transport};
+    use crate::net::{ConnectionId, Listener, ListenerState, Transport};
 
     fn request(from_tag: &str, to_tag: &str) -> Message {
         let text = format!(
@@ -157,6 +157,7 @@ mod tests {
             transport: Transport::Tcp,
             address: "192.0.2.1:5060".parse().unwrap(),
             sent_by: "192.0.2.1:5060".into(),
+            state: ListenerState::Open,
         };
         NotedFlow {
             side,

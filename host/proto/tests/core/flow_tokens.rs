@@ -1,6 +1,6 @@
 //! Requests that come down a Path of ours (RFC 5626 5.3).
 
-use jackfield_proto::net::{ConnectionId, Flow, Over, Transport};
+use jackfield_proto::net::{ConnectionId, Flow, ListenerId, ListenerState, Over, Transport};
 use jackfield_proto::proxy::{KeyRing, Plan, RequestKind, Target, Verdict};
 
 use crate::support::{Bench, Request, Sent, address, call, edge_flow, edge_settings, target};
@@ -89,6 +89,27 @@ fn a_flow_of_a_listener_that_is_gone_is_a_430() {
     let mut bench = Bench::with_settings(settings, Plan::to(Target::default()));
     assert_eq!(send(&mut bench, &down(&path, "INVITE", "1")).line(), "b 430");
     assert!(bench.asked.is_empty());
+}
+
+/// A listener that has been removed sends no datagrams, but its connections last, and so do their flows.
+#[test]
+fn a_flow_of_a_retired_listener_is_its_connection() {
+    for (transport, expected) in [(Transport::Udp, "b 430"), (Transport::Tcp, "a/tcp MESSAGE")] {
+        let mut bench = edge();
+        let path = registered(&mut bench, edge_flow('a', transport));
+        let mut settings = edge_settings();
+        for listener in settings.listeners.iter_mut().filter(|listener| listener.transport == transport) {
+            listener.state = ListenerState::Retired;
+        }
+        settings.listeners[10].state = ListenerState::Open;
+        let mut bench = Bench::with_settings(settings, Plan::to(Target::default()));
+        follow(&mut bench);
+        bench.receive(
+            down(&path[path.len() - 1..], "MESSAGE", "1").message(),
+            Flow { listener: ListenerId(10), ..edge_flow('b', Transport::Udp) },
+        );
+        assert_eq!(bench.sent.last().unwrap().line(), expected);
+    }
 }
 
 /// RFC 5626 5.3: a token that we have not made is refused (403), whatever is wrong with it; an ACK has no answer.

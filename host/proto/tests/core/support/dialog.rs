@@ -1,7 +1,7 @@
 //! Dialogs, and an edge that speaks every transport.
 
 use jackfield_proto::message::Message;
-use jackfield_proto::net::{ConnectionId, Flow, Listener, ListenerId, Transport};
+use jackfield_proto::net::{ConnectionId, Flow, Listener, ListenerId, ListenerState, Transport};
 use jackfield_proto::proxy::Settings;
 
 use super::bench::{Bench, Sent, settings};
@@ -30,7 +30,13 @@ pub(crate) fn edge_settings() -> Settings {
     settings.listeners.clear();
     let mut add = |name: &str, transport: Transport, address: String| {
         let sent_by = address.as_str().into();
-        settings.listeners.push(Listener { name: name.into(), transport, address: address.parse().unwrap(), sent_by });
+        settings.listeners.push(Listener {
+            name: name.into(),
+            transport,
+            address: address.parse().unwrap(),
+            sent_by,
+            state: ListenerState::Open,
+        });
     };
     for host in ["192.0.2.1", "[2001:db8::1]"] {
         for transport in TRANSPORTS {
