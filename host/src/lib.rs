@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod plugin;
 pub mod run;
 pub mod signals;
+mod watch;

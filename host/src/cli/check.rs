@@ -3,8 +3,11 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use jackfield_transport::ServerVerification::Full;
+use jackfield_transport::{About, TlsMaterial, TlsWarning};
+
 use super::{Exit, Hooks, load};
-use crate::config::{Config, Problem, Severity};
+use crate::config::{Config, Listen, Problem, Severity};
 use crate::keys;
 
 pub(super) fn check(file: &Path, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
@@ -44,9 +47,40 @@ fn counted(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// What is wrong with certificates and keys.
+fn certificates(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for listen in &config.listen {
+        let Some(files) = &listen.tls else { continue };
+        match TlsMaterial::load(files) {
+            Ok(material) => {
+                // That servers are not verified is what the file says, and has been warned about.
+                let warnings = material.warnings().iter().filter(|warning| warning.about != About::Whole || files.verify_server == Full);
+                let warning = |warning: &TlsWarning| config.problem(Severity::Warning, &key(listen, warning.about), warning.to_string());
+                problems.extend(warnings.map(warning));
+            }
+            Err(error) => problems.push(config.problem(Severity::Error, &key(listen, error.about), error.to_string())),
+        }
+    }
+    problems
+}
+
+fn key(listen: &Listen, about: About) -> String {
+    let key = match about {
+        About::Certificate(0) => "tls.certificate".to_owned(),
+        About::Certificate(index) => format!("tls.also[{}].certificate", index - 1),
+        About::Key(0) => "tls.key".to_owned(),
+        About::Key(index) => format!("tls.also[{}].key", index - 1),
+        About::ClientCa => "tls.client-ca".to_owned(),
+        About::ServerCa => "tls.server-ca".to_owned(),
+        About::Whole => "tls".to_owned(),
+    };
+    listen.key(&key)
+}
+
 /// What the files say that the configuration names.
 fn files(config: &Config) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    let mut problems = certificates(config);
     if config.token_key_file.is_some() {
         let fault = keys::key_ring(config).err();
         problems.extend(fault.map(|fault| config.problem(Severity::Error, "token-key-file", fault.to_string())));

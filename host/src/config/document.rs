@@ -82,7 +82,7 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
             PathBuf::new()
         }),
     };
-    let listen = listen::read(root);
+    let listen = listen::read(root, base);
     let admin = admin(&root.section("admin", &["control", "metrics"]), base, &state_directory);
     listen::refuse_shared_port(root, &listen, admin.metrics);
     Config {
@@ -167,7 +167,7 @@ fn timers(section: &Section<'_, '_>) -> Timers {
 fn limits(root: &Section<'_, '_>, workers: usize) -> Limits {
     let section = root
         .section("limits", &["message", "headers", "contexts", "branches", "max-breadth", "retry-after", "udp-request", "tcp", "source"]);
-    let tcp = section.section("tcp", &["connections", "message-time", "idle-time", "connect-time"]);
+    let tcp = section.section("tcp", &["connections", "message-time", "idle-time", "handshake-time", "connect-time"]);
     let count = |section: &Section<'_, '_>, key, range, default| section.item(key).and_then(|i| i.count(range)).unwrap_or(default);
     let number = |key, range, default| {
         let number = section.item(key).and_then(|item| item.number(range));
@@ -197,6 +197,7 @@ fn limits(root: &Section<'_, '_>, workers: usize) -> Limits {
             connections: count(&tcp, "connections", 1..=1_000_000, tcp_default.connections),
             message_time: time("message-time", tcp_default.message_time),
             idle_time: time("idle-time", tcp_default.idle_time),
+            handshake_time: time("handshake-time", tcp_default.handshake_time),
             connect_time: time("connect-time", tcp_default.connect_time),
         },
         source: source_limits::read(&section),

@@ -1,15 +1,19 @@
 //! `[listen.NAME]`: addresses, transports, and what two listeners must not share.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::host::parse_sent_by;
 use super::reader::{Item, Section, nearest};
-use super::{Listen, Transport};
+use super::{Listen, Transport, tls};
 
-const KEYS: [&str; 3] = ["address", "transports", "advertise"];
+const KEYS: [&str; 5] = ["address", "transports", "advertise", "tls", "websocket"];
+
+/// What may be written under `transports`.
+const TRANSPORTS: [&str; 5] = ["udp", "tcp", "tls", "ws", "wss"];
 
 /// All listeners in the order of the file.
-pub(super) fn read(root: &Section<'_, '_>) -> Vec<Listen> {
+pub(super) fn read(root: &Section<'_, '_>, base: &Path) -> Vec<Listen> {
     let Some(listeners) = root.item("listen") else {
         root.missing("listen", "there is no listener; add a table [listen.NAME] with address = \"192.0.2.1:5060\"");
         return Vec::new();
@@ -17,7 +21,7 @@ pub(super) fn read(root: &Section<'_, '_>) -> Vec<Listen> {
     let Some(section) = listeners.open_section() else { return Vec::new() };
     let mut found: Vec<(usize, Listen)> = Vec::new();
     for (name, item) in section.items() {
-        let Some(listen) = listener(name, &item) else { continue };
+        let Some(listen) = listener(name, &item, base) else { continue };
         refuse_same_port(&item, &listen, &found);
         found.push((item.line(), listen));
     }
@@ -27,25 +31,30 @@ pub(super) fn read(root: &Section<'_, '_>) -> Vec<Listen> {
     found.into_iter().map(|(_, listen)| listen).collect()
 }
 
-fn listener(name: String, item: &Item<'_, '_>) -> Option<Listen> {
+fn listener(name: String, item: &Item<'_, '_>, base: &Path) -> Option<Listen> {
     let section = item.section(&KEYS)?;
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
         item.key_error("a listener's name is made of letters, digits, `-`, `_` and `.`; rename it");
     }
-    let transports = section.item("transports").map_or_else(|| vec![Transport::Udp, Transport::Tcp], |list| transports(&list));
+    let list = section.item("transports");
+    let transports = list.as_ref().map_or_else(|| vec![Transport::Udp, Transport::Tcp], transports);
+    let tls = tls::read_tls(&section, &transports, base);
+    let origins = tls::read_origins(&section, &transports);
     let advertise = section.item("advertise").and_then(|item| advertised(&item));
     let Some(address_item) = section.item("address") else {
         section.missing("address", "is missing; add address = \"192.0.2.1:5060\"");
         return None;
     };
-    let address = address_item.socket_address(Some(5060))?;
-    if address.ip().is_unspecified() && section.item("advertise").is_none() {
+    let (address, port) = address_item.address_and_port()?;
+    if address.is_unspecified() && section.item("advertise").is_none() {
         address_item.error(format!(
             "{} is no address that peers can answer to; add advertise = \"HOST\", or listen on an address of this machine",
-            address.ip()
+            address
         ));
     }
-    Some(Listen { name, address, transports, advertise })
+    let listen = Listen { name, address, port, transports, advertise, tls, origins };
+    list.iter().for_each(|list| refuse_mixture(list, &listen));
+    Some(listen)
 }
 
 fn transports(list: &Item<'_, '_>) -> Vec<Transport> {
@@ -57,19 +66,14 @@ fn transports(list: &Item<'_, '_>) -> Vec<Transport> {
     for item in items {
         let Some(name) = item.string() else { continue };
         match Transport::from_name(name.as_bytes()) {
-            Some(Transport::Udp | Transport::Tcp) if name.bytes().any(|b| b.is_ascii_uppercase()) => {
+            Some(_) if name.bytes().any(|b| b.is_ascii_uppercase()) => {
                 item.error(format!("transports are written in lower case: \"{}\"", name.to_ascii_lowercase()));
             }
-            Some(transport @ (Transport::Udp | Transport::Tcp)) if transports.contains(&transport) => {
-                item.error(format!("`{name}` is here twice; remove one"));
-            }
-            Some(transport @ (Transport::Udp | Transport::Tcp)) => transports.push(transport),
-            Some(Transport::Tls | Transport::Ws | Transport::Wss) => {
-                item.error(format!("this version does not speak `{name}` yet; write \"udp\" or \"tcp\""));
-            }
-            None => item.error(match nearest(name, &["udp", "tcp"]) {
+            Some(transport) if transports.contains(&transport) => item.error(format!("`{name}` is here twice; remove one")),
+            Some(transport) => transports.push(transport),
+            None => item.error(match nearest(name, &TRANSPORTS) {
                 Some(near) => format!("`{name}` is no transport; did you mean \"{near}\"?"),
-                None => format!("`{name}` is no transport; write \"udp\" or \"tcp\""),
+                None => format!("`{name}` is no transport; write one of {}", TRANSPORTS.join(", ")),
             }),
         }
     }
@@ -85,23 +89,45 @@ fn advertised(item: &Item<'_, '_>) -> Option<String> {
     sent_by
 }
 
+/// TCP and WebSocket can be told apart by their first octets, but a port either begins with TLS or does not.
+fn refuse_mixture(list: &Item<'_, '_>, listen: &Listen) {
+    let Some(port) = listen.port.filter(|port| *port != 0) else { return };
+    let mut streams = listen.transports.iter().filter(|transport| **transport != Transport::Udp);
+    let Some(first) = streams.next() else { return };
+    if let Some(other) = streams.find(|other| other.is_secure() != first.is_secure()) {
+        list.error(format!(
+            "{first} and {other} cannot share port {port}; leave the port out of `address`, so that each has its own, or write a listener \
+             for each"
+        ));
+    }
+}
+
 /// Two sockets on one address and port would take each other's messages. (Port 0 is a different port each time.)
 fn refuse_same_port(item: &Item<'_, '_>, listen: &Listen, others: &[(usize, Listen)]) {
-    let clash = |other: &&(usize, Listen)| {
-        overlap(other.1.address, listen.address) && listen.transports.iter().any(|transport| other.1.transports.contains(transport))
-    };
-    if let Some((line, other)) = others.iter().find(clash) {
-        item.key_error(format!(
-            "{} is already taken by the listener `{}` in line {line}; give one of them another port or transport",
-            listen.address, other.name
-        ));
+    for transport in &listen.transports {
+        let address = listen.address_of(*transport);
+        let clash = |(_, other): &&(usize, Listen)| {
+            let same = |theirs: &&Transport| (**theirs == Transport::Udp) == (*transport == Transport::Udp);
+            other.transports.iter().filter(same).any(|theirs| overlap(other.address_of(*theirs), address))
+        };
+        if let Some((line, other)) = others.iter().find(clash) {
+            item.key_error(format!(
+                "{address} is already taken by the listener `{}` in line {line}; give one of them another port or transport",
+                other.name
+            ));
+            return;
+        }
     }
 }
 
 /// The metrics listener is a TCP one too.
 pub(super) fn refuse_shared_port(root: &Section<'_, '_>, listen: &[Listen], metrics: Option<SocketAddr>) {
     let Some(metrics) = metrics else { return };
-    let clash = listen.iter().find(|listen| listen.transports.contains(&Transport::Tcp) && overlap(listen.address, metrics));
+    let is_there = |listen: &&Listen| {
+        let mut streams = listen.transports.iter().filter(|transport| **transport != Transport::Udp);
+        streams.any(|transport| overlap(listen.address_of(*transport), metrics))
+    };
+    let clash = listen.iter().find(is_there);
     let place = root.item("admin").and_then(|admin| admin.open_section()).and_then(|admin| admin.item("metrics"));
     if let Some((listen, item)) = clash.zip(place) {
         item.error(format!("{metrics} is already taken by the listener `{}`; choose another port", listen.name));

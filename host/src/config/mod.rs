@@ -15,11 +15,13 @@ mod source_limits;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use dns::{Dns, Family};
@@ -27,6 +29,7 @@ pub use host::{Network, NetworkError};
 pub use jackfield_proto::message::host_address;
 use jackfield_proto::net::Transport;
 pub use jackfield_proto::proxy::{Limits as CoreLimits, PathPolicy, Timers};
+use jackfield_transport::TlsFiles;
 pub use outbound::{OutboundProxy, OutboundRule};
 use places::Places;
 pub use problem::{LoadError, Problem, Severity};
@@ -109,15 +112,32 @@ impl Config {
 pub struct Listen {
     /// NAME: letters, digits, `-`, `_` and `.`.
     pub name: String,
-    /// `address`: the IP address and port to bind; port 5060 if none is written, and any free port for 0.
-    pub address: SocketAddr,
+    /// `address`: the IP address to bind.
+    pub address: IpAddr,
+    /// The port in `address`; 0 is any free port. Default: that of each transport.
+    pub port: Option<u16>,
     /// `transports`, each at most once. Default UDP and TCP.
     pub transports: Vec<Transport>,
     /// `advertise`: the `host[:port]` that goes into Via and Record-Route. Default: the bound address and port.
     pub advertise: Option<String>,
+    /// `[listen.NAME.tls]`: there if TLS or secure WebSocket is spoken.
+    pub tls: Option<TlsFiles>,
+    /// `websocket.origins`: those of web pages that may connect. Default: any.
+    pub origins: Vec<Arc<str>>,
 }
 
 impl Listen {
+    /// Where a transport is spoken.
+    pub fn address_of(&self, transport: Transport) -> SocketAddr {
+        SocketAddr::new(self.address, self.port.unwrap_or(transport.default_port()))
+    }
+
+    /// The path of a key of this table in the file.
+    pub fn key(&self, key: &str) -> String {
+        let path = reader::join("listen", &self.name);
+        if key.is_empty() { path } else { format!("{path}.{key}") }
+    }
+
     /// The sent-by of a socket of this listener that is bound to `bound`; an IPv6 address is in brackets.
     pub fn sent_by(&self, bound: SocketAddr) -> String {
         let of_socket = || SocketAddr::new(bound.ip(), bound.port()).to_string();
@@ -231,7 +251,7 @@ pub struct Limits {
     pub source: SourceLimits,
 }
 
-/// `[limits.tcp]`.
+/// `[limits.tcp]`: of connections, whatever is spoken on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpLimits {
     /// `connections`: open connections of the whole process; one beyond that is closed at once. Default 10,000.
@@ -240,6 +260,8 @@ pub struct TcpLimits {
     pub message_time: Duration,
     /// `idle-time`: how long a connection may carry nothing before it is closed. Default 10 min.
     pub idle_time: Duration,
+    /// `handshake-time`: how long TLS and WebSocket may take on a connection that is there. Default 10 s.
+    pub handshake_time: Duration,
     /// `connect-time`: how long opening a connection may take before the next target is tried. Default 4 s.
     pub connect_time: Duration,
 }
@@ -250,6 +272,7 @@ impl Default for TcpLimits {
             connections: 10_000,
             message_time: Duration::from_secs(20),
             idle_time: Duration::from_secs(600),
+            handshake_time: Duration::from_secs(10),
             connect_time: Duration::from_secs(4),
         }
     }

@@ -119,6 +119,11 @@ impl<'r, 't> Item<'r, 't> {
         self.report.add(Severity::Error, self.key.start, self.path.clone(), message);
     }
 
+    /// Reports a warning at the key: about a table as a whole.
+    pub(super) fn key_warning(&self, message: impl Into<String>) {
+        self.report.add(Severity::Warning, self.key.start, self.path.clone(), message);
+    }
+
     /// Reports a warning at the value.
     pub(super) fn warning(&self, message: impl Into<String>) {
         self.report.add(Severity::Warning, self.value.span().start, self.path.clone(), message);

@@ -33,9 +33,12 @@ fn a_small_file_has_the_documented_defaults() {
             domains: vec![],
             listen: vec![Listen {
                 name: "lan".into(),
-                address: "192.0.2.1:5060".parse().unwrap(),
+                address: "192.0.2.1".parse().unwrap(),
+                port: Some(5060),
                 transports: vec![Transport::Udp, Transport::Tcp],
                 advertise: None,
+                tls: None,
+                origins: vec![],
             }],
             relay: Relay::default(),
             outbound_proxy: OutboundProxy::default(),
@@ -59,6 +62,7 @@ fn a_small_file_has_the_documented_defaults() {
                     connections: 10_000,
                     message_time: Duration::from_secs(20),
                     idle_time: Duration::from_secs(600),
+                    handshake_time: Duration::from_secs(10),
                     connect_time: Duration::from_secs(4),
                 },
                 source: SourceLimits::default(),
@@ -152,7 +156,7 @@ metrics = "127.0.0.1:9090"
     assert_eq!(names, ["wan", "lan"], "listeners keep the order of the file");
     assert_eq!(config.listen[0].transports, [Transport::Tcp]);
     assert_eq!(config.listen[0].sent_by("[::1]:9".parse().unwrap()), "sip.example.test:5070");
-    assert_eq!(config.listen[1].address, "192.0.2.1:5060".parse().unwrap());
+    assert_eq!(config.listen[1].address_of(Transport::Udp), "192.0.2.1:5060".parse().unwrap());
     assert_eq!(config.listen[1].sent_by("[2001:db8::2]:9".parse().unwrap()), "[2001:db8::2]:9");
     for (host, permitted) in [
         ("127.1.2.3", true),
@@ -294,7 +298,7 @@ fn each_fault_has_its_place_and_its_remedy() {
         ("[limits]\nmessage = 100", "4:11: limits.message: 100 is out of range; write a number from 1024 to 16777216"),
         (
             "[limits.tcp]\nidle = \"1m\"",
-            "4:1: limits.tcp.idle: unknown key; known here: connections, message-time, idle-time, connect-time",
+            "4:1: limits.tcp.idle: unknown key; known here: connections, message-time, idle-time, handshake-time, connect-time",
         ),
         ("[log]\nlevel = \"warning\"", "4:9: log.level: `warning` is not known; write one of error, warn, info, debug, trace"),
         ("[log]\nlevel = \"inof\"", "4:9: log.level: `inof` is not known; did you mean \"info\"?"),
@@ -342,7 +346,33 @@ fn each_fault_has_its_place_and_its_remedy() {
         ),
         (
             "[listen.b]\naddress = \"192.0.2.2\"\ntransports = [\"tls\"]",
-            "5:15: listen.b.transports[0]: this version does not speak `tls` yet; write \"udp\" or \"tcp\"",
+            "3:1: listen.b.tls: is missing: tls needs a certificate; add certificate = \"FILE.pem\" and key = \"FILE.key\" there",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.2:5070\"\ntransports = [\"udp\", \"tcp\", \"wss\"]\ntls = { certificate = \"c\", key = \"k\" }",
+            "5:14: listen.b.transports: tcp and wss cannot share port 5070; leave the port out of `address`, so that each has its own, or \
+             write a listener for each",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.2\"\ntransports = [\"tls\"]\ntls = { certificate = \"c\" }",
+            "6:1: listen.b.tls.key: is missing: tls needs it; add key = \"FILE.key\"",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.2\"\ntransports = [\"tls\"]\n[listen.b.tls]\ncertificate = \"c\"\nkey = \"k\"\nclient-certificate = \"request\"",
+            "9:22: listen.b.tls.client-certificate: there is nobody to verify certificates of clients with; add client-ca = \"FILE.pem\"",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.2\"\ntransports = [\"tls\"]\n[listen.b.tls]\ncertificate = \"c\"\nkey = \"k\"\nverify-server = \"no\"",
+            "9:17: listen.b.tls.verify-server: is a string; write true or false, without quotes",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.2\"\ntls = { certificate = \"c\", key = \"k\" }",
+            "5:1: warning: listen.b.tls: is not used: neither \"tls\" nor \"wss\" is among the transports",
+        ),
+        (
+            "[listen.b]\naddress = \"192.0.2.2\"\ntransports = [\"ws\"]\nwebsocket.origins = [\"https://a.example/phone\"]",
+            "6:22: listen.b.websocket.origins[0]: `https://a.example/phone` is no origin; write scheme and host without a path, like \
+             \"https://phone.example.com\"",
         ),
         (
             "[listen.b]\naddress = \"192.0.2.2\"\ntransports = [\"udp\", \"udp\"]",
@@ -445,4 +475,54 @@ fn the_configurations_of_this_repository_are_good() {
         }
     }
     assert!(checked >= 3, "{checked} files were found");
+}
+
+#[test]
+fn each_transport_has_its_port_where_none_is_written_and_secure_ones_their_files() {
+    let config = parse(
+        r#"
+[listen.wan]
+address = "192.0.2.1"
+transports = ["udp", "tcp", "tls", "ws", "wss"]
+
+[listen.wan.tls]
+certificate = "wan.pem"
+key = "/keys/wan.key"
+also = [{ certificate = "b.pem", key = "b.key" }]
+client-ca = "clients.pem"
+server-ca = "ca.pem"
+
+[listen.wan.websocket]
+origins = ["https://phone.example.com", "null"]
+
+[listen.lan]
+address = "192.0.2.1:5070"
+transports = ["tcp", "ws"]
+
+[limits.tcp]
+handshake-time = "3s"
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.warnings, []);
+    let wan = &config.listen[0];
+    let ports = wan.transports.iter().map(|transport| wan.address_of(*transport).port());
+    assert_eq!(ports.collect::<Vec<_>>(), [5060, 5060, 5061, 80, 443]);
+    let base = Path::new("/etc/jackfield");
+    let files = wan.tls.as_ref().unwrap();
+    assert_eq!(
+        files.paths().collect::<Vec<_>>(),
+        [
+            base.join("wan.pem"),
+            "/keys/wan.key".into(),
+            base.join("b.pem"),
+            base.join("b.key"),
+            base.join("clients.pem"),
+            base.join("ca.pem")
+        ]
+    );
+    assert_eq!(files.client_certificate, jackfield_transport::ClientCertificate::Require, "that is what a CA of clients is for");
+    assert_eq!(wan.origins.iter().map(|origin| &**origin).collect::<Vec<_>>(), ["https://phone.example.com", "null"]);
+    assert_eq!((config.listen[1].port, &config.listen[1].tls), (Some(5070), &None));
+    assert_eq!(config.limits.tcp.handshake_time, Duration::from_secs(3));
 }

@@ -91,6 +91,14 @@ impl Item<'_, '_> {
         found
     }
 
+    /// True or false.
+    pub(super) fn truth(&self) -> Option<bool> {
+        match self.value.get_ref() {
+            DeValue::Boolean(truth) => Some(*truth),
+            _ => self.wrong_type("true or false, without quotes"),
+        }
+    }
+
     /// A list of strings; elements that are something else are reported.
     pub(super) fn strings(&self) -> Option<Vec<Item<'_, '_>>> {
         Some(self.list()?.into_iter().filter(|item| item.string().is_some()).collect())
@@ -105,6 +113,17 @@ impl Item<'_, '_> {
             }
             text => Some(base.join(text)),
         }
+    }
+
+    /// An IP address, with or without a port.
+    pub(super) fn address_and_port(&self) -> Option<(IpAddr, Option<u16>)> {
+        let text = self.string()?;
+        let bare = || host_address(text.as_bytes()).map(|address| (address, None));
+        let found = text.parse().ok().map(|address: SocketAddr| (address.ip(), Some(address.port()))).or_else(bare);
+        if found.is_none() {
+            self.error(address_advice(text));
+        }
+        found
     }
 
     /// An IP address with a port; where there is none, `default_port` stands in if there is one.

@@ -125,6 +125,7 @@ pub fn transport_settings(config: &Config) -> transport::Settings {
         message: message_limits(config),
         unfinished: tcp.message_time,
         idle: tcp.idle_time,
+        handshake: tcp.handshake_time,
         connect: tcp.connect_time,
         source: source_limits::source_limits(config),
         ..transport::Settings::default()
@@ -232,6 +233,11 @@ impl<D: Decider> Engine<D> {
         if let Err(error) = self.shared.resolver.reconfigure(resolver_settings(config)) {
             tracing::error!(%error, "the name servers stay as they were");
         }
+    }
+
+    /// The transports, as far as they can be seen and changed while they run.
+    pub fn transport(&self) -> &Monitor {
+        &self.transport
     }
 
     /// How it goes.

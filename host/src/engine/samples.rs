@@ -30,10 +30,10 @@ mod tests {
     #[test]
     fn every_counter_of_the_transport_becomes_a_sample() {
         let mut snapshot = Snapshot { contexts: 3, ..Snapshot::default() };
-        snapshot.transport.tcp_idle = 7;
+        snapshot.transport.stream_idle = 7;
         let samples = snapshot.samples();
         let named = |name: &str| samples.iter().filter(|sample| sample.name == name).count();
         assert_eq!((named("contexts"), named("transport_events")), (1, snapshot.transport.entries().count()));
-        assert!(samples.iter().any(|sample| sample.labels == [("event", "tcp_idle")] && sample.value == 7));
+        assert!(samples.iter().any(|sample| sample.labels == [("event", "stream_idle")] && sample.value == 7));
     }
 }

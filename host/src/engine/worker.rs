@@ -76,7 +76,7 @@ impl<D: Decider> Worker<D> {
     }
 
     fn receive(self: &Arc<Self>, bytes: Bytes, flow: Flow, work: &mut Work<D>) {
-        let framing = if flow.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
+        let framing = framing(flow.transport);
         let limits = self.shared.rules.load().message;
         let Ok(message) = Message::parse(bytes, framing, &limits) else {
             self.metrics().rejected(Rejection::NotSip);
@@ -192,6 +192,14 @@ impl<D: Decider> Worker<D> {
                 }
             });
         });
+    }
+}
+
+/// Where a message ends: RFC 3261 18.3; RFC 7118 4.2 for WebSocket, whose frames do what Content-Length does in a stream.
+fn framing(transport: Transport) -> Framing {
+    match transport {
+        Transport::Udp | Transport::Ws | Transport::Wss => Framing::Datagram,
+        Transport::Tcp | Transport::Tls => Framing::Stream,
     }
 }
 

@@ -205,7 +205,7 @@ mod tests {
         metrics.worker(1).sent(Transport::Tcp, Kind::Response);
         metrics.add_source(|| {
             let event = |name, n| Sample::counter("transport_events", "Events", n).label("event", name);
-            vec![Sample::gauge("contexts", "Held", 7), event("tcp_idle", 2), event("tcp_closed", 3)]
+            vec![Sample::gauge("contexts", "Held", 7), event("stream_idle", 2), event("stream_closed", 3)]
         });
         metrics.worker(0).completed(Some(404));
         metrics.worker(0).rejected(Rejection::Malformed);
@@ -224,8 +224,8 @@ mod tests {
             "jackfield_messages_received_total{transport=\"udp\",kind=\"request\"} 2",
             "jackfield_messages_sent_total{transport=\"tcp\",kind=\"response\"} 1",
             "jackfield_contexts 7",
-            "jackfield_transport_events_total{event=\"tcp_idle\"} 2",
-            "jackfield_transport_events_total{event=\"tcp_closed\"} 3",
+            "jackfield_transport_events_total{event=\"stream_idle\"} 2",
+            "jackfield_transport_events_total{event=\"stream_closed\"} 3",
             "jackfield_requests_completed_total{class=\"4xx\"} 1",
             "jackfield_messages_rejected_total{reason=\"malformed\"} 1",
             "jackfield_config_reloads_total{result=\"refused\"} 1",

@@ -10,12 +10,13 @@ use arc_swap::ArcSwap;
 
 use super::chain::{Chain, Link};
 use super::load::{LoadError, Loader, Program};
+use super::names::names_in;
 use super::state::Digest;
 use super::status::{Board, Entry, PluginState};
 use super::version::Version;
-use super::watch::{Found, Notices, Stamp, Watched, names_in};
 use crate::config::{self, Plugins};
 use crate::metrics::{Hook, Metrics};
+use crate::watch::{Found, Notices, Stamp, Watched};
 
 /// How often the files are looked at without a notice: a file behind a symlink may change where no notice comes from.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -178,7 +179,11 @@ impl Keeper {
             return Err(wrong);
         }
         if settings.directory != self.settings.directory || self.notices.is_none() {
-            self.notices = settings.directory.as_ref().map(|directory| Notices::new(directory, self.sender.clone()));
+            self.notices = settings.directory.as_ref().map(|directory| {
+                let sender = self.sender.clone();
+                // When the channel is full, the keeper is going to look anyway.
+                Notices::new(directory, move || drop(sender.try_send(Command::Look)))
+            });
         }
         self.settings = settings;
         self.members = members;

@@ -24,6 +24,7 @@ mod keeper;
 mod limits;
 mod load;
 mod log;
+mod names;
 mod nursery;
 mod outcome;
 mod random;
@@ -35,7 +36,6 @@ mod ticker;
 mod version;
 mod view;
 mod wasi;
-mod watch;
 
 pub use call::{CallState, TransactionId};
 pub use chain::{Chain, ChainAnswer, RequestView};

@@ -1,6 +1,7 @@
 //! From a checked configuration to a running proxy, and to its end: the order in which the parts start, what SIGHUP changes, and the
 //! drain.
 
+mod certificates;
 mod decider;
 mod figures;
 
@@ -23,6 +24,7 @@ use crate::plugin::{PluginHost, PluginSettings};
 use crate::signals::{Request, Signals};
 use jackfield_transport::{Endpoint, Sockets};
 
+use certificates::{CertificateWatch, Materials};
 use decider::PluginDecider;
 use figures::Figures;
 
@@ -39,17 +41,19 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     let settings =
         PluginSettings { workers: config.workers, state_directory: Some(config.state_directory.clone()), metrics: Arc::clone(&metrics) };
     let plugins = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
-    let sockets = Sockets::bind(&endpoints(&config), config.workers, transport_settings(&config))?;
+    let materials = certificates::load(&config)?;
+    let sockets = Sockets::bind(&endpoints(&config, &materials), config.workers, transport_settings(&config))?;
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime of the control socket")?;
     // Before the first call is taken: a proxy that cannot be asked how it is does not start.
     let desk = runtime.block_on(Desk::open(&config))?;
     let decider = Arc::new(PluginDecider(Arc::clone(&plugins)));
     let engine = Arc::new(Engine::start(sockets, decider, Setup { config: &config, token_keys, metrics: Arc::clone(&metrics) })?);
+    let certificates = CertificateWatch::start(&config, engine.transport().clone())?;
     let counted = Arc::clone(&engine);
     metrics.add_source(move || counted.snapshot().samples());
     let figures =
         Arc::new(Figures { engine, plugins, metrics, started: Instant::now(), config: Mutex::new(config), refused: Mutex::new(None) });
-    let ended = runtime.block_on(serve(figures, desk, logging));
+    let ended = runtime.block_on(serve(figures, desk, logging, certificates));
     // A change of configuration that still compiles plugins must not hold up the end of the process.
     runtime.shutdown_background();
     ended
@@ -84,7 +88,7 @@ impl Desk {
 }
 
 /// Everything that is not a call: the control socket, the metrics, the signals.
-async fn serve(figures: Arc<Figures>, desk: Desk, logging: Logging) -> Result<()> {
+async fn serve(figures: Arc<Figures>, desk: Desk, logging: Logging, certificates: CertificateWatch) -> Result<()> {
     let config = figures.config();
     let Desk { control, metrics, mut signals } = desk;
     tokio::spawn(control.serve(Arc::clone(&figures) as Arc<dyn crate::admin::Snapshot>));
@@ -97,14 +101,18 @@ async fn serve(figures: Arc<Figures>, desk: Desk, logging: Logging) -> Result<()
     tracing::info!(workers = config.workers, chain = config.plugins.chain.join(", "), "serving");
     eprintln!("{}", ready_line(figures.engine.listeners()));
     drop(config);
-    let logging = Arc::new(logging);
+    let (logging, certificates) = (Arc::new(logging), Arc::new(certificates));
     let one_at_a_time = Arc::new(Mutex::new(()));
     while signals.next().await == Request::Reload {
         let (figures, logging, turn) = (Arc::clone(&figures), Arc::clone(&logging), Arc::clone(&one_at_a_time));
+        let certificates = Arc::clone(&certificates);
         // Loading plugins takes as long as compiling them, and a signal to end must not wait for that.
         tokio::task::spawn_blocking(move || {
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(config) = reload(&figures) else { return };
+            let reloaded = reload(&figures);
+            // Whatever became of the file: its certificates may have been renewed.
+            certificates.reload(&figures.config());
+            let Some(config) = reloaded else { return };
             if let Err(error) = logging.reconfigure(&config.log) {
                 tracing::warn!(%error, "the level of the log stays");
             }
@@ -185,12 +193,20 @@ pub fn check_plugins(config: &Config) -> Vec<Problem> {
     error.to_string().lines().map(|line| config.problem(Severity::Error, "plugins.chain", line.to_owned())).collect()
 }
 
-fn endpoints(config: &Config) -> Vec<Endpoint> {
+fn endpoints(config: &Config, materials: &Materials) -> Vec<Endpoint> {
     let each = |listen: &crate::config::Listen| {
         let name: Arc<str> = listen.name.as_str().into();
         let advertise: Option<Arc<str>> = listen.advertise.as_deref().map(Into::into);
-        let endpoint =
-            move |transport| Endpoint { name: Arc::clone(&name), transport, address: listen.address, advertise: advertise.clone() };
+        let origins: Arc<[Arc<str>]> = listen.origins.clone().into();
+        let tls = materials.get(&listen.name).cloned();
+        let endpoint = move |transport| Endpoint {
+            name: Arc::clone(&name),
+            transport,
+            address: listen.address_of(transport),
+            advertise: advertise.clone(),
+            tls: tls.clone(),
+            origins: Arc::clone(&origins),
+        };
         listen.transports.iter().copied().map(endpoint).collect::<Vec<_>>()
     };
     config.listen.iter().flat_map(each).collect()

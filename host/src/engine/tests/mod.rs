@@ -94,7 +94,7 @@ fn config(text: &str) -> Config {
 fn start(text: &str, script: Script) -> Engine<Script> {
     let config = config(text);
     let address = (Ipv4Addr::LOCALHOST, 0).into();
-    let endpoint = |transport| Endpoint { name: "test".into(), transport, address, advertise: None };
+    let endpoint = |transport| Endpoint { name: "test".into(), transport, address, advertise: None, tls: None, origins: Arc::default() };
     let endpoints = [endpoint(Transport::Udp), endpoint(Transport::Tcp)];
     let sockets = Sockets::bind(&endpoints, 2, transport_settings(&config)).expect("ports are free");
     let setup = Setup { config: &config, token_keys: [7; 16].into(), metrics: Arc::new(Metrics::new(2)) };

@@ -5,20 +5,17 @@
 //! a little time and nothing else.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::SyncSender;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::keeper::Command;
-
 /// How a file is at one moment; a symlink is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     length: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -27,7 +24,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// None if there is no such file.
-    pub(super) fn of(file: &Path) -> Option<Self> {
+    pub(crate) fn of(file: &Path) -> Option<Self> {
         let metadata = fs::metadata(file).ok().filter(fs::Metadata::is_file)?;
         Some(Self {
             length: metadata.len(),
@@ -40,7 +37,7 @@ impl Stamp {
 
 /// What is to be done about a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// Nothing: it is as it was.
     Same,
     /// To look again then: it has changed, and may go on changing.
@@ -51,7 +48,7 @@ pub(super) enum Found {
 
 /// The changes of one file.
 #[derive(Clone, Debug)]
-pub(super) struct Watched {
+pub(crate) struct Watched {
     /// What was taken up last (or refused).
     taken: Option<Stamp>,
     /// What is there now, if that is something else, and since when.
@@ -59,12 +56,12 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(taken: Option<Stamp>) -> Self {
+    pub(crate) fn new(taken: Option<Stamp>) -> Self {
         Self { taken, pending: None }
     }
 
     /// Looks at what is there now. A change is reported once, when it has been there for `debounce`.
-    pub(super) fn look(&mut self, there: Option<Stamp>, now: Instant, debounce: Duration) -> Found {
+    pub(crate) fn look(&mut self, there: Option<Stamp>, now: Instant, debounce: Duration) -> Found {
         if there == self.taken {
             self.pending = None;
             return Found::Same;
@@ -83,42 +80,41 @@ impl Watched {
 }
 
 /// The kernel's notices about a directory.
-pub(super) struct Notices {
+pub(crate) struct Notices {
     directory: PathBuf,
-    sender: SyncSender<Command>,
+    tell: Arc<dyn Fn() + Send + Sync>,
     /// None while there is nothing to watch.
     watcher: Option<((u64, u64), RecommendedWatcher)>,
 }
 
 impl Notices {
-    /// Notices come as [`Command::Look`].
-    pub(super) fn new(directory: &Path, sender: SyncSender<Command>) -> Self {
-        let mut notices = Self { directory: directory.to_owned(), sender, watcher: None };
+    /// `tell` is called, by a thread of its own, when there may be something new in the directory; it must not wait.
+    pub(crate) fn new(directory: &Path, tell: impl Fn() + Send + Sync + 'static) -> Self {
+        let mut notices = Self { directory: directory.to_owned(), tell: Arc::new(tell), watcher: None };
         notices.renew();
         notices
     }
 
     /// Watches what stands under the directory's name now, if that is not what is watched: directories are replaced too.
-    pub(super) fn renew(&mut self) {
+    pub(crate) fn renew(&mut self) {
         let place = fs::metadata(&self.directory).ok().map(|metadata| (metadata.dev(), metadata.ino()));
         if self.watcher.as_ref().map(|(watched, _)| *watched) == place {
             return;
         }
         self.watcher = place.and_then(|place| {
             let watcher = self.watch().inspect_err(|error| {
-                tracing::warn!(directory = %self.directory.display(), %error, "the plugin directory cannot be watched; it is looked at now and then");
+                tracing::warn!(directory = %self.directory.display(), %error, "a directory cannot be watched; it is looked at now and then");
             });
             Some((place, watcher.ok()?))
         });
     }
 
     fn watch(&self) -> notify::Result<RecommendedWatcher> {
-        let sender = self.sender.clone();
+        let tell = Arc::clone(&self.tell);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let reading = matches!(&event, Ok(event) if is_reading(&event.kind));
             if !reading {
-                // When the channel is full, the keeper is going to look anyway.
-                let _ = sender.try_send(Command::Look);
+                tell();
             }
         })?;
         watcher.watch(&self.directory, RecursiveMode::NonRecursive)?;
@@ -128,16 +124,6 @@ impl Notices {
 
 fn is_reading(kind: &EventKind) -> bool {
     matches!(kind, EventKind::Access(access) if *access != AccessKind::Close(AccessMode::Write))
-}
-
-/// The names of the plugins in a directory: its `*.wasm` files.
-pub(super) fn names_in(directory: &Path) -> io::Result<Vec<String>> {
-    let mut names: Vec<String> = fs::read_dir(directory)?
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".wasm")?.to_owned()))
-        .filter(|name| !name.is_empty() && !name.starts_with('.'))
-        .collect();
-    names.sort();
-    Ok(names)
 }
 
 #[cfg(test)]
@@ -188,7 +174,6 @@ mod tests {
         assert_eq!(Stamp::of(&path("p.wasm")), None);
         std::os::unix::fs::symlink(path("b"), path("p.wasm")).unwrap();
         assert_ne!(Stamp::of(&path("p.wasm")), first);
-        assert_eq!(Stamp::of(directory.path()), None, "a directory is no plugin");
-        assert_eq!(names_in(directory.path()).unwrap(), ["p"]);
+        assert_eq!(Stamp::of(directory.path()), None, "a directory is no file");
     }
 }
