@@ -4,11 +4,15 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::certificate::Leaf;
 use super::port::Port;
 
 /// What a scenario's proxy is told. Everything but the plugins has a setting that suits most scenarios.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
+    main: Option<Vec<&'static str>>,
+    ready: Option<SocketAddr>,
+    files: Vec<(String, String)>,
     chain: Vec<String>,
     tables: String,
     top: String,
@@ -20,7 +24,56 @@ pub(crate) struct Config {
 impl Config {
     /// No plugin, one listener for UDP and TCP, the domain example.test, and nobody's requests relayed.
     pub(crate) fn new() -> Self {
-        Self { chain: Vec::new(), tables: String::new(), top: String::new(), relay: Vec::new(), ipv6: false, metrics: None }
+        Self {
+            main: Some(vec!["udp", "tcp"]),
+            ready: None,
+            files: Vec::new(),
+            chain: Vec::new(),
+            tables: String::new(),
+            top: String::new(),
+            relay: Vec::new(),
+            ipv6: false,
+            metrics: None,
+        }
+    }
+
+    /// The listener speaks these.
+    pub(crate) fn speaking(mut self, transports: &[&'static str]) -> Self {
+        self.main = Some(transports.to_vec());
+        self
+    }
+
+    /// No listener but those of [`Config::table`]; `ready` is the UDP address of one, to see there when the proxy runs.
+    pub(crate) fn listening_only_as_its_tables_say(mut self, ready: SocketAddr) -> Self {
+        self.main = None;
+        self.ready = Some(ready);
+        self
+    }
+
+    /// The UDP address at which it will answer, where that is not the usual one.
+    pub(crate) fn ready_at(&self) -> Option<SocketAddr> {
+        self.ready
+    }
+
+    /// A file beside the configuration.
+    pub(crate) fn file(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.files.push((name.to_owned(), text.into()));
+        self
+    }
+
+    /// The files beside the configuration.
+    pub(crate) fn files(&self) -> &[(String, String)] {
+        &self.files
+    }
+
+    /// A listener for TLS and WSS that shows a certificate, which is put into `NAME.pem` and `NAME.key`; `keys` are further ones of
+    /// its `tls` table.
+    pub(crate) fn secure(self, name: &str, address: SocketAddr, leaf: &Leaf, keys: &str) -> Self {
+        let table = format!(
+            "[listen.{name}]\naddress = \"{address}\"\ntransports = [\"tls\", \"wss\"]\n\
+             [listen.{name}.tls]\ncertificate = \"{name}.pem\"\nkey = \"{name}.key\"\n{keys}\n"
+        );
+        self.file(&format!("{name}.pem"), &leaf.chain).file(&format!("{name}.key"), &leaf.key).table(&table)
     }
 
     /// One more plugin at the end of the chain, with the text of its `config` table.
@@ -68,13 +121,13 @@ impl Config {
     /// The file's text.
     pub(crate) fn text(&self, port: &Port, directory: &Path) -> String {
         let number = port.number;
-        let mut text = format!(
-            "domains = [\"example.test\"]\nworkers = 2\nstate-directory = {:?}\n{}\n[listen.main]\naddress = \"127.0.0.1:{number}\"\ntransports = [\"udp\", \"tcp\"]\n\n",
-            directory.join("state"),
-            self.top
-        );
-        if self.ipv6 {
-            let _ = writeln!(text, "[listen.six]\naddress = \"[::1]:{number}\"\ntransports = [\"udp\", \"tcp\"]\n");
+        let state = directory.join("state");
+        let mut text = format!("domains = [\"example.test\"]\nworkers = 2\nstate-directory = {state:?}\n{}\n", self.top);
+        if let Some(transports) = &self.main {
+            let _ = writeln!(text, "[listen.main]\naddress = \"127.0.0.1:{number}\"\ntransports = {transports:?}\n");
+            if self.ipv6 {
+                let _ = writeln!(text, "[listen.six]\naddress = \"[::1]:{number}\"\ntransports = {transports:?}\n");
+            }
         }
         if !self.relay.is_empty() {
             let _ = writeln!(text, "[relay]\nto = {:?}\n", self.relay);

@@ -28,7 +28,7 @@ impl Dialog {
             call_id: answer.value("Call-ID"),
             sequence: answer.message.cseq().map_or(1, |(number, _)| number),
             route,
-            target: addr_spec(&answer.value("Contact")),
+            target: uri_of(&answer.value("Contact")),
         }
     }
 
@@ -40,7 +40,7 @@ impl Dialog {
             call_id: request.value("Call-ID"),
             sequence: 100,
             route: record_route(request),
-            target: addr_spec(&request.value("Contact")),
+            target: uri_of(&request.value("Contact")),
         }
     }
 
@@ -59,7 +59,7 @@ impl Dialog {
         for hop in &self.route {
             draft = draft.header("Route", hop);
         }
-        draft.header("Contact", format!("<sip:{}@{}>", peer.name, peer.address))
+        draft.header("Contact", peer.contact(link))
     }
 }
 
@@ -68,7 +68,8 @@ fn record_route(message: &Received) -> Vec<String> {
     values.iter().flat_map(|value| value.split(',')).map(|hop| hop.trim().to_owned()).collect()
 }
 
-fn addr_spec(name_addr: &str) -> String {
+/// The URI of a name-addr.
+pub(crate) fn uri_of(name_addr: &str) -> String {
     let inner = name_addr.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
     inner.map_or(name_addr, |(uri, _)| uri).to_owned()
 }

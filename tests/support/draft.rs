@@ -48,6 +48,12 @@ impl Draft {
         self.with("Content-Type", content_type)
     }
 
+    /// A body whose type has been said.
+    pub(crate) fn octets(mut self, body: &[u8]) -> Self {
+        self.body = body.to_vec();
+        self
+    }
+
     /// The first value of a header field.
     pub(crate) fn value(&self, name: &str) -> &str {
         let found = self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));

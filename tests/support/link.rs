@@ -1,8 +1,12 @@
 //! One way to a peer's counterpart: datagrams to an address, or a connection.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
+
+use jackfield_proto::net::Transport;
+
+use super::wire::Wire;
 
 /// Where a message came from, and where answers to it go.
 #[derive(Clone, Debug)]
@@ -10,26 +14,26 @@ pub(crate) enum Link {
     /// Datagrams from our socket to an address.
     Datagram(Arc<UdpSocket>, SocketAddr),
     /// A connection.
-    Stream(Arc<TcpStream>),
+    Stream(Arc<Wire>),
 }
 
 impl Link {
-    /// Sends octets as they are.
+    /// Sends octets as they are; over a WebSocket, as one message.
     pub(crate) fn send(&self, bytes: &[u8]) {
         match self {
             Self::Datagram(socket, to) => {
                 let sent = socket.send_to(bytes, to).expect("the datagram fits and the socket is open");
                 assert_eq!(sent, bytes.len(), "a datagram goes whole");
             }
-            Self::Stream(stream) => (&mut &**stream).write_all(bytes).expect("the connection is open"),
+            Self::Stream(wire) => wire.send(bytes).expect("the connection is open"),
         }
     }
 
-    /// The transport as a Via names it.
-    pub(crate) fn via_name(&self) -> &'static str {
+    /// What it speaks.
+    pub(crate) fn transport(&self) -> Transport {
         match self {
-            Self::Datagram(..) => "UDP",
-            Self::Stream(_) => "TCP",
+            Self::Datagram(..) => Transport::Udp,
+            Self::Stream(wire) => wire.transport,
         }
     }
 
@@ -37,7 +41,7 @@ impl Link {
     pub(crate) fn local(&self) -> SocketAddr {
         match self {
             Self::Datagram(socket, _) => socket.local_addr().expect("a bound socket"),
-            Self::Stream(stream) => stream.local_addr().expect("a connected socket"),
+            Self::Stream(wire) => wire.local(),
         }
     }
 
@@ -45,7 +49,15 @@ impl Link {
     pub(crate) fn remote(&self) -> SocketAddr {
         match self {
             Self::Datagram(_, to) => *to,
-            Self::Stream(stream) => stream.peer_addr().expect("a connected socket"),
+            Self::Stream(wire) => wire.remote(),
+        }
+    }
+
+    /// The connection; datagrams have none.
+    pub(crate) fn wire(&self) -> &Wire {
+        match self {
+            Self::Datagram(_, to) => panic!("datagrams to {to} take no connection"),
+            Self::Stream(wire) => wire,
         }
     }
 }

@@ -1,18 +1,27 @@
 //! What the suites stand on: the proxy as a child process, scripted peers, plugins as files, and load.
 
+pub(crate) mod certificate;
 pub(crate) mod config;
 pub(crate) mod dialog;
 pub(crate) mod dns;
 pub(crate) mod draft;
+pub(crate) mod home;
 pub(crate) mod link;
 pub(crate) mod load;
+pub(crate) mod netns;
 pub(crate) mod peer;
+mod pipe;
 pub(crate) mod port;
 pub(crate) mod proxy;
+mod reader;
+mod received;
 pub(crate) mod scene;
+pub(crate) mod stage;
+pub(crate) mod talk;
 pub(crate) mod trace;
 pub(crate) mod wait;
 pub(crate) mod wasm;
+pub(crate) mod wire;
 
 use std::time::Duration;
 

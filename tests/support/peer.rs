@@ -1,76 +1,49 @@
-//! A scripted SIP peer: sends what it is told to, and says what came.
+//! A scripted SIP peer: sends what it is told to, and says what came. It speaks UDP from the start, and every other transport as a
+//! client ([`Peer::open`]) or as a server ([`Peer::serve`]).
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use jackfield_proto::message::{Frame, Framing, Limits, Message, StreamFramer};
+use jackfield_proto::net::Transport;
+use rustls::ServerConfig;
 
 use super::PATIENCE;
 use super::draft::{Draft, unique};
-use super::link::{Link, read_some};
+use super::link::Link;
 use super::port::Port;
+use super::reader::{Event, Inlet, read_connection, read_datagrams, take_connections};
+pub(crate) use super::received::Received;
 use super::trace::{Trace, first_line};
+use super::wire::{End, Opening, Wire};
 
-/// A message that a peer took, and the way back.
-#[derive(Clone, Debug)]
-pub(crate) struct Received {
-    pub(crate) message: Message,
-    pub(crate) link: Link,
-}
-
-impl Received {
-    /// The first value of a header field, as text; empty without one.
-    pub(crate) fn value(&self, name: &str) -> String {
-        self.values(name).into_iter().next().unwrap_or_default()
-    }
-
-    /// Every field of a name, as text, in order.
-    pub(crate) fn values(&self, name: &str) -> Vec<String> {
-        let wanted = jackfield_proto::message::Name::from_bytes(name.as_bytes());
-        let fields = self.message.fields().filter(|field| field.name == wanted);
-        fields.map(|field| String::from_utf8_lossy(field.value).into_owned()).collect()
-    }
-
-    /// The Request-URI as text.
-    pub(crate) fn uri(&self) -> String {
-        String::from_utf8_lossy(self.message.request_uri()).into_owned()
-    }
-
-    /// The status; 0 for a request.
-    pub(crate) fn status(&self) -> u16 {
-        self.message.status()
-    }
-}
-
-enum Event {
-    Message(Box<Received>),
-    Pong,
-    Closed,
-}
-
-/// A peer with one port for UDP and TCP.
+/// A peer with one port for UDP and TCP, and others for what else it serves.
 pub(crate) struct Peer {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
     pub(crate) tag: String,
+    /// How long it waits for what must come.
+    pub(crate) patience: Duration,
+    /// The host of its Via and Contact where it is a WebSocket client, which nobody can resolve (RFC 7118 5.2).
+    pub(crate) invalid: String,
     trace: Trace,
     socket: Arc<UdpSocket>,
     inbox: Receiver<Event>,
-    deliver: Sender<Event>,
+    inlet: Inlet,
     taken: RefCell<HashSet<Bytes>>,
-    stop: Arc<AtomicBool>,
-    _port: Port,
+    serves: RefCell<BTreeMap<Transport, SocketAddr>>,
+    ports: RefCell<Vec<Port>>,
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.inlet.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -81,27 +54,45 @@ impl Peer {
         let address = SocketAddr::from((host, port.number));
         let socket = Arc::new(UdpSocket::bind(address).expect("a reserved port is free"));
         let (deliver, inbox) = channel();
-        let stop = Arc::new(AtomicBool::new(false));
-        read_datagrams(Arc::clone(&socket), deliver.clone(), Arc::clone(&stop));
-        let (name, tag) = (name.to_owned(), unique());
-        Self { name, address, tag, trace: trace.clone(), socket, inbox, deliver, taken: RefCell::default(), stop, _port: port }
+        let inlet = Inlet { deliver, stop: Arc::new(AtomicBool::new(false)) };
+        read_datagrams(Arc::clone(&socket), inlet.clone());
+        Self {
+            name: name.to_owned(),
+            address,
+            tag: unique(),
+            patience: PATIENCE,
+            invalid: format!("{}.invalid", unique()),
+            trace: trace.clone(),
+            socket,
+            inbox,
+            inlet,
+            taken: RefCell::default(),
+            serves: RefCell::default(),
+            ports: RefCell::new(vec![port]),
+        }
     }
 
     /// A peer that takes datagrams and connections.
     pub(crate) fn datagrams_and_connections(name: &str, host: IpAddr, trace: &Trace) -> Self {
         let peer = Self::datagrams(name, host, trace);
-        let listener = TcpListener::bind(peer.address).expect("a reserved port is free");
-        listener.set_nonblocking(true).expect("a listener can be non-blocking");
-        let (deliver, stop) = (peer.deliver.clone(), Arc::clone(&peer.stop));
-        std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                match listener.accept() {
-                    Ok((stream, _)) => read_stream(Arc::new(stream), deliver.clone(), Arc::clone(&stop)),
-                    Err(_) => std::thread::park_timeout(Duration::from_millis(2)),
-                }
-            }
-        });
+        peer.serve(Transport::Tcp, None);
         peer
+    }
+
+    /// Takes connections of a transport from now on: TCP at the port of its datagrams, others at ports of their own. A secure one
+    /// shows the certificate of `tls`.
+    pub(crate) fn serve(&self, transport: Transport, tls: Option<Arc<ServerConfig>>) -> SocketAddr {
+        let mut address = self.address;
+        if transport != Transport::Tcp {
+            let port = Port::reserve();
+            address.set_port(port.number);
+            self.ports.borrow_mut().push(port);
+        }
+        assert_eq!(transport.is_secure(), tls.is_some(), "a certificate for TLS, and none without");
+        let listener = TcpListener::bind(address).expect("a reserved port is free");
+        take_connections(listener, transport, tls, self.inlet.clone());
+        self.serves.borrow_mut().insert(transport, address);
+        address
     }
 
     /// A SIP URI of this peer.
@@ -109,25 +100,53 @@ impl Peer {
         format!("sip:{user}@{}", self.address)
     }
 
+    /// A SIP URI that leads to it by a transport that it serves.
+    pub(crate) fn uri_by(&self, user: &str, transport: Transport) -> String {
+        let address = self.serves.borrow().get(&transport).copied().unwrap_or(self.address);
+        match transport {
+            Transport::Udp => format!("sip:{user}@{address}"),
+            other => format!("sip:{user}@{address};transport={}", other.uri_name()),
+        }
+    }
+
     /// Datagrams to an address.
     pub(crate) fn to(&self, address: SocketAddr) -> Link {
         Link::Datagram(Arc::clone(&self.socket), address)
     }
 
-    /// A new connection to an address; what comes over it is this peer's to take.
+    /// A new TCP connection to an address; what comes over it is this peer's to take.
     pub(crate) fn connect(&self, address: SocketAddr) -> Link {
-        let stream = Arc::new(TcpStream::connect_timeout(&address, PATIENCE).expect("the address takes connections"));
-        stream.set_nodelay(true).expect("a connected socket");
-        read_stream(Arc::clone(&stream), self.deliver.clone(), Arc::clone(&self.stop));
-        Link::Stream(stream)
+        self.open(address, &Opening::new(Transport::Tcp, None, "")).expect("the address takes connections")
+    }
+
+    /// A new connection of any kind from the peer's own address; fails where the other end refuses it.
+    pub(crate) fn open(&self, address: SocketAddr, opening: &Opening) -> io::Result<Link> {
+        let wire = Arc::new(Wire::open(connected(self.address.ip(), address)?, opening)?);
+        read_connection(Arc::clone(&wire), self.inlet.clone());
+        Ok(Link::Stream(wire))
+    }
+
+    /// The Contact of this peer for a link (RFC 7118 5.2: a WebSocket client has none that could be resolved).
+    pub(crate) fn contact(&self, link: &Link) -> String {
+        let serves = self.serves.borrow();
+        let transport = match link.transport() {
+            Transport::Udp => String::new(),
+            // RFC 7118 5.1.2 knows only "ws" in URIs: whether it is secure is a matter of how the connection was made.
+            Transport::Wss => ";transport=ws".to_owned(),
+            other => format!(";transport={}", other.uri_name()),
+        };
+        match link {
+            Link::Stream(wire) if is_browser(wire) => format!("<sip:{}@{}{transport}>", self.name, self.invalid),
+            Link::Stream(wire) => {
+                let address = serves.get(&wire.transport).copied().unwrap_or(self.address);
+                format!("<sip:{}@{address}{transport}>", self.name)
+            }
+            Link::Datagram(..) => format!("<sip:{}@{}>", self.name, self.address),
+        }
     }
 
     /// A request with all that RFC 3261 8.1.1 wants, to go over a link.
     pub(crate) fn request(&self, method: &str, uri: &str, link: &Link) -> Draft {
-        let contact = match link {
-            Link::Datagram(..) => format!("<sip:{}@{}>", self.name, self.address),
-            Link::Stream(_) => format!("<sip:{}@{};transport=tcp>", self.name, self.address),
-        };
         Draft::new(format!("{method} {uri} SIP/2.0"))
             .header("Via", self.via(link))
             .header("Max-Forwards", "70")
@@ -135,12 +154,17 @@ impl Peer {
             .header("To", format!("<{uri}>"))
             .header("Call-ID", format!("{}@{}", unique(), self.name))
             .header("CSeq", format!("1 {method}"))
-            .header("Contact", contact)
+            .header("Contact", self.contact(link))
     }
 
     /// A top Via for a link, with a branch that was never used.
     pub(crate) fn via(&self, link: &Link) -> String {
-        format!("SIP/2.0/{} {};branch=z9hG4bK{}", link.via_name(), self.address, unique())
+        let sent_by = match link {
+            Link::Stream(wire) if is_browser(wire) => self.invalid.clone(),
+            Link::Stream(wire) => self.serves.borrow().get(&wire.transport).copied().unwrap_or(self.address).to_string(),
+            Link::Datagram(..) => self.address.to_string(),
+        };
+        format!("SIP/2.0/{} {sent_by};branch=z9hG4bK{}", link.transport().via_name(), unique())
     }
 
     /// Sends a message over a link.
@@ -166,8 +190,7 @@ impl Peer {
             }
         }
         if (101..300).contains(&status) {
-            let transport = if matches!(request.link, Link::Stream(_)) { ";transport=tcp" } else { "" };
-            draft = draft.header("Contact", format!("<sip:{}@{}{transport}>", self.name, self.address));
+            draft = draft.header("Contact", self.contact(&request.link));
         }
         draft
     }
@@ -179,7 +202,7 @@ impl Peer {
 
     /// The next message that is not a repetition of one taken before.
     pub(crate) fn next(&self, wanted: &str) -> Received {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             match self.inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Event::Message(received)) => {
@@ -229,6 +252,15 @@ impl Peer {
         }
     }
 
+    /// Whether a final response of this status comes before the connection ends.
+    pub(crate) fn takes(&self, status: u16) -> bool {
+        match self.inbox.recv_timeout(self.patience) {
+            Ok(Event::Message(got)) => got.status() == status,
+            Ok(Event::Pong | Event::Closed) => false,
+            Err(_) => panic!("{} waited for {status} or the end of the connection, and nothing came", self.name),
+        }
+    }
+
     /// The next final response. Provisional ones before it are passed over.
     pub(crate) fn expect_final(&self) -> Received {
         loop {
@@ -242,7 +274,7 @@ impl Peer {
 
     /// Waits for the answer to a keepalive (RFC 5626 3.5.1: CRLF for a double CRLF).
     pub(crate) fn expect_pong(&self) {
-        match self.inbox.recv_timeout(PATIENCE) {
+        match self.inbox.recv_timeout(self.patience) {
             Ok(Event::Pong) => {}
             Ok(Event::Message(got)) => panic!("{} waited for a pong and got {}", self.name, first_line(&got.message)),
             Ok(Event::Closed) => panic!("{} waited for a pong and the connection was closed", self.name),
@@ -252,7 +284,7 @@ impl Peer {
 
     /// Waits until the other side ends a connection.
     pub(crate) fn expect_closed(&self) {
-        match self.inbox.recv_timeout(PATIENCE) {
+        match self.inbox.recv_timeout(self.patience) {
             Ok(Event::Closed) => {}
             Ok(Event::Pong) => panic!("{} waited for the end of the connection and got a pong", self.name),
             Ok(Event::Message(got)) => panic!("{} waited for the end of the connection and got {}", self.name, first_line(&got.message)),
@@ -269,46 +301,24 @@ impl Peer {
             }
         }
     }
+
+    /// Forgets whatever has come.
+    pub(crate) fn forget(&self) {
+        while self.inbox.try_recv().is_ok() {}
+    }
 }
 
-fn read_datagrams(socket: Arc<UdpSocket>, deliver: Sender<Event>, stop: Arc<AtomicBool>) {
-    socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a bound socket");
-    std::thread::spawn(move || {
-        let mut buffer = vec![0; 65_536];
-        while !stop.load(Ordering::Relaxed) {
-            // A timeout looks at the flag; a refused earlier datagram (ICMP) says nothing about this one.
-            let Ok((count, from)) = socket.recv_from(&mut buffer) else { continue };
-            let bytes = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
-            if let Ok(message) = Message::parse(bytes, Framing::Datagram, &Limits::default()) {
-                let link = Link::Datagram(Arc::clone(&socket), from);
-                if deliver.send(Event::Message(Box::new(Received { message, link }))).is_err() {
-                    return;
-                }
-            }
-        }
-    });
+/// Whether a connection is one that nobody can open again: that of a WebSocket client.
+fn is_browser(wire: &Wire) -> bool {
+    wire.end == End::Opened && matches!(wire.transport, Transport::Ws | Transport::Wss)
 }
 
-fn read_stream(stream: Arc<TcpStream>, deliver: Sender<Event>, stop: Arc<AtomicBool>) {
-    stream.set_nonblocking(false).expect("a connected socket");
-    std::thread::spawn(move || {
-        let mut framer = StreamFramer::new(Limits::default());
-        let mut buffer = vec![0; 65_536];
-        while !stop.load(Ordering::Relaxed) {
-            let Some(count) = read_some(&stream, &mut buffer) else { break };
-            let piece = buffer.get(..count).unwrap_or_default();
-            if piece == b"\r\n" {
-                let _ = deliver.send(Event::Pong);
-                continue;
-            }
-            framer.feed(piece);
-            while let Some(frame) = framer.next().expect("the proxy frames its messages") {
-                let Frame::Message(bytes) = frame else { continue };
-                let message = Message::parse(bytes, Framing::Stream, &Limits::default()).expect("the proxy sends SIP");
-                let link = Link::Stream(Arc::clone(&stream));
-                let _ = deliver.send(Event::Message(Box::new(Received { message, link })));
-            }
-        }
-        let _ = deliver.send(Event::Closed);
-    });
+/// A socket connected from an address of ours.
+pub(crate) fn connected(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None)?;
+    if from.is_ipv4() == to.is_ipv4() {
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+    }
+    socket.connect_timeout(&to.into(), PATIENCE)?;
+    Ok(socket.into())
 }

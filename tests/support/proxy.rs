@@ -17,6 +17,7 @@ use super::{wait, wasm};
 pub(crate) struct Proxy {
     child: Child,
     port: Port,
+    ready: Option<SocketAddr>,
     directory: TempDir,
 }
 
@@ -57,20 +58,24 @@ impl Proxy {
         }
         let port = Port::reserve();
         std::fs::write(directory.path().join("proxy.toml"), config.text(&port, directory.path())).expect("a configuration file");
+        for (name, text) in config.files() {
+            std::fs::write(directory.path().join(name), text).expect("the proxy's own directory");
+        }
         let log = File::create(directory.path().join("log")).expect("a log file");
         let mut command = Command::new(program());
         command.arg("run").arg(directory.path().join("proxy.toml"));
         command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
         let child = command.spawn().expect("the proxy starts");
-        let mut proxy = Self { child, port, directory };
+        let mut proxy = Self { child, port, ready: config.ready_at(), directory };
         proxy.answers_options();
         proxy
     }
 
     fn answers_options(&mut self) {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        let proxy = self.ready.unwrap_or(self.address());
+        let socket = UdpSocket::bind((proxy.ip(), 0)).expect("a socket");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a bound socket");
-        let (us, proxy) = (socket.local_addr().expect("a bound socket"), self.address());
+        let us = socket.local_addr().expect("a bound socket");
         let mut tried = 0;
         wait::within(Duration::from_secs(60), "answer of the proxy to OPTIONS", || {
             tried += 1;

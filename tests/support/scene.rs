@@ -1,6 +1,6 @@
 //! One scenario: its peers, its proxy, and the ladder that is printed when it fails.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::config::Config;
 use super::dialog::Dialog;
@@ -26,6 +26,16 @@ impl Drop for Scene {
 impl Scene {
     pub(crate) fn new() -> Self {
         Self { trace: Trace::new() }
+    }
+
+    /// What has passed so far.
+    pub(crate) fn ladder(&self) -> String {
+        self.trace.ladder()
+    }
+
+    /// A peer for datagrams at an address of this machine.
+    pub(crate) fn peer_at(&self, name: &str, host: IpAddr) -> Peer {
+        Peer::datagrams(name, host, &self.trace)
     }
 
     /// A peer for datagrams.
@@ -62,6 +72,17 @@ pub(crate) fn establish(caller: &Peer, callee: &Peer, invite: &Draft, link: &Lin
     caller.send(&dialog.request(caller, "ACK", link), link);
     callee.expect("ACK");
     (at_callee, dialog)
+}
+
+/// A re-INVITE from one end of an established call, answered and acknowledged.
+pub(crate) fn reinvite(from: &Peer, to: &Peer, dialog: &mut Dialog, link: &Link) -> Received {
+    from.send(&dialog.request(from, "INVITE", link).body("application/sdp", sdp(40_002)), link);
+    let again = to.expect("INVITE");
+    to.reply(&again, 200);
+    from.expect_status(200);
+    from.send(&dialog.request(from, "ACK", link), link);
+    to.expect("ACK");
+    again
 }
 
 /// Ends an established call from the caller's side.
