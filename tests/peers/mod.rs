@@ -1,8 +1,11 @@
-//! Programs that others wrote: SIPp, baresip and knot. `tests/run` installs them, and leaves these suites out where it cannot.
+//! Programs that others wrote: SIPp, baresip, knot, and JsSIP in Chromium. `tests/run` installs them, and leaves these suites out where
+//! it cannot.
 
 mod baresip;
+mod browser;
 mod dns;
-mod registrar;
+mod page;
+mod phone;
 mod sipp;
 
 use std::process::Child;

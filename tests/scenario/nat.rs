@@ -93,7 +93,8 @@ fn a_phone_calls_and_is_called(transport: Transport) {
     let (scene, town) = (Scene::new(), Town::new());
     let home = town.outside.inside(|| Home::start_at(SocketAddr::new(address(OUTSIDE), 0)));
     let proxy = town.start(&home);
-    let phone = town.phone.inside(|| scene.peer_at("phone", address(PHONE)));
+    let mut phone = town.phone.inside(|| scene.peer_at("phone", address(PHONE)));
+    phone.via_parameters = ";rport";
     let bob = town.outside.inside(|| scene.peer_at("bob", address(OUTSIDE)));
     let back = bob.to(SocketAddr::new(address(PROXY_OUTSIDE), 5060));
     let link = town.link(&phone, transport);

@@ -32,6 +32,8 @@ pub(crate) struct Peer {
     pub(crate) patience: Duration,
     /// The host of its Via and Contact where it is a WebSocket client, which nobody can resolve (RFC 7118 5.2).
     pub(crate) invalid: String,
+    /// What it adds to its Vias: `;rport` where it is behind NAT (RFC 3581).
+    pub(crate) via_parameters: &'static str,
     trace: Trace,
     socket: Arc<UdpSocket>,
     inbox: Receiver<Event>,
@@ -62,6 +64,7 @@ impl Peer {
             tag: unique(),
             patience: PATIENCE,
             invalid: format!("{}.invalid", unique()),
+            via_parameters: "",
             trace: trace.clone(),
             socket,
             inbox,
@@ -164,7 +167,7 @@ impl Peer {
             Link::Stream(wire) => self.serves.borrow().get(&wire.transport).copied().unwrap_or(self.address).to_string(),
             Link::Datagram(..) => self.address.to_string(),
         };
-        format!("SIP/2.0/{} {sent_by};branch=z9hG4bK{}", link.transport().via_name(), unique())
+        format!("SIP/2.0/{} {sent_by};branch=z9hG4bK{}{}", link.transport().via_name(), unique(), self.via_parameters)
     }
 
     /// Sends a message over a link.

@@ -1,0 +1,139 @@
+//! JsSIP in headless Chromium over WSS calls baresip on UDP and is called by it. Both ends speak DTLS-SRTP with ICE, so that an answer is a
+//! real one; the media go past the proxy.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use jackfield_proto::net::Transport;
+use tempfile::TempDir;
+
+use super::Running;
+use super::page::{Files, Page};
+use super::phone::{Phone, Setup};
+use crate::support::home::Home;
+use crate::support::proxy::Proxy;
+use crate::support::stage::{Stage, V4};
+use crate::support::wasm::workspace;
+
+/// What comes from the registry, by exact versions.
+const PACKAGES: [&str; 2] = ["jssip@3.13.8", "esbuild@0.25.12"];
+/// A browser takes its time to start on a small machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// JsSIP as one script. It is fetched once for a machine, and put into no source tree.
+fn jssip() -> Vec<u8> {
+    let directory = std::env::temp_dir().join("jackfield-test-jssip");
+    std::fs::create_dir_all(&directory).expect("a directory for the packages");
+    let lock = std::fs::File::create(directory.join("lock")).expect("a lock file");
+    lock.lock().expect("a lock of it");
+    let script = directory.join(format!("{}.js", PACKAGES.join("-")));
+    if !script.is_file() {
+        let run = |program: &str, arguments: &[&str]| {
+            let output =
+                Command::new(program).args(arguments).current_dir(&directory).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+            assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        std::fs::write(directory.join("package.json"), "{ \"private\": true }\n").expect("our own directory");
+        std::fs::write(directory.join("entry.js"), "export * from 'jssip';\n").expect("our own directory");
+        run("npm", &[&["install", "--no-audit", "--no-fund"], PACKAGES.as_slice()].concat());
+        let out = format!("--outfile={}", script.display());
+        run("node_modules/.bin/esbuild", &["entry.js", "--bundle", "--format=iife", "--global-name=JsSIP", &out]);
+    }
+    std::fs::read(script).expect("the bundle")
+}
+
+fn files() -> Files {
+    let ours = |name: &str| std::fs::read(workspace().join("tests/fixtures/browser").join(name)).expect("a fixture");
+    Files::from([
+        ("/", ("text/html", ours("page.html"))),
+        ("/softphone.js", ("text/javascript", ours("softphone.js"))),
+        ("/jssip.js", ("text/javascript", jssip())),
+    ])
+}
+
+/// Chromium with a page, and its profile.
+struct Browser {
+    _program: Running,
+    _profile: TempDir,
+}
+
+/// Debian's name for it, and the others'.
+fn chromium() -> PathBuf {
+    let names = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    names.into_iter().map(Path::new).find(|path| path.is_file()).expect("Chromium is installed").to_owned()
+}
+
+impl Browser {
+    /// Opens a page. The authority of the test is not the browser's, so it is told to look away: what our certificates are worth is
+    /// proved elsewhere, by those who check them.
+    fn open(url: &str) -> Self {
+        let profile = tempfile::tempdir().expect("a directory of the test's own");
+        let mut command = Command::new(chromium());
+        command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
+        command.args(["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--ignore-certificate-errors"]);
+        command.args(["--autoplay-policy=no-user-gesture-required", "--allow-loopback-in-peer-connection"]);
+        command.arg(format!("--user-data-dir={}", profile.path().display())).arg(url);
+        command.env("HOME", profile.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { _program: Running(command.spawn().expect("Chromium starts")), _profile: profile }
+    }
+}
+
+/// A phone that can talk to browsers.
+fn baresip(home: &Home, proxy: &Proxy, setup: Setup) -> Phone {
+    let account = format!(
+        "<sip:bob@{}>;outbound=\"sip:{}\";regint=60;answermode=auto;mediaenc=dtls_srtp;medianat=ice;rtcp_mux=yes",
+        home.address,
+        proxy.address()
+    );
+    setup.modules(&["ice", "srtp", "dtls_srtp"]).start(&account)
+}
+
+#[test]
+fn a_browser_on_wss_calls_baresip_on_udp_and_is_called_by_it() {
+    let (stage, home) = (Stage::new(), Home::start());
+    let setup = Setup::new();
+    let routing = format!(
+        "[[plugins.header-match.config.rule]]\npart = \"uri-user\"\nexact = \"bob\"\nto = \"bob\"\n\
+         [[plugins.header-match.config.rule]]\npart = \"uri-host\"\nexact = \"example.test\"\nto = \"home\"\n\
+         [plugins.header-match.config.targets.bob]\nnext-hop = {:?}\n\
+         [plugins.header-match.config.targets.home]\nnext-hop = \"sip:{}\"\n",
+        setup.uri("bob", Transport::Udp),
+        home.address
+    );
+    let page = Page::serve(files());
+    let origins = format!("[listen.secure.websocket]\norigins = [\"http://{}\"]", page.address);
+    let proxy = Proxy::start(&stage.config(&[V4]).plugin("header-match", routing).table(&origins), &["header-match"]);
+    let mut bob = baresip(&home, &proxy, setup);
+    home.binding_of("bob");
+    let server = format!("wss://{}", stage.secure_address(V4));
+    let _browser = Browser::open(&format!("http://{}/?server={server}&uri=sip:web@example.test", page.address));
+    page.hears(PATIENCE, "registered");
+    assert!(home.binding_of("web").contact.contains(".invalid"), "RFC 7118 5.2: {:?}", home.binding_of("web"));
+    for bob_hangs_up in [false, true] {
+        page.tell("call", "sip:bob@example.test");
+        bob.hears("CALL_ESTABLISHED");
+        page.hears(PATIENCE, "confirmed");
+        match bob_hangs_up {
+            false => page.tell("hangup", ""),
+            true => bob.tell("hangup", ""),
+        }
+        let ended = page.hears(PATIENCE, "ended");
+        assert!(ended.starts_with(if bob_hangs_up { "remote" } else { "local" }), "{ended}");
+        bob.hears("CALL_CLOSED");
+    }
+    println!("JsSIP in Chromium over WSS called baresip on UDP: answered 200, DTLS-SRTP agreed, hung up by either end");
+    for bob_hangs_up in [false, true] {
+        bob.tell("dial", "sip:web@example.test");
+        assert_eq!(page.hears(PATIENCE, "session"), "remote");
+        page.hears(PATIENCE, "confirmed");
+        bob.hears("CALL_ESTABLISHED");
+        match bob_hangs_up {
+            false => page.tell("hangup", ""),
+            true => bob.tell("hangup", ""),
+        }
+        page.hears(PATIENCE, "ended");
+        bob.hears("CALL_CLOSED");
+    }
+    println!("baresip on UDP called JsSIP in Chromium over its WSS flow: answered 200, hung up by either end");
+}
