@@ -16,35 +16,26 @@ use crate::support::proxy::Proxy;
 use crate::support::stage::{Stage, V4};
 use crate::support::wasm::workspace;
 
-/// What comes from the registry, by exact versions.
-const PACKAGES: [&str; 2] = ["jssip@3.13.8", "esbuild@0.25.12"];
 /// A browser takes its time to start on a small machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// JsSIP as one script. It is fetched once for a machine, and put into no source tree.
+/// JsSIP as one script. It is fetched from the registry, once for a machine, and put into no source tree.
 fn jssip() -> Vec<u8> {
     let directory = std::env::temp_dir().join("jackfield-test-jssip");
     std::fs::create_dir_all(&directory).expect("a directory for the packages");
     let lock = std::fs::File::create(directory.join("lock")).expect("a lock file");
     lock.lock().expect("a lock of it");
-    let script = directory.join(format!("{}.js", PACKAGES.join("-")));
-    if !script.is_file() {
-        let run = |program: &str, arguments: &[&str]| {
-            let output =
-                Command::new(program).args(arguments).current_dir(&directory).output().unwrap_or_else(|e| panic!("{program}: {e}"));
-            assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        };
-        std::fs::write(directory.join("package.json"), "{ \"private\": true }\n").expect("our own directory");
-        std::fs::write(directory.join("entry.js"), "export * from 'jssip';\n").expect("our own directory");
-        run("npm", &[&["install", "--no-audit", "--no-fund"], PACKAGES.as_slice()].concat());
-        let out = format!("--outfile={}", script.display());
-        run("node_modules/.bin/esbuild", &["entry.js", "--bundle", "--format=iife", "--global-name=JsSIP", &out]);
-    }
-    std::fs::read(script).expect("the bundle")
+    let output = Command::new(fixture("fetch")).arg(&directory).output().expect("the script starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::read(directory.join("jssip.js")).expect("the bundle")
+}
+
+fn fixture(name: &str) -> PathBuf {
+    workspace().join("tests/fixtures/browser").join(name)
 }
 
 fn files() -> Files {
-    let ours = |name: &str| std::fs::read(workspace().join("tests/fixtures/browser").join(name)).expect("a fixture");
+    let ours = |name: &str| std::fs::read(fixture(name)).expect("a fixture");
     Files::from([
         ("/", ("text/html", ours("page.html"))),
         ("/softphone.js", ("text/javascript", ours("softphone.js"))),
