@@ -66,6 +66,12 @@ impl Setup {
         self
     }
 
+    /// One more line of its `config`.
+    pub(super) fn key(mut self, line: &str) -> Self {
+        self.config += &format!("{line}\n");
+        self
+    }
+
     /// A URI that leads to the phone itself.
     pub(super) fn uri(&self, user: &str, transport: Transport) -> String {
         let port = if transport.is_secure() { self.ports.1.number } else { self.ports.0.number };
