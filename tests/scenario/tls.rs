@@ -132,7 +132,8 @@ fn openssl_speaks_tls_1_2_and_1_3_and_is_refused_1_1() {
     for version in ["-tls1_1", "-tls1"] {
         // Debian's openssl does not offer it unless it is made to.
         let told = openssl(address, &[version, "-cipher", "DEFAULT@SECLEVEL=0"]);
-        assert!(told.contains("alert protocol version"), "{version} is refused by the server, not by the client (RFC 8996):\n{told}");
+        let alert = ["alert protocol version", "alert handshake failure"].into_iter().any(|alert| told.contains(alert));
+        assert!(alert, "{version} is refused by the server, not by the client (RFC 8996):\n{told}");
     }
 }
 
@@ -150,7 +151,7 @@ fn openssl_is_shown_the_certificate_of_the_name_and_asked_for_its_own() {
     assert!(told.contains("Acceptable client certificate CA names") && told.contains("CN = clients"), "{told}");
     assert!(told.contains("New, TLSv1.2, Cipher is"), "{told}");
     let told = openssl(address, &["-tls1_2"]);
-    assert!(told.contains("alert") && told.contains("New, (NONE), Cipher is (NONE)"), "{told}");
+    assert!(told.contains("alert certificate required") || told.contains("alert handshake failure"), "{told}");
 }
 
 /// Whoever connects now is shown this certificate.

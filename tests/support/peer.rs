@@ -134,12 +134,12 @@ impl Peer {
         let serves = self.serves.borrow();
         let transport = match link.transport() {
             Transport::Udp => String::new(),
-            // RFC 7118 5.1.2 knows only "ws" in URIs: whether it is secure is a matter of how the connection was made.
-            Transport::Wss => ";transport=ws".to_owned(),
+            // RFC 7118 5.1.2 knows only "ws" in URIs, and browsers write that whether their connection is secure or not.
+            Transport::Wss if is_from_a_browser(link) => ";transport=ws".to_owned(),
             other => format!(";transport={}", other.uri_name()),
         };
         match link {
-            Link::Stream(wire) if is_browser(wire) => format!("<sip:{}@{}{transport}>", self.name, self.invalid),
+            Link::Stream(_) if is_from_a_browser(link) => format!("<sip:{}@{}{transport}>", self.name, self.invalid),
             Link::Stream(wire) => {
                 let address = serves.get(&wire.transport).copied().unwrap_or(self.address);
                 format!("<sip:{}@{address}{transport}>", self.name)
@@ -163,7 +163,7 @@ impl Peer {
     /// A top Via for a link, with a branch that was never used.
     pub(crate) fn via(&self, link: &Link) -> String {
         let sent_by = match link {
-            Link::Stream(wire) if is_browser(wire) => self.invalid.clone(),
+            Link::Stream(_) if is_from_a_browser(link) => self.invalid.clone(),
             Link::Stream(wire) => self.serves.borrow().get(&wire.transport).copied().unwrap_or(self.address).to_string(),
             Link::Datagram(..) => self.address.to_string(),
         };
@@ -311,9 +311,9 @@ impl Peer {
     }
 }
 
-/// Whether a connection is one that nobody can open again: that of a WebSocket client.
-fn is_browser(wire: &Wire) -> bool {
-    wire.end == End::Opened && matches!(wire.transport, Transport::Ws | Transport::Wss)
+/// Whether a link is one that nobody else can open: the connection of a WebSocket client.
+fn is_from_a_browser(link: &Link) -> bool {
+    matches!(link, Link::Stream(wire) if wire.end == End::Opened && matches!(wire.transport, Transport::Ws | Transport::Wss))
 }
 
 /// A socket connected from an address of ours.
