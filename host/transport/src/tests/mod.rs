@@ -1,11 +1,21 @@
 //! Real sockets on the loopback addresses.
 
+mod authority;
+mod certificates;
+mod half_closed;
+mod identity;
+mod reuse;
+mod shared_port;
 mod source_limits;
 mod stream;
 mod stream_limits;
 mod stream_send;
 mod stun;
+mod tls;
+mod tls_peers;
 mod udp;
+mod websocket;
+mod websocket_handshake;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -83,7 +93,11 @@ impl Bed {
 
     fn at(ip: std::net::IpAddr, workers: usize, settings: Settings) -> Self {
         let endpoint = |transport| endpoint(transport, SocketAddr::new(ip, 0));
-        let sockets = Sockets::bind(&[endpoint(Transport::Udp), endpoint(Transport::Tcp)], workers, settings).expect("ports are free");
+        Self::with(&[endpoint(Transport::Udp), endpoint(Transport::Tcp)], workers, settings)
+    }
+
+    fn with(endpoints: &[Endpoint], workers: usize, settings: Settings) -> Self {
+        let sockets = Sockets::bind(endpoints, workers, settings).expect("ports are free");
         let addresses = sockets.listeners().iter().map(|listener| listener.address).collect();
         let monitor = sockets.monitor();
         let (received, receive) = unbounded_channel();
@@ -109,6 +123,10 @@ impl Bed {
         soon(TcpStream::connect(self.tcp())).await.expect("the listener accepts")
     }
 
+    async fn connect_to(&self, listener: usize) -> TcpStream {
+        soon(TcpStream::connect(self.addresses[listener])).await.expect("the listener accepts")
+    }
+
     async fn next(&self) -> (Bytes, Flow) {
         soon(self.received.lock().await.recv()).await.expect("the recorder is still there")
     }
@@ -128,6 +146,11 @@ impl Bed {
     fn send_for(&self, worker: usize, bytes: impl Into<Bytes>, path: Path, origin: Option<Origin>) -> Result<(), SendError> {
         self.locals[worker].send(Outgoing { bytes: bytes.into(), path, origin, peer: None }, &self.handler)
     }
+
+    /// Sends a request over a path whose far end has to prove that it is `peer`.
+    fn send_to(&self, peer: &str, bytes: impl Into<Bytes>, path: Path) -> Result<(), SendError> {
+        self.locals[0].send(Outgoing { bytes: bytes.into(), path, origin: Some(origin(1)), peer: Some(peer.into()) }, &self.handler)
+    }
 }
 
 fn endpoint(transport: Transport, address: SocketAddr) -> Endpoint {
@@ -140,6 +163,16 @@ fn udp_path(remote: SocketAddr) -> Path {
 
 fn tcp_path(remote: SocketAddr) -> Path {
     Path { transport: Transport::Tcp, listener: ListenerId(1), remote, over: Over::Any }
+}
+
+/// From the first listener of a bed, which speaks that transport.
+fn path(transport: Transport, remote: SocketAddr) -> Path {
+    Path { transport, listener: ListenerId(0), remote, over: Over::Any }
+}
+
+/// Something that blocks, beside the bed.
+async fn beside<T: Send + 'static>(blocking: impl FnOnce() -> T + Send + 'static) -> T {
+    soon(tokio::task::spawn_blocking(blocking)).await.expect("it does not panic")
 }
 
 /// The path of a response to what came by `flow`.
