@@ -89,9 +89,20 @@ impl<D: Decider> Worker<D> {
         self.metrics().received(flow.transport, kind);
         let Some(shard) = self.shared.shard(shard_of(&message, self.shared.shard_count())) else { return };
         if self.admits(shard, &message, &flow, work) {
+            self.note_alias(&message, &flow);
             self.step(shard, work, |core, now, out| core.receive(now, message, flow, out));
         }
         self.carry_out(shard, work);
+    }
+
+    /// RFC 5923 5: a peer that writes `alias` into its Via wants the address there reached over the connection that it has opened.
+    fn note_alias(&self, message: &Message, flow: &Flow) {
+        let Some(connection) = flow.connection.filter(|_| message.is_request()) else { return };
+        let Some(via) = message.top_via().filter(|via| via.param(b"alias").is_some()) else { return };
+        let port = via.port().unwrap_or(flow.transport.default_port());
+        if !self.transport.alias(connection, port) {
+            tracing::debug!(remote = %flow.remote, "an alias that this connection cannot have is passed over");
+        }
     }
 
     /// One step of the core; its outputs come behind those that are there.

@@ -190,7 +190,7 @@ fn bind_each(
         if endpoint.address.port() != 0 {
             probe(endpoint)?;
         }
-        bound.iter_mut().try_fold(endpoint.address, |address, worker| open(address, worker))
+        bound.iter_mut().try_fold(endpoint.address, &mut open)
     };
     each().map_err(|error| {
         let Endpoint { name, transport, address, .. } = endpoint.clone();

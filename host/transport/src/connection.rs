@@ -10,65 +10,29 @@
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
-use std::net::Shutdown;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_proto::message::{Framing, Message, Method, respond};
 use jackfield_proto::net::Flow;
-use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::codec::{Codec, Received, Unreadable};
-use super::opening::{Opening, Progress, Role, Unopened};
+use super::end::{End, linger};
+use super::opening::{Opening, Progress, Role};
 use super::outbox::{Connection, Content, Proof};
 use super::table::{Kind, Opener};
 use super::wire::Unsealed;
-use super::{Handler, LINGER, Local, websocket};
+use super::{Handler, Local, websocket};
 
 /// Octets read at once.
 pub(super) const READ_SIZE: usize = 65_536;
 
-/// Octets thrown away while a peer is given time to read why its connection is closed.
-const DISCARD: usize = 4 * READ_SIZE;
-
 /// After this time without any octet a connection gives back the room that its last messages needed.
 const QUIET: Duration = Duration::from_secs(2);
-
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum End {
-    /// The peer closed or reset it, or it broke.
-    #[error("closed by the peer")]
-    Peer,
-    /// TLS broke after it had been established.
-    #[error("TLS broke: {0}")]
-    Broken(rustls::Error),
-    /// Its octets are no messages, or too many; what to say to that, if anything.
-    #[error("not to be read any further")]
-    Framing(Option<Bytes>),
-    /// TLS was not agreed on. The peer has got an alert.
-    #[error("no TLS: {0}")]
-    Tls(rustls::Error),
-    /// WebSocket was not agreed on, or the peer speaks what is not spoken here.
-    #[error("{0}")]
-    Unopened(Unopened),
-    /// TLS or WebSocket was not agreed on in time.
-    #[error("no handshake in time")]
-    NoHandshake,
-    /// A message was not finished in time, in either direction.
-    #[error("a message was not finished in time")]
-    Stalled,
-    /// Nothing happened on it.
-    #[error("idle")]
-    Idle,
-    /// Our ping was not answered.
-    #[error("no answer to a ping")]
-    Silent,
-}
 
 /// What is due on a connection when nothing happens until then.
 #[derive(Debug)]
@@ -114,16 +78,10 @@ pub(super) async fn serve<H: Handler>(start: Start, local: Arc<Local>, handler: 
     let was_open = matches!(life.phase, Phase::Open(..));
     drop(life);
     tracing::debug!(remote = %connection.remote, reason = %end, "connection ended");
-    count(&end, &local);
-    let farewell = match end {
-        End::Framing(farewell) => farewell,
-        End::Unopened(Unopened::Refused { response, .. }) => Some(response.into()),
-        // The alert is on its way, and must not be lost because something has come that nobody reads.
-        End::Tls(_) => Some(Bytes::new()),
-        End::Peer | End::Broken(_) | End::Unopened(_) | End::NoHandshake | End::Stalled | End::Idle | End::Silent => None,
-    };
+    end.count(&local.counters);
+    let farewell = end.farewell();
     // First out of the table, then the reports: what is sent in answer to them needs another connection.
-    local.shared.table.remove(&connection);
+    let place = local.shared.table.remove(&connection);
     let failed = connection.close(farewell.as_deref(), local.shared.uptime());
     local.counters.stream_closed.count();
     if connection.opener == Opener::Us && !was_open {
@@ -133,42 +91,8 @@ pub(super) async fn serve<H: Handler>(start: Start, local: Arc<Local>, handler: 
     if farewell.is_some() {
         Box::pin(linger(&stream)).await;
     }
-}
-
-fn count(end: &End, local: &Local) {
-    let counters = &local.counters;
-    match end {
-        End::Peer | End::Broken(_) => {}
-        End::Framing(_) | End::Unopened(Unopened::NotSpoken) => counters.stream_framing_errors.count(),
-        End::Tls(_) => counters.tls_handshake_failures.count(),
-        End::Unopened(_) => counters.websocket_handshake_failures.count(),
-        End::NoHandshake => counters.handshake_timeouts.count(),
-        End::Stalled => counters.stream_stalled.count(),
-        End::Idle => counters.stream_idle.count(),
-        End::Silent => counters.stream_silent.count(),
-    }
-}
-
-/// Closing a socket with unread octets resets the connection, and the peer may never see the last message: so say that nothing follows,
-/// and read a while without looking.
-async fn linger(stream: &TcpStream) {
-    if SockRef::from(stream).shutdown(Shutdown::Write).is_err() {
-        return;
-    }
-    let discard = async {
-        let mut buffer = [0; 1024];
-        let mut discarded = 0;
-        while discarded < DISCARD && stream.readable().await.is_ok() {
-            match stream.try_read(&mut buffer) {
-                Ok(0) => return,
-                Ok(length) => discarded += length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => return,
-            }
-        }
-    };
-    // Out of patience or not: the connection is closed.
-    let _ = timeout(LINGER, discard).await;
+    // Only now another one may come in its place: who is still told something holds a descriptor.
+    drop(place);
 }
 
 struct Life<'a> {

@@ -9,6 +9,7 @@ mod bind;
 mod codec;
 mod connection;
 mod counters;
+mod end;
 mod guard;
 mod opening;
 mod outbox;

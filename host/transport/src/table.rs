@@ -34,7 +34,9 @@ pub(super) struct Table(Mutex<Inner>);
 struct Inner {
     by_id: HashMap<ConnectionId, Entry>,
     by_destination: HashMap<Destination, SmallVec<[ConnectionId; 1]>>,
+    /// Places taken by connections that peers have opened, and by those that we have.
     accepted: usize,
+    opened: usize,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,13 @@ impl Kind {
 }
 
 impl Inner {
+    fn taken(&mut self, opener: Opener) -> &mut usize {
+        match opener {
+            Opener::Peer => &mut self.accepted,
+            Opener::Us => &mut self.opened,
+        }
+    }
+
     fn find(&self, wanted: &Wanted<'_>) -> Option<&Arc<Connection>> {
         let Wanted { path, peer, kind } = *wanted;
         let usable = |connection: &Arc<Connection>| match kind {
@@ -100,14 +109,11 @@ impl Inner {
     }
 
     fn insert(&mut self, connection: &Arc<Connection>, limit: usize) -> bool {
-        let count = match connection.opener {
-            Opener::Peer => self.accepted,
-            Opener::Us => self.by_id.len() - self.accepted,
-        };
-        if count >= limit {
+        let taken = self.taken(connection.opener);
+        if *taken >= limit {
             return false;
         }
-        self.accepted += usize::from(connection.opener == Opener::Peer);
+        *taken += 1;
         self.by_id.insert(connection.id, Entry { connection: connection.clone(), own: None, alias: None });
         self.settle(connection);
         true
@@ -242,11 +248,24 @@ impl Table {
         true
     }
 
-    /// Forgets a connection.
-    pub(super) fn remove(&self, connection: &Connection) {
+    /// Forgets a connection: nothing finds it any more. Its place is free when what is returned is dropped.
+    pub(super) fn remove(&self, connection: &Connection) -> Option<Place<'_>> {
         let mut inner = self.lock();
-        let Some(entry) = inner.by_id.remove(&connection.id) else { return };
-        inner.accepted -= usize::from(connection.opener == Opener::Peer);
+        let entry = inner.by_id.remove(&connection.id)?;
         [entry.own, entry.alias].into_iter().flatten().for_each(|destination| inner.mislead(destination, connection.id));
+        Some(Place { table: self, opener: connection.opener })
+    }
+}
+
+/// The place of a connection that is forgotten and not closed yet.
+#[must_use]
+pub(super) struct Place<'a> {
+    table: &'a Table,
+    opener: Opener,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        *self.table.lock().taken(self.opener) -= 1;
     }
 }

@@ -62,7 +62,7 @@ fn accepted<H: Handler>(stream: TcpStream, remote: SocketAddr, lease: Lease, por
         Ok(session) => session,
         Err(error) => {
             tracing::error!(%error, "no session of TLS can be begun");
-            shared.table.remove(&connection);
+            drop(shared.table.remove(&connection));
             return;
         }
     };
@@ -147,7 +147,7 @@ async fn open<H: Handler>(connection: Arc<Connection>, path: Path, host: Arc<str
         Err(error) => {
             tracing::debug!(remote = %path.remote, %error, "cannot connect");
             local.counters.stream_connect_failures.count();
-            local.shared.table.remove(&connection);
+            drop(local.shared.table.remove(&connection));
             connection.close(None, local.shared.uptime()).into_iter().for_each(|origin| handler.send_failed(origin));
         }
     }

@@ -5,6 +5,7 @@ mod certificates;
 mod half_closed;
 mod identity;
 mod reuse;
+mod rubbish;
 mod shared_port;
 mod source_limits;
 mod stream;

@@ -112,7 +112,7 @@ async fn the_largest_message_passes_and_one_octet_more_ends_the_connection() {
     let whole = |length: usize| masked(TEXT, true, exactly(length).as_bytes());
     let halves = |length: usize| {
         let text = exactly(length);
-        [masked(TEXT, false, text[..1500].as_bytes()), masked(CONTINUE, true, text[1500..].as_bytes())].concat()
+        [masked(TEXT, false, &text.as_bytes()[..1500]), masked(CONTINUE, true, &text.as_bytes()[1500..])].concat()
     };
     let mut peer = client(&bed).await;
     for frames in [whole(limit), halves(limit)] {

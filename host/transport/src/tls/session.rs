@@ -1,7 +1,5 @@
 //! New TLS sessions.
 
-use std::net::IpAddr;
-
 use jackfield_proto::message::host_address;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Connection, Error, ServerConnection};
@@ -16,7 +14,7 @@ pub(in super::super) fn accepting(material: &TlsMaterial) -> Result<Box<Connecti
 /// For a connection that we open to `peer`: a domain, or an address. Only a domain is sent as SNI (RFC 6066 3).
 pub(in super::super) fn connecting(material: &TlsMaterial, peer: &str) -> Result<Box<Connection>, Error> {
     let name = match host_address(peer.as_bytes()) {
-        Some(address) => ServerName::from(IpAddr::from(address)),
+        Some(address) => ServerName::from(address),
         None => {
             let name = peer.strip_suffix('.').unwrap_or(peer).to_owned();
             ServerName::try_from(name).map_err(|_| Error::General(format!("{peer} is no name that a certificate could prove")))?
