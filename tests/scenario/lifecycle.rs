@@ -5,7 +5,8 @@ use rustix::process::Signal;
 use crate::support::config::Config;
 use crate::support::dialog::Dialog;
 use crate::support::peer::Peer;
-use crate::support::scene::{Scene, invite, start, whole_call};
+use crate::support::proxy::run_once;
+use crate::support::scene::{Scene, establish, invite, start, whole_call};
 use crate::support::wait;
 
 fn to_callee(bob: &Peer, label: &str) -> Config {
@@ -59,6 +60,31 @@ fn sighup_re_reads_the_configuration() {
     assert_eq!(whole_call(&alice, &bob, &call(), &link).value("X-Label"), "before", "nobody has told the proxy yet");
     proxy.signal(Signal::HUP);
     wait::until("call with the new label", || (whole_call(&alice, &bob, &call(), &link).value("X-Label") == "after").then_some(()));
+}
+
+/// The key is replaced while a call is up: its Record-Route is believed until its key has left the ring.
+#[test]
+fn a_rotated_key_costs_no_call_while_the_ring_holds_the_old_one() {
+    let scene = Scene::new();
+    let (alice, bob) = (scene.peer("alice"), scene.peer("bob"));
+    let (proxy, link) = start(&to_callee(&bob, ""), &["mark"], &alice);
+    let (_, mut dialog) = establish(&alice, &bob, &invite(&alice, "sip:bob@example.test", &link), &link);
+    let read_again = || proxy.log().matches("the configuration has been read again").count();
+    for rotation in 1..=4 {
+        let (status, said) = run_once(&["rotate-key", "--config"], &proxy.file("proxy.toml"));
+        assert!(status.success(), "{said}");
+        let before = read_again();
+        proxy.signal(Signal::HUP);
+        wait::until("the new keys", || (read_again() > before).then_some(()));
+        alice.send(&dialog.request(&alice, "INFO", &link), &link);
+        if rotation < 4 {
+            let info = bob.expect("INFO");
+            bob.reply(&info, 200);
+            alice.expect_status(200);
+        } else {
+            alice.expect_status(403);
+        }
+    }
 }
 
 #[test]
