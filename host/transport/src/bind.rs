@@ -1,4 +1,5 @@
-//! Opening the sockets of all listeners, before any worker runs: what cannot be bound is an error of the start, not of a worker.
+//! Opening sockets. It is done for all workers at once and before any of them runs, or takes part in a change: what cannot be bound is an
+//! error of the start or of the change, and not of a worker.
 //!
 //! Each worker has a socket of its own on every address (SO_REUSEPORT): the kernel spreads flows over them, one flow always to the same.
 //! TCP and WebSocket on one address share a socket, and so do TLS and secure WebSocket.
@@ -7,11 +8,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use jackfield_proto::net::{Listener, ListenerId, ListenerState, Transport};
+use jackfield_proto::net::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::port::{Profile, StreamPort};
 use super::settings::Settings;
 use super::tls::TlsMaterial;
 use super::undelivered;
@@ -28,7 +27,8 @@ pub struct Endpoint {
     pub transport: Transport,
     /// The address; with port 0 the kernel chooses a port, the same for all workers.
     pub address: SocketAddr,
-    /// What to write into Via and Record-Route instead of the address.
+    /// What to write into Via and Record-Route instead of the address: a host, to which the port of the listener is added, or host and
+    /// port.
     pub advertise: Option<Arc<str>>,
     /// For TLS and secure WebSocket, which need it.
     pub tls: Option<Arc<TlsMaterial>>,
@@ -71,126 +71,35 @@ pub enum BindError {
         /// The listener that has it.
         other: Arc<str>,
     },
-    /// More listeners than numbers for them.
+    /// More listeners than numbers for them, those included that were removed since the start.
     #[error("more than 65535 listeners")]
     TooMany,
+    /// A worker cannot serve the new sockets.
+    #[error("a worker cannot serve the new listeners: {0}")]
+    Worker(io::Error),
 }
 
-/// The sockets of one worker, bound but not yet served.
-#[derive(Debug, Default)]
-pub(super) struct Bound {
-    pub(super) udp: Vec<(ListenerId, UdpSocket)>,
-    pub(super) tcp: Vec<(Arc<StreamPort>, TcpListener)>,
-}
-
-/// What was bound: the listeners, what each of them has beyond its address, and the sockets of each worker.
-pub(super) struct Binding {
-    pub(super) listeners: Vec<Listener>,
-    pub(super) profiles: Vec<Profile>,
-    pub(super) workers: Vec<Bound>,
-}
-
-/// Binds every endpoint once for each worker.
-pub(super) fn bind(endpoints: &[Endpoint], workers: usize, settings: &Settings) -> Result<Binding, BindError> {
-    let mut binding = Binding {
-        listeners: Vec::with_capacity(endpoints.len()),
-        profiles: endpoints.iter().map(profile).collect::<Result<_, _>>()?,
-        workers: (0..workers.max(1)).map(|_| Bound::default()).collect(),
-    };
-    let mut streams: Vec<Stream<'_>> = Vec::new();
-    for (index, endpoint) in endpoints.iter().enumerate() {
-        let id = ListenerId(u16::try_from(index).map_err(|_| BindError::TooMany)?);
-        let address = if endpoint.transport == Transport::Udp {
-            bind_each(endpoint, &mut binding.workers, |address, worker| {
-                let socket: UdpSocket = udp(address, settings)?.into();
-                let address = socket.local_addr();
-                worker.udp.push((id, socket));
-                address
-            })?
-        } else if let Some(shared) = streams.iter_mut().find(|stream| stream.is_for(endpoint)) {
-            shared.join(id, endpoint)?
-        } else {
-            let mut sockets = Vec::new();
-            let address = bind_each(endpoint, &mut binding.workers, |address, _| {
-                let socket: TcpListener = tcp(address)?.into();
-                let address = socket.local_addr();
-                sockets.push(socket);
-                address
-            })?;
-            let mut stream = Stream { first: endpoint, address, port: StreamPort::default(), sockets };
-            stream.port.profile = binding.profiles.get(index).cloned().unwrap_or_default();
-            stream.join(id, endpoint)?;
-            streams.push(stream);
-            address
-        };
-        let sent_by = endpoint.advertise.clone().unwrap_or_else(|| address.to_string().into());
-        binding.listeners.push(Listener {
-            name: endpoint.name.clone(),
-            transport: endpoint.transport,
-            address,
-            sent_by,
-            state: ListenerState::Open,
-        });
-    }
-    for Stream { port, sockets, .. } in streams {
-        let port = Arc::new(port);
-        binding.workers.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.tcp.push((port.clone(), socket)));
-    }
-    Ok(binding)
-}
-
-fn profile(endpoint: &Endpoint) -> Result<Profile, BindError> {
-    let security = endpoint.tls.clone().filter(|_| endpoint.transport.is_secure()).map(|tls| Arc::new(ArcSwap::new(tls)));
-    if endpoint.transport.is_secure() && security.is_none() {
-        return Err(BindError::NoCertificate { name: endpoint.name.clone(), transport: endpoint.transport });
-    }
-    Ok(Profile { security, origins: endpoint.origins.clone() })
-}
-
-/// A stream socket, bound for each worker, with the listeners behind it.
-struct Stream<'a> {
-    first: &'a Endpoint,
-    /// With the real port.
-    address: SocketAddr,
-    port: StreamPort,
-    sockets: Vec<TcpListener>,
-}
-
-impl Stream<'_> {
-    /// Whether an endpoint wants this very socket: the same address; and where the kernel chooses the port, a listener of the same name
-    /// that is as secure.
-    fn is_for(&self, endpoint: &Endpoint) -> bool {
-        let is_alike = self.first.name == endpoint.name && self.first.transport.is_secure() == endpoint.transport.is_secure();
-        self.first.address == endpoint.address && (endpoint.address.port() != 0 || is_alike)
-    }
-
-    /// Adds a listener to those behind this socket.
-    fn join(&mut self, id: ListenerId, endpoint: &Endpoint) -> Result<SocketAddr, BindError> {
-        let is_websocket = matches!(endpoint.transport, Transport::Ws | Transport::Wss);
-        let place = if is_websocket { &mut self.port.websocket } else { &mut self.port.sip };
-        if place.is_some() || self.first.transport.is_secure() != endpoint.transport.is_secure() {
-            let Endpoint { name, transport, address, .. } = endpoint.clone();
-            return Err(BindError::Shared { name, transport, address, other: self.first.name.clone() });
-        }
-        *place = Some(id);
-        if is_websocket {
-            self.port.profile.origins = endpoint.origins.clone();
-        }
-        Ok(self.address)
-    }
+/// Who may be at an address that is to be bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Neighbours {
+    /// Somebody else: then it is not ours to have.
+    Strangers,
+    /// A socket of our own that is about to be closed.
+    Ours,
 }
 
 /// Binds one endpoint for each worker; the port that the first one got holds for the others.
-fn bind_each(
+pub(super) fn bind_each<W>(
     endpoint: &Endpoint,
-    bound: &mut [Bound],
-    mut open: impl FnMut(SocketAddr, &mut Bound) -> io::Result<SocketAddr>,
+    neighbours: Neighbours,
+    workers: &mut [W],
+    mut open: impl FnMut(SocketAddr, &mut W) -> io::Result<SocketAddr>,
 ) -> Result<SocketAddr, BindError> {
     let mut each = || {
-        if endpoint.address.port() != 0 {
+        if endpoint.address.port() != 0 && neighbours == Neighbours::Strangers {
             probe(endpoint)?;
         }
-        bound.iter_mut().try_fold(endpoint.address, &mut open)
+        workers.iter_mut().try_fold(endpoint.address, &mut open)
     };
     each().map_err(|error| {
         let Endpoint { name, transport, address, .. } = endpoint.clone();
@@ -208,7 +117,8 @@ fn probe(endpoint: &Endpoint) -> io::Result<()> {
     socket.bind(&endpoint.address.into())
 }
 
-fn udp(address: SocketAddr, settings: &Settings) -> io::Result<Socket> {
+/// A socket for datagrams, and the address that it has.
+pub(super) fn datagrams(address: SocketAddr, settings: &Settings) -> io::Result<(UdpSocket, SocketAddr)> {
     let socket = open(address, Type::DGRAM)?;
     socket.set_reuse_port(true)?;
     // Best effort: the kernel caps it at net.core.rmem_max.
@@ -217,16 +127,21 @@ fn udp(address: SocketAddr, settings: &Settings) -> io::Result<Socket> {
     // Best effort: without it, a datagram that was refused is found out by its silence.
     let _ = undelivered::keep_errors(&socket, address);
     socket.bind(&address.into())?;
-    Ok(socket)
+    let socket = UdpSocket::from(socket);
+    let address = socket.local_addr()?;
+    Ok((socket, address))
 }
 
-fn tcp(address: SocketAddr) -> io::Result<Socket> {
+/// A socket for streams that listens, and the address that it has.
+pub(super) fn streams(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = open(address, Type::STREAM)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
     socket.listen(ACCEPT_QUEUE)?;
-    Ok(socket)
+    let socket = TcpListener::from(socket);
+    let address = socket.local_addr()?;
+    Ok((socket, address))
 }
 
 fn open(address: SocketAddr, kind: Type) -> io::Result<Socket> {

@@ -6,6 +6,7 @@
 //! takes it.
 
 mod bind;
+mod change;
 mod codec;
 mod connection;
 mod counters;
@@ -13,7 +14,10 @@ mod end;
 mod guard;
 mod opening;
 mod outbox;
+mod plan;
 mod port;
+mod roster;
+mod serving;
 mod settings;
 mod stun;
 mod table;
@@ -39,8 +43,10 @@ use bytes::Bytes;
 use jackfield_proto::net::{ConnectionId, Flow, Listener, ListenerId, Path, Transport};
 use jackfield_proto::proxy::BranchId;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 pub use bind::{BindError, Endpoint};
+pub use change::Change;
 pub use counters::{Counter, Counters, Totals};
 pub use guard::{Answer, Ban, RequestClass, SourceLimits, Verdict};
 pub use settings::Settings;
@@ -108,9 +114,10 @@ pub enum SendError {
 /// What the workers share.
 #[derive(Debug)]
 struct Shared {
-    listeners: Vec<Listener>,
-    /// By [`ListenerId`].
-    profiles: Vec<port::Profile>,
+    roster: ArcSwap<roster::Roster>,
+    /// Held while the listeners are changed; the last number that a socket got.
+    changing: Arc<tokio::sync::Mutex<u64>>,
+    workers: Vec<serving::Commander>,
     settings: ArcSwap<Settings>,
     guard: Arc<guard::Guard>,
     table: table::Table,
@@ -144,7 +151,7 @@ impl Shared {
 pub struct Sockets {
     shared: Arc<Shared>,
     counters: Vec<Arc<Counters>>,
-    workers: Vec<bind::Bound>,
+    workers: Vec<(Vec<plan::Fresh>, UnboundedReceiver<serving::Command>)>,
 }
 
 impl Sockets {
@@ -153,22 +160,26 @@ impl Sockets {
     /// # Errors
     /// An address that cannot be listened on.
     pub fn bind(endpoints: &[Endpoint], workers: usize, settings: Settings) -> Result<Self, BindError> {
-        let bind::Binding { listeners, profiles, workers } = bind::bind(endpoints, workers, &settings)?;
+        let mut next_socket = 0;
+        let request = plan::Request { endpoints, workers, settings: &settings, next_socket: &mut next_socket };
+        let plan::Plan { roster, fresh, .. } = plan::plan(&roster::Roster::default(), request)?;
+        let (senders, receivers): (Vec<_>, Vec<_>) = fresh.iter().map(|_| unbounded_channel()).unzip();
         let shared = Arc::new(Shared {
-            listeners,
-            profiles,
+            roster: ArcSwap::from_pointee(roster),
+            changing: Arc::new(tokio::sync::Mutex::new(next_socket)),
+            workers: senders,
             guard: Arc::new(guard::Guard::new(&settings.source)),
             settings: ArcSwap::from_pointee(settings),
             table: table::Table::default(),
             connections: AtomicU64::new(first_connection()),
             started: Instant::now(),
         });
-        Ok(Self { shared, counters: workers.iter().map(|_| Arc::default()).collect(), workers })
+        Ok(Self { shared, counters: fresh.iter().map(|_| Arc::default()).collect(), workers: fresh.into_iter().zip(receivers).collect() })
     }
 
     /// The listeners with the ports that the kernel chose; [`ListenerId`] is an index into this.
-    pub fn listeners(&self) -> &[Listener] {
-        &self.shared.listeners
+    pub fn listeners(&self) -> Arc<[Listener]> {
+        self.shared.roster.load().listeners()
     }
 
     /// A view of the counters and bounds that outlives the start.
@@ -179,7 +190,8 @@ impl Sockets {
     /// One share for each worker.
     pub fn split(self) -> Vec<Share> {
         let Self { shared, counters, workers } = self;
-        workers.into_iter().zip(counters).map(|(bound, counters)| Share { shared: shared.clone(), counters, bound }).collect()
+        let share = |((fresh, commands), counters)| Share { shared: shared.clone(), counters, fresh, commands };
+        workers.into_iter().zip(counters).map(share).collect()
     }
 }
 
@@ -205,8 +217,7 @@ impl Monitor {
 
     /// New certificates for the secure listeners of that name, for connections that begin from now on; those that are open go on.
     pub fn replace_tls(&self, name: &str, material: &Arc<TlsMaterial>) {
-        let named = self.shared.listeners.iter().zip(&self.shared.profiles).filter(|(listener, _)| &*listener.name == name);
-        named.filter_map(|(_, profile)| profile.security.as_ref()).for_each(|security| security.store(material.clone()));
+        self.shared.roster.load().replace_tls(name, material);
     }
 
     /// Sources that are banned now.
@@ -226,32 +237,24 @@ impl Monitor {
 pub struct Share {
     shared: Arc<Shared>,
     counters: Arc<Counters>,
-    bound: bind::Bound,
+    fresh: Vec<plan::Fresh>,
+    commands: UnboundedReceiver<serving::Command>,
 }
 
 impl Share {
     /// Registers the sockets with the runtime that this is called in. Nothing is received before [`Local::serve`].
     pub fn open(self) -> io::Result<Local> {
-        let Self { shared, counters, bound } = self;
-        let mut ports = Vec::new();
-        ports.resize_with(shared.listeners.len(), || None);
-        for (id, socket) in bound.udp {
-            if let Some(port) = ports.get_mut(usize::from(id.0)) {
-                *port = Some(Arc::new(udp::Port::new(id, socket, shared.clone(), counters.clone())?));
-            }
-        }
-        let mut acceptors = Vec::new();
-        for (port, socket) in bound.tcp {
-            acceptors.push((port, tokio::net::TcpListener::from_std(socket)?));
-        }
+        let Self { shared, counters, fresh, commands } = self;
         let local = Local {
             runtime: Handle::current(),
             shared,
             counters,
-            ports,
-            acceptors: Mutex::new(acceptors),
+            ports: ArcSwap::default(),
+            sockets: Mutex::default(),
+            commands: Mutex::new(Some(commands)),
             scratch: Mutex::new(vec![0; connection::READ_SIZE].into_boxed_slice()),
         };
+        local.register(fresh)?;
         Ok(local)
     }
 }
@@ -262,10 +265,11 @@ pub struct Local {
     runtime: Handle,
     shared: Arc<Shared>,
     counters: Arc<Counters>,
-    /// By [`ListenerId`]; none where the listener is not UDP.
-    ports: Vec<Option<Arc<udp::Port>>>,
-    /// Until they are served.
-    acceptors: Mutex<Vec<(Arc<port::StreamPort>, tokio::net::TcpListener)>>,
+    /// By [`ListenerId`]; none where the listener is not UDP, or is not there any more.
+    ports: ArcSwap<Vec<Option<Arc<udp::Port>>>>,
+    sockets: Mutex<serving::Sockets>,
+    /// Until they are obeyed.
+    commands: Mutex<Option<UnboundedReceiver<serving::Command>>>,
     /// Where connections of this worker are read into, one at a time.
     scratch: Mutex<Box<[u8]>>,
 }
@@ -273,13 +277,10 @@ pub struct Local {
 impl Local {
     /// Starts receiving. The tasks live in the runtime that [`Share::open`] was called in, and end with it.
     pub fn serve<H: Handler>(self: &Arc<Self>, handler: &Arc<H>) {
-        for port in self.ports.iter().flatten() {
-            self.runtime.spawn(udp::receive(port.clone(), handler.clone()));
-            self.runtime.spawn(udp::flush(port.clone()));
-        }
-        let acceptors = std::mem::take(&mut *self.acceptors.lock().unwrap_or_else(PoisonError::into_inner));
-        for (port, acceptor) in acceptors {
-            self.runtime.spawn(tcp::accept(acceptor, port, self.clone(), handler.clone()));
+        self.serve_registered(&self.shared.roster.load().datagrams(), handler);
+        let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(commands) = commands {
+            self.runtime.spawn(self.clone().obey(commands, handler.clone()));
         }
     }
 
@@ -288,7 +289,7 @@ impl Local {
     pub fn send<H: Handler>(self: &Arc<Self>, outgoing: Outgoing, handler: &Arc<H>) -> Result<(), SendError> {
         let path = outgoing.path;
         match path.transport {
-            Transport::Udp => match self.ports.get(usize::from(path.listener.0)) {
+            Transport::Udp => match self.ports.load().get(usize::from(path.listener.0)) {
                 Some(Some(port)) => port.send(outgoing.bytes, path.remote),
                 _ => Err(SendError::NoListener(path.listener, path.transport)),
             },

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use jackfield_proto::message::host_address;
 use jackfield_proto::net::Path;
 use socket2::SockRef;
@@ -27,13 +28,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ATTEMPTS: usize = 3;
 
 /// Accepts connections, for ever.
-pub(super) async fn accept<H: Handler>(acceptor: TcpListener, port: Arc<StreamPort>, local: Arc<Local>, handler: Arc<H>) {
+pub(super) async fn accept<H: Handler>(acceptor: TcpListener, port: Arc<ArcSwap<StreamPort>>, local: Arc<Local>, handler: Arc<H>) {
     loop {
         match acceptor.accept().await {
             // Refused by the limits of its source: closed at once, before anything is spent on it.
             Ok((stream, remote)) => {
                 if let Ok(lease) = local.connection_from(remote.ip()) {
-                    accepted(stream, remote, lease, &port, &local, &handler);
+                    accepted(stream, remote, lease, &port.load(), &local, &handler);
                 }
             }
             Err(error) => {
@@ -155,7 +156,8 @@ async fn open<H: Handler>(connection: Arc<Connection>, path: Path, host: Arc<str
 
 /// Connects from the address of the listener, so that the peer sees the address that our Via names.
 async fn connect(local: &Local, path: Path) -> io::Result<TcpStream> {
-    let listener = local.shared.listeners.get(usize::from(path.listener.0)).ok_or(ErrorKind::AddrNotAvailable)?;
+    let roster = local.shared.roster.load_full();
+    let listener = &roster.open(path.listener).ok_or(ErrorKind::AddrNotAvailable)?.listener;
     let socket = if path.remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if !listener.address.ip().is_unspecified() {
         socket.bind(SocketAddr::new(listener.address.ip(), 0))?;
@@ -168,8 +170,9 @@ fn session(local: &Local, path: &Path, connection: &Connection) -> io::Result<Op
     if !path.transport.is_secure() {
         return Ok(None);
     }
-    let profile = local.shared.profiles.get(usize::from(path.listener.0));
-    let security: &Security = profile.and_then(|profile| profile.security.as_ref()).ok_or(ErrorKind::Unsupported)?;
+    let roster = local.shared.roster.load();
+    let slot = roster.open(path.listener).ok_or(ErrorKind::AddrNotAvailable)?;
+    let security: &Security = slot.profile.security.as_ref().ok_or(ErrorKind::Unsupported)?;
     let Some(Proof::Peer(peer)) = connection.proof() else { return Err(ErrorKind::Unsupported.into()) };
     tls::connecting(&security.load(), peer).map(Some).map_err(io::Error::other)
 }

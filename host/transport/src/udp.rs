@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use jackfield_proto::net::{Flow, ListenerId, Transport};
+use jackfield_proto::net::{Flow, Transport};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use super::guard::{RequestClass, Verdict};
+use super::roster::Owner;
 use super::{Counters, Handler, SendError, Shared, stun, undelivered};
 
 /// Larger than any datagram, so that none is cut.
@@ -31,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// A UDP listener of one worker.
 #[derive(Debug)]
 pub(super) struct Port {
-    listener: ListenerId,
+    owner: Arc<Owner>,
     shared: Arc<Shared>,
     /// Watched for reading alone: a socket that is watched for writing as well reports after each datagram sent that it may send again,
     /// and that costs a wake-up.
@@ -55,9 +56,9 @@ fn watch(socket: UdpSocket, interest: Interest) -> io::Result<AsyncFd<UdpSocket>
 
 impl Port {
     /// To be called in the worker's runtime.
-    pub(super) fn new(listener: ListenerId, socket: UdpSocket, shared: Arc<Shared>, counters: Arc<Counters>) -> io::Result<Self> {
+    pub(super) fn new(owner: Arc<Owner>, socket: UdpSocket, shared: Arc<Shared>, counters: Arc<Counters>) -> io::Result<Self> {
         Ok(Self {
-            listener,
+            owner,
             socket: watch(socket, RECEIVE)?,
             limit: shared.settings.load().udp_backlog,
             shared,
@@ -206,7 +207,7 @@ fn receive_burst<H: Handler>(port: &Port, buffer: &mut [u8], handler: &Arc<H>) -
                     continue;
                 }
                 let bytes = Bytes::copy_from_slice(datagram);
-                handler.received(bytes, Flow { transport: Transport::Udp, listener: port.listener, remote, connection: None });
+                handler.received(bytes, Flow { transport: Transport::Udp, listener: port.owner.id(), remote, connection: None });
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Burst::Empty,
             Err(_) => {

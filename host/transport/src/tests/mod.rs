@@ -4,6 +4,7 @@ mod authority;
 mod certificates;
 mod half_closed;
 mod identity;
+mod listeners;
 mod reuse;
 mod rubbish;
 mod shared_port;

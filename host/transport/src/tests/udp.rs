@@ -100,7 +100,8 @@ async fn a_backlog_is_sent_in_order_before_what_comes_later_and_drops_what_is_to
     let bed = Bed::new(1, Settings { udp_backlog: 100, ..Settings::default() });
     let peer = peer().await;
     let remote = peer.local_addr().expect("bound");
-    let port = bed.locals[0].ports[0].as_ref().expect("a UDP listener");
+    let ports = bed.locals[0].ports.load();
+    let port = ports[0].as_ref().expect("a UDP listener");
     // As if the kernel had taken none of them.
     for number in 0..5 {
         port.enqueue(vec![number; 40].into(), remote);
