@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::config::Config;
 use crate::support::dns::NameServer;
-use crate::support::load::{AnsweringMachine, Load, Order, Tally};
 use crate::support::link::Link;
+use crate::support::load::{AnsweringMachine, Load, Order, Tally};
 use crate::support::peer::Peer;
 use crate::support::proxy::Proxy;
 use crate::support::scene::Scene;

@@ -46,7 +46,10 @@ impl NameServer {
         );
         for (domain, lines) in zones {
             server.write_zone(ttl, domain, lines);
-            let _ = writeln!(config, "  - domain: {domain}\n    storage: {place:?}\n    file: {domain}.zone\n    zonefile-sync: -1\n    journal-content: none");
+            let _ = writeln!(
+                config,
+                "  - domain: {domain}\n    storage: {place:?}\n    file: {domain}.zone\n    zonefile-sync: -1\n    journal-content: none"
+            );
         }
         std::fs::write(server.file("knot.conf"), config).expect("a configuration file");
         server.resume();

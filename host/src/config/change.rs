@@ -7,7 +7,6 @@ impl Config {
     /// the next change is compared with it. With it come the keys that differ and are taken up only by a restart.
     pub fn take_up(&self, new: &Self) -> (Self, Vec<&'static str>) {
         let (mut taken, mut left) = (new.clone(), Vec::new());
-        keep("listen", &self.listen, &mut taken.listen, &mut left);
         keep("workers", &self.workers, &mut taken.workers, &mut left);
         keep("state-directory", &self.state_directory, &mut taken.state_directory, &mut left);
         keep("token-key-file", &self.token_key_file, &mut taken.token_key_file, &mut left);
@@ -41,7 +40,7 @@ mod tests {
         for (text, keys) in [
             ("\n# moved\n[listen.a]\naddress = \"127.0.0.1:5060\"\n", &[][..]),
             ("domains = [\"a\"]\n[listen.a]\naddress = \"127.0.0.1\"\n[timers]\nt1 = \"1s\"\n[log]\nlevel = \"debug\"\n", &[]),
-            ("workers = 2\n[listen.a]\naddress = \"127.0.0.2\"\n[log]\nformat = \"json\"\n", &["listen", "workers", "log.format"]),
+            ("workers = 2\n[listen.a]\naddress = \"127.0.0.2\"\n[log]\nformat = \"json\"\n", &["workers", "log.format"]),
             ("state-directory = \"/s\"\n[listen.a]\naddress = \"127.0.0.1\"\n", &["state-directory", "admin"]),
             (
                 "token-key-file = \"k\"\n[listen.a]\naddress = \"127.0.0.1\"\n[admin]\nmetrics = \"127.0.0.1:1\"\n",

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::host::parse_sent_by;
 use super::reader::{Item, Section, nearest};
-use super::{Listen, Transport, tls};
+use super::{Listen, Place, Transport, place, tls};
 
-const KEYS: [&str; 5] = ["address", "transports", "advertise", "tls", "websocket"];
+const KEYS: [&str; 8] = ["address", "interface", "port", "family", "transports", "advertise", "tls", "websocket"];
 
 /// What may be written under `transports`.
 const TRANSPORTS: [&str; 5] = ["udp", "tcp", "tls", "ws", "wss"];
@@ -41,18 +41,8 @@ fn listener(name: String, item: &Item<'_, '_>, base: &Path) -> Option<Listen> {
     let tls = tls::read_tls(&section, &transports, base);
     let origins = tls::read_origins(&section, &transports);
     let advertise = section.item("advertise").and_then(|item| advertised(&item));
-    let Some(address_item) = section.item("address") else {
-        section.missing("address", "is missing; add address = \"192.0.2.1:5060\"");
-        return None;
-    };
-    let (address, port) = address_item.address_and_port()?;
-    if address.is_unspecified() && section.item("advertise").is_none() {
-        address_item.error(format!(
-            "{} is no address that peers can answer to; add advertise = \"HOST\", or listen on an address of this machine",
-            address
-        ));
-    }
-    let listen = Listen { name, address, port, transports, advertise, tls, origins };
+    let (place, port) = place::read(&section)?;
+    let listen = Listen { name, place, port, transports, advertise, tls, origins };
     list.iter().for_each(|list| refuse_mixture(list, &listen));
     Some(listen)
 }
@@ -105,14 +95,19 @@ fn refuse_mixture(list: &Item<'_, '_>, listen: &Listen) {
 /// Two sockets on one address and port would take each other's messages. (Port 0 is a different port each time.)
 fn refuse_same_port(item: &Item<'_, '_>, listen: &Listen, others: &[(usize, Listen)]) {
     for transport in &listen.transports {
-        let address = listen.address_of(*transport);
+        let port = listen.port_of(*transport);
         let clash = |(_, other): &&(usize, Listen)| {
             let same = |theirs: &&Transport| (**theirs == Transport::Udp) == (*transport == Transport::Udp);
-            other.transports.iter().filter(same).any(|theirs| overlap(other.address_of(*theirs), address))
+            let same_port = other.transports.iter().filter(same).any(|theirs| other.port_of(*theirs) == port);
+            port != 0 && same_port && overlap(&other.place, &listen.place)
         };
         if let Some((line, other)) = others.iter().find(clash) {
+            let place = match &listen.place {
+                Place::Address(address) => SocketAddr::new(*address, port).to_string(),
+                Place::Interface { name, .. } => format!("port {port} of {name}"),
+            };
             item.key_error(format!(
-                "{address} is already taken by the listener `{}` in line {line}; give one of them another port or transport",
+                "{place} is already taken by the listener `{}` in line {line}; give one of them another port or transport",
                 other.name
             ));
             return;
@@ -125,7 +120,8 @@ pub(super) fn refuse_shared_port(root: &Section<'_, '_>, listen: &[Listen], metr
     let Some(metrics) = metrics else { return };
     let is_there = |listen: &&Listen| {
         let mut streams = listen.transports.iter().filter(|transport| **transport != Transport::Udp);
-        streams.any(|transport| overlap(listen.address_of(*transport), metrics))
+        let same_port = streams.any(|transport| listen.port_of(*transport) == metrics.port());
+        same_port && metrics.port() != 0 && overlap(&listen.place, &Place::Address(metrics.ip()))
     };
     let clash = listen.iter().find(is_there);
     let place = root.item("admin").and_then(|admin| admin.open_section()).and_then(|admin| admin.item("metrics"));
@@ -134,7 +130,13 @@ pub(super) fn refuse_shared_port(root: &Section<'_, '_>, listen: &[Listen], metr
     }
 }
 
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    let wildcard = a.is_ipv4() == b.is_ipv4() && (a.ip().is_unspecified() || b.ip().is_unspecified());
-    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || wildcard)
+/// Whether two places may be at the same address. What address an interface has is not known here.
+fn overlap(a: &Place, b: &Place) -> bool {
+    match (a, b) {
+        (Place::Address(a), Place::Address(b)) => a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified())),
+        (Place::Interface { name: a, family: of_a }, Place::Interface { name: b, family: of_b }) => {
+            a == b && (of_a == of_b || of_a.is_none() || of_b.is_none())
+        }
+        (Place::Address(_), Place::Interface { .. }) | (Place::Interface { .. }, Place::Address(_)) => false,
+    }
 }

@@ -7,6 +7,7 @@ mod document;
 mod host;
 mod listen;
 mod outbound;
+mod place;
 mod places;
 mod plugins;
 mod problem;
@@ -31,6 +32,7 @@ use jackfield_proto::net::Transport;
 pub use jackfield_proto::proxy::{Limits as CoreLimits, PathPolicy, Timers};
 use jackfield_transport::TlsFiles;
 pub use outbound::{OutboundProxy, OutboundRule};
+pub use place::{InterfaceFamily, Place};
 use places::Places;
 pub use problem::{LoadError, Problem, Severity};
 pub use source_limits::{SourceAnswer, SourceLimits};
@@ -112,13 +114,14 @@ impl Config {
 pub struct Listen {
     /// NAME: letters, digits, `-`, `_` and `.`.
     pub name: String,
-    /// `address`: the IP address to bind.
-    pub address: IpAddr,
-    /// The port in `address`; 0 is any free port. Default: that of each transport.
+    /// `address` or `interface`: where it is.
+    pub place: Place,
+    /// The port in `address`, or `port` of an interface; 0 is any free port. Default: that of each transport.
     pub port: Option<u16>,
     /// `transports`, each at most once. Default UDP and TCP.
     pub transports: Vec<Transport>,
-    /// `advertise`: the `host[:port]` that goes into Via and Record-Route. Default: the bound address and port.
+    /// `advertise`: the `host[:port]` that goes into Via and Record-Route; without a port with that of the listener. Default: the bound
+    /// address and port.
     pub advertise: Option<String>,
     /// `[listen.NAME.tls]`: there if TLS or secure WebSocket is spoken.
     pub tls: Option<TlsFiles>,
@@ -127,21 +130,15 @@ pub struct Listen {
 }
 
 impl Listen {
-    /// Where a transport is spoken.
-    pub fn address_of(&self, transport: Transport) -> SocketAddr {
-        SocketAddr::new(self.address, self.port.unwrap_or(transport.default_port()))
+    /// The port where a transport is spoken.
+    pub fn port_of(&self, transport: Transport) -> u16 {
+        self.port.unwrap_or(transport.default_port())
     }
 
     /// The path of a key of this table in the file.
     pub fn key(&self, key: &str) -> String {
         let path = reader::join("listen", &self.name);
         if key.is_empty() { path } else { format!("{path}.{key}") }
-    }
-
-    /// The sent-by of a socket of this listener that is bound to `bound`; an IPv6 address is in brackets.
-    pub fn sent_by(&self, bound: SocketAddr) -> String {
-        let of_socket = || SocketAddr::new(bound.ip(), bound.port()).to_string();
-        self.advertise.clone().unwrap_or_else(of_socket)
     }
 }
 

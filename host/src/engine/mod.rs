@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use jackfield_resolver::{Figures, Resolver};
-use jackfield_transport::{self as transport, Monitor, Share, Sockets};
+use jackfield_transport::{self as transport, Change, Monitor, Share, Sockets};
 
 pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
 
@@ -80,7 +80,6 @@ pub(crate) struct Shared<D: Decider> {
     clock: Clock,
     shards: Box<[Shard<D::State>]>,
     decider: Arc<D>,
-    listeners: Arc<[Listener]>,
     rules: ArcSwap<Rules>,
     resolver: Resolver,
     metrics: Arc<Metrics>,
@@ -101,15 +100,17 @@ impl<D: Decider> Shared<D> {
 /// What a change of configuration may change outside the core.
 #[derive(Debug)]
 struct Rules {
+    /// By [`jackfield_proto::net::ListenerId`].
+    listeners: Arc<[Listener]>,
     message: message::Limits,
     policy: Policy,
     retry_after: u32,
 }
 
 impl Rules {
-    fn new(config: &Config, settings: Arc<Settings>) -> Self {
+    fn new(config: &Config, listeners: Arc<[Listener]>, settings: Arc<Settings>) -> Self {
         let retry_after = settings.limits.retry_after;
-        Self { message: message_limits(config), policy: Policy::new(config, settings), retry_after }
+        Self { listeners, message: message_limits(config), policy: Policy::new(config, settings), retry_after }
     }
 }
 
@@ -155,7 +156,7 @@ pub struct Engine<D: Decider> {
 
 impl<D: Decider> std::fmt::Debug for Engine<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("listeners", &self.shared.listeners).finish_non_exhaustive()
+        f.debug_struct("Engine").field("listeners", &self.listeners()).finish_non_exhaustive()
     }
 }
 
@@ -184,7 +185,7 @@ impl<D: Decider> Engine<D> {
     /// Starts a worker for each share of the sockets; returns when all of them receive.
     pub fn start(sockets: Sockets, decider: Arc<D>, setup: Setup<'_>) -> Result<Self, StartError> {
         let Setup { config, token_keys, metrics } = setup;
-        let (listeners, transport) = (sockets.listeners().to_vec(), sockets.monitor());
+        let (listeners, transport) = (sockets.listeners(), sockets.monitor());
         let shares = sockets.split();
         let count = u8::try_from(shares.len()).map_err(|_| StartError::TooManyWorkers(shares.len()))?;
         let settings = Arc::new(core_settings(config, &listeners, token_keys.clone()));
@@ -194,8 +195,7 @@ impl<D: Decider> Engine<D> {
             clock: Clock::start(),
             shards,
             decider,
-            listeners: listeners.into(),
-            rules: ArcSwap::from_pointee(Rules::new(config, settings)),
+            rules: ArcSwap::from_pointee(Rules::new(config, listeners, settings)),
             resolver: Resolver::start(resolver_settings(config))?,
             metrics,
             draining: AtomicBool::new(false),
@@ -210,9 +210,9 @@ impl<D: Decider> Engine<D> {
         Ok(engine)
     }
 
-    /// The listeners, with the ports that they are bound to.
-    pub fn listeners(&self) -> &[Listener] {
-        &self.shared.listeners
+    /// The listeners, with the ports that they are bound to, by [`jackfield_proto::net::ListenerId`]: those included that were removed.
+    pub fn listeners(&self) -> Arc<[Listener]> {
+        Arc::clone(&self.shared.rules.load().listeners)
     }
 
     /// Other keys for the tokens, from the next [`Engine::reconfigure`] on.
@@ -220,15 +220,24 @@ impl<D: Decider> Engine<D> {
         self.token_keys.store(Arc::new(keys));
     }
 
-    /// Takes up timers, limits, domains, name servers and relay rules of a changed configuration. Listeners and the number of workers
-    /// stay as they
-    /// are until a restart.
+    /// Takes up timers, limits, domains, name servers and relay rules of a changed configuration. The number of workers stays as it is
+    /// until a restart, and listeners until [`Engine::reconfigure_with`].
     pub fn reconfigure(&self, config: &Config) {
-        let settings = Arc::new(core_settings(config, self.listeners(), KeyRing::clone(&self.token_keys.load())));
+        self.settle(config, self.listeners());
+    }
+
+    /// The same, with a change of the listeners. The core and the plugins know the new ones before the first message comes to them.
+    pub async fn reconfigure_with(&self, config: &Config, change: Change) {
+        self.settle(config, change.listeners());
+        change.make().await;
+    }
+
+    fn settle(&self, config: &Config, listeners: Arc<[Listener]>) {
+        let settings = Arc::new(core_settings(config, &listeners, KeyRing::clone(&self.token_keys.load())));
         for shard in &self.shared.shards {
             shard.with(|core| core.reconfigure(settings.clone()));
         }
-        self.shared.rules.store(Arc::new(Rules::new(config, settings)));
+        self.shared.rules.store(Arc::new(Rules::new(config, listeners, settings)));
         self.transport.reconfigure(transport_settings(config));
         if let Err(error) = self.shared.resolver.reconfigure(resolver_settings(config)) {
             tracing::error!(%error, "the name servers stay as they were");

@@ -178,7 +178,7 @@ impl<D: Decider> Worker<D> {
             RequestKind::Initial if self.shared.draining.load(Ordering::Relaxed) => {
                 return turn_away(request, rules.retry_after);
             }
-            _ => decider.on_request(self.index, RequestView { request, flow, listeners: &self.shared.listeners, kind }),
+            _ => decider.on_request(self.index, RequestView { request, flow, listeners: &rules.listeners, kind }),
         };
         match decision {
             Decision::Undecided { edits, kept } => {

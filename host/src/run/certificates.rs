@@ -34,11 +34,19 @@ pub(super) fn load(config: &Config) -> Result<Materials> {
     let mut materials = Materials::new();
     for listen in &config.listen {
         let Some(files) = &listen.tls else { continue };
-        let material = TlsMaterial::load(files).with_context(|| format!("listener {}", listen.name))?;
-        warn(&listen.name, &material);
-        materials.insert(listen.name.clone(), Arc::new(material));
+        materials.insert(listen.name.clone(), load_one(&listen.name, files)?);
     }
     Ok(materials)
+}
+
+/// Reads the files of one listener.
+///
+/// # Errors
+/// One of them cannot be used.
+pub(super) fn load_one(listener: &str, files: &TlsFiles) -> Result<Arc<TlsMaterial>> {
+    let material = TlsMaterial::load(files).with_context(|| format!("listener {listener}"))?;
+    warn(listener, &material);
+    Ok(Arc::new(material))
 }
 
 fn warn(listener: &str, material: &TlsMaterial) {

@@ -3,13 +3,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use jackfield_proto::net::Listener;
+
 use crate::admin::{self, ListenerStatus, State, Status};
-use crate::config::Config;
+use crate::config::{Config, Place};
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::plugin::{self, PluginHost};
 
 use super::decider::PluginDecider;
+use super::listeners::Followed;
 
 /// The parts of the running proxy that can say how they are.
 pub(super) struct Figures {
@@ -20,6 +23,8 @@ pub(super) struct Figures {
     pub(super) config: Mutex<Arc<Config>>,
     /// Why the last change of the configuration was refused.
     pub(super) refused: Mutex<Option<String>>,
+    /// Where listeners at interfaces are.
+    pub(super) followed: Mutex<Followed>,
 }
 
 impl Figures {
@@ -31,12 +36,6 @@ impl Figures {
 impl admin::Snapshot for Figures {
     fn status(&self) -> Status {
         let (config, engine, totals) = (self.config(), self.engine.snapshot(), self.metrics.totals());
-        let listeners = self.engine.listeners().iter().map(|listener| ListenerStatus {
-            name: listener.name.to_string(),
-            transport: listener.transport.to_string(),
-            address: listener.address.to_string(),
-            sent_by: listener.sent_by.to_string(),
-        });
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -45,7 +44,7 @@ impl admin::Snapshot for Figures {
             config: config.path.clone(),
             config_error: self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             workers: config.workers,
-            listeners: listeners.collect(),
+            listeners: listeners(&config, &self.engine.listeners()),
             contexts: engine.contexts as u64,
             connections: engine.connections as u64,
             messages_received: totals.messages_received,
@@ -59,6 +58,32 @@ impl admin::Snapshot for Figures {
     fn plugins(&self) -> Vec<admin::PluginStatus> {
         self.plugins.status().into_iter().map(plugin_status).collect()
     }
+}
+
+/// The open listeners, and those that wait for an address of their interface.
+fn listeners(config: &Config, listeners: &[Listener]) -> Vec<ListenerStatus> {
+    let open = listeners.iter().filter(|listener| listener.is_open());
+    let mut rows: Vec<_> = open
+        .map(|listener| ListenerStatus {
+            name: listener.name.to_string(),
+            transport: listener.transport.to_string(),
+            address: listener.address.to_string(),
+            sent_by: listener.sent_by.to_string(),
+        })
+        .collect();
+    for listen in &config.listen {
+        let Place::Interface { name: interface, .. } = &listen.place else { continue };
+        if rows.iter().any(|row| row.name == listen.name) {
+            continue;
+        }
+        rows.extend(listen.transports.iter().map(|transport| ListenerStatus {
+            name: listen.name.clone(),
+            transport: transport.to_string(),
+            address: format!("none on {interface}"),
+            sent_by: "-".to_owned(),
+        }));
+    }
+    rows
 }
 
 fn plugin_status(status: plugin::PluginStatus) -> admin::PluginStatus {

@@ -4,6 +4,7 @@
 mod certificates;
 mod decider;
 mod figures;
+mod listeners;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -12,6 +13,7 @@ use anyhow::{Context, Result};
 use jackfield_proto::net::Listener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
+use tokio::time::MissedTickBehavior;
 
 use crate::admin::control::ControlSocket;
 use crate::admin::prometheus::MetricsListener;
@@ -22,11 +24,12 @@ use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::plugin::{PluginHost, PluginSettings};
 use crate::signals::{Request, Signals};
-use jackfield_transport::{Endpoint, Sockets};
+use jackfield_transport::Sockets;
 
-use certificates::{CertificateWatch, Materials};
+use certificates::CertificateWatch;
 use decider::PluginDecider;
 use figures::Figures;
+use listeners::Interfaces;
 
 /// Runs the proxy until a signal ends it.
 ///
@@ -42,7 +45,10 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
         PluginSettings { workers: config.workers, state_directory: Some(config.state_directory.clone()), metrics: Arc::clone(&metrics) };
     let plugins = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
     let materials = certificates::load(&config)?;
-    let sockets = Sockets::bind(&endpoints(&config, &materials), config.workers, transport_settings(&config))?;
+    let interfaces = Interfaces::for_config(&config).context("cannot read the addresses of the interfaces")?;
+    let endpoints = listeners::endpoints(&config, &materials, &interfaces);
+    let followed = Mutex::new(listeners::note_places(&config, &interfaces));
+    let sockets = Sockets::bind(&endpoints, config.workers, transport_settings(&config))?;
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime of the control socket")?;
     // Before the first call is taken: a proxy that cannot be asked how it is does not start.
     let desk = runtime.block_on(Desk::open(&config))?;
@@ -51,8 +57,8 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     let certificates = CertificateWatch::start(&config, engine.transport().clone())?;
     let counted = Arc::clone(&engine);
     metrics.add_source(move || counted.snapshot().samples());
-    let figures =
-        Arc::new(Figures { engine, plugins, metrics, started: Instant::now(), config: Mutex::new(config), refused: Mutex::new(None) });
+    let (config, refused) = (Mutex::new(config), Mutex::new(None));
+    let figures = Arc::new(Figures { engine, plugins, metrics, started: Instant::now(), config, refused, followed });
     let ended = runtime.block_on(serve(figures, desk, logging, certificates));
     // A change of configuration that still compiles plugins must not hold up the end of the process.
     runtime.shutdown_background();
@@ -95,19 +101,32 @@ async fn serve(figures: Arc<Figures>, desk: Desk, logging: Logging, certificates
     if let Some(listener) = metrics {
         tokio::spawn(listener.serve(Arc::clone(&figures.metrics)));
     }
-    for listener in figures.engine.listeners() {
+    for listener in figures.engine.listeners().iter() {
         tracing::info!(name = &*listener.name, "listening on {} {}", listener.transport, listener.address);
     }
     tracing::info!(workers = config.workers, chain = config.plugins.chain.join(", "), "serving");
-    eprintln!("{}", ready_line(figures.engine.listeners()));
+    eprintln!("{}", ready_line(&figures.engine.listeners()));
     drop(config);
     let (logging, certificates) = (Arc::new(logging), Arc::new(certificates));
     let one_at_a_time = Arc::new(Mutex::new(()));
-    while signals.next().await == Request::Reload {
+    let mut look = tokio::time::interval(listeners::LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let reloads = tokio::select! {
+            request = signals.next() => match request {
+                Request::Reload => true,
+                Request::Drain => break,
+            },
+            _ = look.tick(), if listeners::follows_interfaces(&figures.config()) => false,
+        };
         let (figures, logging, turn) = (Arc::clone(&figures), Arc::clone(&logging), Arc::clone(&one_at_a_time));
         let certificates = Arc::clone(&certificates);
         // Loading plugins takes as long as compiling them, and a signal to end must not wait for that.
         tokio::task::spawn_blocking(move || {
+            if !reloads {
+                // While the file is read again, the listeners follow from that.
+                return turn.try_lock().iter().for_each(|_| listeners::follow(&figures));
+            }
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             let reloaded = reload(&figures);
             // Whatever became of the file: its certificates may have been renewed.
@@ -167,12 +186,19 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
             return None;
         }
     };
+    let listeners = match listeners::prepare(figures, &config) {
+        Ok(prepared) => prepared,
+        Err(line) => {
+            refuse(vec![line]);
+            return None;
+        }
+    };
     if let Err(error) = figures.plugins.reconfigure(&config.plugins) {
         refuse(format!("{error:#}").lines().map(str::to_owned).collect());
         return None;
     }
     figures.engine.replace_keys(token_keys);
-    figures.engine.reconfigure(&config);
+    listeners::make(figures, &config, listeners);
     for key in left {
         tracing::warn!("{key} has changed: that takes effect at the next start");
     }
@@ -191,23 +217,4 @@ pub fn check_plugins(config: &Config) -> Vec<Problem> {
     let started = PluginHost::start(config.plugins.clone(), settings);
     let Err(error) = started else { return Vec::new() };
     error.to_string().lines().map(|line| config.problem(Severity::Error, "plugins.chain", line.to_owned())).collect()
-}
-
-fn endpoints(config: &Config, materials: &Materials) -> Vec<Endpoint> {
-    let each = |listen: &crate::config::Listen| {
-        let name: Arc<str> = listen.name.as_str().into();
-        let advertise: Option<Arc<str>> = listen.advertise.as_deref().map(Into::into);
-        let origins: Arc<[Arc<str>]> = listen.origins.clone().into();
-        let tls = materials.get(&listen.name).cloned();
-        let endpoint = move |transport| Endpoint {
-            name: Arc::clone(&name),
-            transport,
-            address: listen.address_of(transport),
-            advertise: advertise.clone(),
-            tls: tls.clone(),
-            origins: Arc::clone(&origins),
-        };
-        listen.transports.iter().copied().map(endpoint).collect::<Vec<_>>()
-    };
-    config.listen.iter().flat_map(each).collect()
 }

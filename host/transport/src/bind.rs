@@ -79,6 +79,16 @@ pub enum BindError {
     Worker(io::Error),
 }
 
+impl BindError {
+    /// The name of the listener that it is about, if it is about one.
+    pub fn listener(&self) -> Option<&str> {
+        match self {
+            Self::Refused { name, .. } | Self::NoCertificate { name, .. } | Self::Shared { name, .. } => Some(name),
+            Self::TooMany | Self::Worker(_) => None,
+        }
+    }
+}
+
 /// Who may be at an address that is to be bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Neighbours {

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedMutexGuard, oneshot};
 use super::bind::{BindError, Endpoint};
 use super::plan::{self, Plan, Request};
 use super::serving::{Command, Commander};
+use super::tls::TlsMaterial;
 use super::{Monitor, Shared};
 
 /// A change that is prepared. Dropped, it has never been.
@@ -27,6 +28,11 @@ impl Monitor {
     /// Every listener, by [`jackfield_proto::net::ListenerId`], those included that were removed.
     pub fn listeners(&self) -> Arc<[Listener]> {
         self.shared.roster.load().listeners()
+    }
+
+    /// The certificates in use by the secure listeners of a name.
+    pub fn tls(&self, name: &str) -> Option<Arc<TlsMaterial>> {
+        self.shared.roster.load().tls(name)
     }
 
     /// Prepares a change to these listeners, and no others. A listener is its name and transport; it keeps its number, and its sockets if

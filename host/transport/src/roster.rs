@@ -133,6 +133,12 @@ impl Roster {
         named.filter_map(|slot| slot.profile.security.as_ref()).for_each(|security| security.store(material.clone()));
     }
 
+    /// The certificates in use by the secure listeners of a name.
+    pub(super) fn tls(&self, name: &str) -> Option<Arc<TlsMaterial>> {
+        let mut named = self.slots.iter().filter(|slot| &*slot.listener.name == name && slot.listener.is_open());
+        named.find_map(|slot| slot.profile.security.as_ref().map(|security| security.load_full()))
+    }
+
     /// The places of the endpoints' listeners: those that they had, and new ones behind all.
     pub(super) fn places(&self, endpoints: &[Endpoint]) -> Result<Vec<ListenerId>, BindError> {
         let mut places: Vec<usize> = Vec::with_capacity(endpoints.len());
