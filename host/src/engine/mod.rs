@@ -8,6 +8,7 @@
 mod clock;
 mod decider;
 mod policy;
+mod probing;
 mod resolving;
 mod samples;
 mod shard;
@@ -26,10 +27,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jackfield_proto::message;
-use jackfield_proto::net::Listener;
+use jackfield_proto::net::{Listener, ListenerId};
 use jackfield_proto::proxy::{Core, KeyRing, Settings};
 use tokio::runtime::Builder;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -83,6 +84,10 @@ pub(crate) struct Shared<D: Decider> {
     rules: ArcSwap<Rules>,
     resolver: Resolver,
     metrics: Arc<Metrics>,
+    /// Tells that an address has failed, and wants to be probed.
+    probing: Notify,
+    /// The number of the next probe.
+    probes: AtomicU64,
     draining: AtomicBool,
     panics: AtomicU64,
 }
@@ -198,6 +203,8 @@ impl<D: Decider> Engine<D> {
             rules: ArcSwap::from_pointee(Rules::new(config, listeners, settings)),
             resolver: Resolver::start(resolver_settings(config))?,
             metrics,
+            probing: Notify::new(),
+            probes: AtomicU64::new(seed()? as u64),
             draining: AtomicBool::new(false),
             panics: AtomicU64::new(0),
         });
@@ -233,6 +240,8 @@ impl<D: Decider> Engine<D> {
     }
 
     fn settle(&self, config: &Config, listeners: Arc<[Listener]>) {
+        let retired = (0..).map(ListenerId).zip(listeners.iter()).filter(|(_, listener)| !listener.is_open());
+        retired.for_each(|(id, _)| self.shared.resolver.health().listener_removed(id));
         let settings = Arc::new(core_settings(config, &listeners, KeyRing::clone(&self.token_keys.load())));
         for shard in &self.shared.shards {
             shard.with(|core| core.reconfigure(settings.clone()));
@@ -324,6 +333,9 @@ fn spawn_worker<D: Decider>(
             let worker = Arc::new(Worker::new(index, shared, local));
             worker.transport.serve(&worker);
             tokio::spawn(timers::drive(worker.clone()));
+            if worker.index == 0 {
+                tokio::spawn(probing::drive(worker.clone()));
+            }
             // Nobody waits for this only if the start has failed already.
             let _ = started.send(Ok(()));
             // An error means that the engine is gone.

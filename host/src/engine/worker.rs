@@ -90,6 +90,7 @@ impl<D: Decider> Worker<D> {
         let Some(shard) = self.shared.shard(shard_of(&message, self.shared.shard_count())) else { return };
         if self.admits(shard, &message, &flow, work) {
             self.note_alias(&message, &flow);
+            self.heard(&message, &flow);
             self.step(shard, work, |core, now, out| core.receive(now, message, flow, out));
         }
         self.carry_out(shard, work);
@@ -147,8 +148,11 @@ impl<D: Decider> Worker<D> {
                 let outcome = decider.on_failure(self.index, &state, view);
                 self.step(shard, work, |core, now, out| core.failure_decided(now, branch, outcome, out));
             }
-            Output::Resolve { branch, query } => self.resolve(shard.index, branch, query),
-            Output::AddressFailed { .. } => {}
+            Output::Resolve { branch, query } => match self.shared.resolver.cached(&query) {
+                Some(found) => self.step(shard, work, |core, now, out| core.resolved(now, branch, found, out)),
+                None => self.resolve(shard.index, branch, query),
+            },
+            Output::AddressFailed { path, peer, cause } => self.address_failed(path, peer, cause),
             Output::Completed { status, .. } => self.metrics().completed(status),
         }
     }
@@ -191,14 +195,14 @@ impl<D: Decider> Worker<D> {
         }
     }
 
-    /// Looks a name up beside the data path; this worker takes the answer to the shard.
+    /// Looks up beside the data path what is not known yet; this worker takes the answer to the shard.
     fn resolve(self: &Arc<Self>, shard: u8, branch: BranchId, query: Query) {
         let worker = self.clone();
         tokio::spawn(async move {
-            let hops = worker.shared.resolver.resolve(&query).await;
+            let found = worker.shared.resolver.resolve(&query).await;
             worker.guard("addresses", |work| {
                 if let Some(shard) = worker.shared.shard(shard) {
-                    worker.step(shard, work, |core, now, out| core.resolved(now, branch, hops.clone(), out));
+                    worker.step(shard, work, |core, now, out| core.resolved(now, branch, found, out));
                     worker.carry_out(shard, work);
                 }
             });
