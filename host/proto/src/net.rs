@@ -194,3 +194,15 @@ pub struct Path {
     /// The connection to take.
     pub over: Over,
 }
+
+/// Whether an address means something only inside a network of its own: RFC 1918, RFC 6598 (carrier-grade NAT), RFC 3927, RFC 4193 and
+/// link-local IPv6.
+pub fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            v4.is_private() || v4.is_link_local() || (first == 100 && second & 0xc0 == 64)
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}

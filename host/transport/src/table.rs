@@ -1,11 +1,11 @@
 //! The connections of all workers.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jackfield_proto::message::host_address;
-use jackfield_proto::net::{ConnectionId, Over, Path, Transport};
+use jackfield_proto::net::{ConnectionId, Over, Path, Transport, is_private};
 use smallvec::SmallVec;
 
 use super::outbox::{Connection, Proof};
@@ -149,12 +149,8 @@ impl Inner {
 /// Whether a connection is a way to where a message is to go: to that host, or to one with a private address, which is reached over the
 /// connection it opened or not at all. A dialog may have moved to another host since its connection was noted.
 fn leads_to(connection: &Connection, path: &Path) -> bool {
-    let private = match path.remote.ip() {
-        IpAddr::V4(address) => address.is_private(),
-        IpAddr::V6(address) => address.is_unique_local(),
-    };
     let speaks = connection.role().is_some_and(|role| role.transport == path.transport);
-    speaks && (connection.remote.ip() == path.remote.ip() || private)
+    speaks && (connection.remote.ip() == path.remote.ip() || is_private(path.remote.ip()))
 }
 
 /// Whether what was proved about the far end of a connection is what this message wants to be proved (RFC 5922 4, RFC 5923 8).

@@ -4,19 +4,7 @@ use std::net::IpAddr;
 
 use super::noted_flow::{Binding, ListenerDigest, NotedFlow};
 use crate::message::{Message, Name, NameAddr, Uri, Via};
-use crate::net::{Flow, Transport};
-
-/// Whether an address means something only inside a network of its own: RFC 1918, RFC 6598 (carrier-grade NAT), RFC 3927, RFC 4193 and
-/// link-local IPv6.
-pub(super) fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            v4.is_private() || v4.is_link_local() || (first == 100 && second & 0xc0 == 64)
-        }
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
-}
+use crate::net::{Flow, Transport, is_private};
 
 /// Whether a host is a name that never has an address (RFC 2606 2): a browser does not know its own (RFC 7118 5).
 pub(super) fn is_invalid_name(host: &[u8]) -> bool {

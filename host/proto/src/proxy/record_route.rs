@@ -12,7 +12,7 @@ use super::plan::RecordRoute;
 use super::settings::PathPolicy;
 use super::token;
 use crate::message::{Message, Method, Name, NameAddr, Splice};
-use crate::net::{Listener, Transport};
+use crate::net::{Listener, Transport, is_private};
 
 impl Copy<'_> {
     /// Record-Route, in a request that forms a dialog, and Path, in a REGISTER.
@@ -59,7 +59,7 @@ impl Copy<'_> {
             return Some(NotedFlow::towards(self.path, digest, Binding::Exclusive));
         }
         let leaves_with_route = self.prepared.first_route(self.request).is_some();
-        let goes_there = !self.path.transport.is_secure() && !nat::is_private(self.path.remote.ip()) && !leaves_with_route;
+        let goes_there = !self.path.transport.is_secure() && !is_private(self.path.remote.ip()) && !leaves_with_route;
         goes_there.then(|| NotedFlow::towards(self.path, digest, Binding::Fallback))
     }
 
