@@ -11,6 +11,7 @@ mod fork;
 mod interfaces;
 mod lifecycle;
 mod limits;
+mod listeners;
 mod misbehaviour;
 mod nat;
 mod outbound_proxy;
