@@ -39,7 +39,7 @@ impl NameServer {
         let mut server = Self { child: None, port: Port::reserve(), directory, known };
         let place = server.directory.path().display().to_string();
         let mut config = format!(
-            "server:\n  listen: {}@{}\n  rundir: {place:?}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n  udp-max-payload: 1220\n\
+            "server:\n  listen: {}@{}\n  rundir: {place:?}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
              log:\n  - target: stderr\n    any: info\ndatabase:\n  storage: {place:?}\nzone:\n",
             Ipv4Addr::LOCALHOST,
             server.port.number

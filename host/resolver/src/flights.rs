@@ -4,11 +4,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::record::{Failure, Question};
 
 /// Ends with the question.
-pub(crate) type Arrival = watch::Receiver<()>;
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    /// When it was asked.
+    pub(crate) asked: Instant,
+    end: watch::Receiver<()>,
+}
 
 /// Questions under way.
 #[derive(Debug, Default)]
@@ -51,7 +57,8 @@ impl Flights {
         if under_way.len() >= limit {
             return Err(Failure::Busy);
         }
-        let (waiting, arrival) = watch::channel(());
+        let (waiting, end) = watch::channel(());
+        let arrival = Arrival { asked: Instant::now(), end };
         under_way.insert(question.clone(), arrival.clone());
         Ok(Boarding::First(arrival, Flight { flights: Arc::clone(self), question: question.clone(), _waiting: waiting }))
     }
@@ -65,5 +72,5 @@ impl Flights {
 /// Waits until a question has been answered, or given up.
 pub(crate) async fn landed(mut arrival: Arrival) {
     // Nothing is ever sent: it ends when the sender does.
-    while arrival.changed().await.is_ok() {}
+    while arrival.end.changed().await.is_ok() {}
 }

@@ -112,27 +112,29 @@ impl Shared {
 
     pub(crate) async fn resolve(self: &Arc<Self>, query: &Query) -> Vec<Hop> {
         let begun = Instant::now();
-        let (patience, end) = (begun + self.settings.load().patience, begun + LONGEST);
+        let (patience, end) = (self.settings.load().patience, begun + LONGEST);
         let mut tolerance = Tolerance::Fresh;
         for _ in 0..ROUNDS {
             let missing = match self.pass(query, tolerance) {
                 Ok(hops) => return hops,
                 Err(missing) => missing,
             };
-            tolerance = self.wait_for(&missing, patience, end, tolerance).await;
+            tolerance = self.wait_for(&missing, begun + patience, end, tolerance).await;
         }
         // Nothing is missing to one who puts up with nothing.
         self.pass(query, Tolerance::Nothing).unwrap_or_default()
     }
 
     /// Asks for all that is missing and waits for the answers; what the next pass has to put up with.
-    async fn wait_for(self: &Arc<Self>, missing: &[Missing], patience: Instant, end: Instant, tolerance: Tolerance) -> Tolerance {
+    async fn wait_for(self: &Arc<Self>, missing: &[Missing], mut patience: Instant, end: Instant, tolerance: Tolerance) -> Tolerance {
         let mut arrivals: SmallVec<[Arrival; 4]> = SmallVec::new();
         for missing in missing {
-            match self.ask(&missing.question) {
-                Ok(arrival) => arrivals.push(arrival),
-                Err(_) => return Tolerance::Nothing,
+            let Ok(arrival) = self.ask(&missing.question) else { return Tolerance::Nothing };
+            if missing.knowledge == Knowledge::Expired {
+                // Who asked first has waited for all: a refresh that was begun ahead of time, too.
+                patience = patience.min(arrival.asked + self.settings.load().patience);
             }
+            arrivals.push(arrival);
         }
         let expired = || missing.iter().filter(|missing| missing.knowledge == Knowledge::Expired);
         let all = async {

@@ -239,6 +239,22 @@ async fn an_expired_answer_is_waited_for_no_longer_than_patience_allows() {
     assert_eq!(timed(&resolver, &query("a.test")).await.1, Duration::ZERO, "once");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_was_begun_ahead_has_been_waited_for_already() {
+    let servers = Servers::default();
+    servers.address("a.test", "192.0.2.1", 4);
+    let resolver = servers.resolver();
+    resolver.resolve(&query("a.test")).await;
+    servers.all_silent();
+    // Used in the last second of its time, and then when it has expired, before the refresh is given up.
+    sleep(Duration::from_millis(3100)).await;
+    assert!(resolver.cached(&query("a.test")).is_some());
+    sleep(SECOND).await;
+    let (found, took) = timed(&resolver, &query("a.test")).await;
+    assert_eq!((found, took), (vec!["192.0.2.1".to_owned()], Duration::ZERO));
+    assert_eq!(resolver.figures().questions, 2);
+}
+
 fn answer(address: &str) -> Answer {
     Answer { records: Records::Addresses(vec![address.parse().unwrap()]), ttl: 10 * SECOND }
 }
