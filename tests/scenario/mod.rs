@@ -24,3 +24,4 @@ mod shipped;
 mod stream;
 mod tls;
 mod tls_next_hop;
+mod websocket;

@@ -95,6 +95,7 @@ fn read(wire: &Arc<Wire>, inlet: &Inlet) {
     while let Some(came) = pieces {
         for piece in came {
             match piece {
+                Piece::Pong => drop(inlet.give(Event::Pong)),
                 Piece::Octets(octets) if octets == b"\r\n" => drop(inlet.give(Event::Pong)),
                 Piece::Octets(octets) => frame(&octets, &mut framer, wire, inlet),
                 Piece::Frame(octets) if octets == b"\r\n" => drop(inlet.give(Event::Pong)),

@@ -53,6 +53,8 @@ pub(crate) enum Piece {
     Octets(Vec<u8>),
     /// A WebSocket message.
     Frame(Vec<u8>),
+    /// The answer to a WebSocket ping.
+    Pong,
 }
 
 enum Framing {
@@ -141,6 +143,14 @@ impl Wire {
         }
     }
 
+    /// Sends a WebSocket ping (RFC 6455 5.5.2).
+    pub(crate) fn ping(&self) {
+        match &mut *self.framing() {
+            Framing::Octets(_) => panic!("{} knows no ping", self.transport),
+            Framing::Frames(frames) => frames.send(Message::Ping(Default::default())).expect("the connection is open"),
+        }
+    }
+
     /// Waits for octets, and gives what they make whole; none at the end of the connection.
     pub(crate) fn take(&self, buffer: &mut [u8]) -> Option<Vec<Piece>> {
         let count = read_some(&self.socket, buffer)?;
@@ -172,7 +182,8 @@ impl Wire {
                     match frames.read() {
                         Ok(Message::Text(text)) => pieces.push(Piece::Frame(text.as_bytes().to_vec())),
                         Ok(Message::Binary(octets)) => pieces.push(Piece::Frame(octets.to_vec())),
-                        Ok(_) => {}
+                        Ok(Message::Pong(_)) => pieces.push(Piece::Pong),
+                        Ok(Message::Ping(_) | Message::Close(_) | Message::Frame(_)) => {}
                         Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
                         Err(_) if pieces.is_empty() => return None,
                         Err(_) => break,
