@@ -72,7 +72,7 @@ fn baresip_on_udp_tcp_and_tls_calls_baresip_on_udp_tcp_and_tls() {
     for from in TRANSPORTS {
         let mut alice = start("alice", from, setup());
         for (to, bob) in &mut callees {
-            call(&mut alice, bob, &format!("sip:bob@example.test;line={to}"));
+            call(&mut alice, bob, &format!("sip:bob-{to}@example.test;line={to}"));
             println!("baresip on {from} called baresip on {to}: established, and hung up by either end");
         }
     }

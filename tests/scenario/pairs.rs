@@ -233,6 +233,27 @@ fn calls_complete_in_every_pair_of_transports_with_ipv6_on_either_side_or_both()
     every_cell_is_good(title, &[V4, V6]);
 }
 
+#[test]
+fn callers_that_listen_nowhere_are_reached_over_their_connection() {
+    let stage = Stage::new();
+    let bob = stage.server("bob", V4, Transport::Udp);
+    let rule = "[[plugins.header-match.config.rule]]\npart = \"method\"\nexact = \"INVITE\"\nto = \"bob\"\n";
+    let table = format!("{rule}[plugins.header-match.config.targets.bob]\nnext-hop = {:?}\n", bob.uri("bob"));
+    let proxy = Proxy::start(&stage.config(&[V4]).plugin("header-match", table), &["header-match"]);
+    let back = bob.to(proxy.address());
+    for transport in [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
+        // Nobody takes connections at its Contact.
+        let alice = stage.scene.peer(&format!("alice-{transport}"));
+        let link = stage.link(&alice, &proxy, transport);
+        let (at_bob, mut of_alice) = establish(&alice, &bob, &invite(&alice, "sip:bob@example.test", &link), &link);
+        let mut of_bob = Dialog::of_callee(&at_bob, &bob);
+        let at_alice = reinvite(&bob, &alice, &mut of_bob, &back);
+        assert_eq!(at_alice.link.local(), link.local(), "{transport}: over the connection that the INVITE came over");
+        reinvite(&alice, &bob, &mut of_alice, &link);
+        hang_up(&bob, &alice, &mut of_bob, &back);
+    }
+}
+
 /// The same calls without a proxy: what the peers do not understand of each other is not the proxy's fault.
 #[test]
 fn the_scripted_peers_understand_each_other_by_every_transport() {

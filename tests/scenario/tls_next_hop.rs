@@ -67,15 +67,42 @@ fn verification_can_be_switched_off() {
     assert!(proxy.log().contains("verify-server"), "it is warned about");
 }
 
+/// A server whose certificate has a name and no address, and a proxy that calls it by that name.
+fn called_by_name(stage: &Stage) -> (Peer, u16, Proxy) {
+    let bob = server(stage, "bob", &stage.authority, &["localhost"]);
+    let port = crate::support::home::host_port(&bob.uri_by("bob", Transport::Tls)).port();
+    let proxy = Proxy::start(&through(stage, &[format!("sip:bob@localhost:{port};transport=tls")]), &["failover"]);
+    (bob, port, proxy)
+}
+
 #[test]
 fn a_name_is_asked_for_and_proved() {
     let stage = Stage::new();
-    let (alice, bob) = (stage.scene.peer("alice"), server(&stage, "bob", &stage.authority, &["localhost"]));
-    let hop = format!("sip:bob@localhost:{};transport=tls", crate::support::home::host_port(&bob.uri_by("bob", Transport::Tls)).port());
-    let proxy = Proxy::start(&through(&stage, &[hop]), &["failover"]);
+    let alice = stage.scene.peer("alice");
+    let (bob, port, proxy) = called_by_name(&stage);
     let link = alice.to(proxy.address());
-    let got = whole_call(&alice, &bob, &invite(&alice, "sip:bob@example.test", &link), &link);
+    alice.send(&invite(&alice, "sip:bob@example.test", &link), &link);
+    let got = bob.expect("INVITE");
     assert_eq!(got.link.wire().asked_for().as_deref(), Some("localhost"), "SNI");
+    // RFC 5922 6: who has a certificate for a name is called by it, also in Contact.
+    bob.send(&bob.response(&got, 200).with("Contact", format!("<sip:bob@localhost:{port};transport=tls>")), &got.link);
+    let mut dialog = Dialog::of_caller(&alice.expect_status(200));
+    alice.send(&dialog.request(&alice, "ACK", &link), &link);
+    assert_eq!(bob.expect("ACK").link.remote(), got.link.remote(), "over the same connection");
+    hang_up(&alice, &bob, &mut dialog, &link);
+}
+
+#[test]
+fn a_callee_whose_contact_is_an_address_is_reached_over_the_connection_that_proved_its_name() {
+    let stage = Stage::new();
+    let alice = stage.scene.peer("alice");
+    let (bob, _, proxy) = called_by_name(&stage);
+    let link = alice.to(proxy.address());
+    // As many providers do: a certificate for the name that is called, a Contact with the address of the machine.
+    let (at_bob, mut dialog) = establish(&alice, &bob, &invite(&alice, "sip:bob@example.test", &link), &link);
+    let again = reinvite(&alice, &bob, &mut dialog, &link);
+    assert_eq!(again.link.remote(), at_bob.link.remote(), "over the same connection");
+    hang_up(&alice, &bob, &mut dialog, &link);
 }
 
 #[test]

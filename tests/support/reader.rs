@@ -108,16 +108,30 @@ fn read(wire: &Arc<Wire>, inlet: &Inlet) {
     inlet.give(Event::Closed);
 }
 
+/// Gives the messages that the octets make whole. What is no SIP, like a TLS handshake where none was expected, ends the connection.
 fn frame(octets: &[u8], framer: &mut StreamFramer, wire: &Arc<Wire>, inlet: &Inlet) {
     framer.feed(octets);
-    while let Some(frame) = framer.next().expect("the proxy frames its messages") {
-        if let Frame::Message(bytes) = frame {
-            give_message(bytes, Framing::Stream, wire, inlet);
+    loop {
+        match framer.next() {
+            Ok(Some(Frame::Message(bytes))) => give_message(bytes, Framing::Stream, wire, inlet),
+            Ok(Some(_)) => {}
+            Ok(None) => return,
+            Err(error) => {
+                eprintln!("what came over {wire:?} is no SIP: {error}");
+                return wire.close();
+            }
         }
     }
 }
 
 fn give_message(bytes: Bytes, framing: Framing, wire: &Arc<Wire>, inlet: &Inlet) {
-    let message = Message::parse(bytes, framing, &Limits::default()).expect("the proxy sends SIP");
-    inlet.give(Event::Message(Box::new(Received { message, link: Link::Stream(Arc::clone(wire)) })));
+    match Message::parse(bytes, framing, &Limits::default()) {
+        Ok(message) => {
+            let _ = inlet.give(Event::Message(Box::new(Received { message, link: Link::Stream(Arc::clone(wire)) })));
+        }
+        Err(error) => {
+            eprintln!("what came over {wire:?} is no SIP: {error}");
+            wire.close();
+        }
+    }
 }
