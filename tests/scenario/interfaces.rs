@@ -228,8 +228,9 @@ fn a_listener_follows_the_address_of_its_interface() {
         alice.takes_of_call(b"", std::time::Duration::from_millis(300)).filter(|got| got.status() == 200)
     };
     assert!(is_answered(town.wan.listener()).is_some());
-    town.proxy.ip("addr add 198.51.100.9/24 dev wan0");
+    // As a lease that ends and a new one: for a moment there is none.
     town.proxy.ip(&format!("addr del {}/24 dev wan0", town.wan.ours));
+    town.proxy.ip("addr add 198.51.100.9/24 dev wan0");
     let moved = SocketAddr::new(address("198.51.100.9"), PORT);
     let answer = crate::support::wait::until("answer from the new address", || is_answered(moved));
     assert_eq!(answer.link.remote(), moved);
