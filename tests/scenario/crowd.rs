@@ -77,7 +77,8 @@ fn open(stage: &Stage, proxy: &Proxy, transport: Transport, numbers: std::ops::R
 #[test]
 fn an_idle_tls_connection_costs_no_more_than_20_kb_under_load() {
     lift_the_limit_of_descriptors();
-    let count = if full() { 5_000 } else { 500 };
+    // Fewer would measure the steps by which memory is taken from the system.
+    let count = if full() { 5_000 } else { 2_000 };
     let mut costs = Vec::new();
     for transport in [Transport::Tls, Transport::Tcp, Transport::Ws, Transport::Wss] {
         let stage = Stage::new();

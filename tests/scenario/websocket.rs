@@ -28,9 +28,9 @@ fn only_pages_that_are_allowed_get_a_websocket() {
     let alice = scene.peer("alice");
     let origins = "[listen.main.websocket]\norigins = [\"https://phone.example.test\"]";
     let proxy = Proxy::start(&websockets().table(origins), &[]);
-    let refusal = open(&alice, &proxy, &ws().from_origin("https://evil.example.test")).map(|_| ()).expect_err("another page");
+    let refusal = open(&alice, &proxy, &ws().of_page("https://evil.example.test")).map(|_| ()).expect_err("another page");
     assert!(refusal.to_string().contains("403"), "{refusal}");
-    for opening in [ws().from_origin("https://phone.example.test"), ws()] {
+    for opening in [ws().of_page("https://phone.example.test"), ws()] {
         let link = open(&alice, &proxy, &opening).expect("the page, or what is no browser");
         alice.send(&alice.request("OPTIONS", "sip:example.test", &link), &link);
         alice.expect_status(200);

@@ -42,7 +42,7 @@ impl Opening {
     }
 
     /// The same from a page.
-    pub(crate) fn from_origin(self, origin: &str) -> Self {
+    pub(crate) fn of_page(self, origin: &str) -> Self {
         Self { origin: Some(origin.to_owned()), ..self }
     }
 }
@@ -58,7 +58,7 @@ pub(crate) enum Piece {
 }
 
 enum Framing {
-    Octets(Pipe),
+    Octets(Box<Pipe>),
     Frames(Box<WebSocket<Pipe>>),
 }
 
@@ -86,7 +86,7 @@ impl Wire {
             false => Pipe::plain(socket),
         };
         if matches!(opening.transport, Transport::Tcp | Transport::Tls) {
-            return Ok(Self::over(opening.transport, End::Opened, ours, Framing::Octets(pipe)));
+            return Ok(Self::over(opening.transport, End::Opened, ours, Framing::Octets(Box::new(pipe))));
         }
         let host = if opening.name.contains(':') { format!("[{}]", opening.name) } else { opening.name.clone() };
         let uri = format!("{}://{host}/", opening.transport);
@@ -111,7 +111,7 @@ impl Wire {
             None => Pipe::plain(socket),
         };
         if matches!(transport, Transport::Tcp | Transport::Tls) {
-            return Ok(Self::over(transport, End::Accepted, ours, Framing::Octets(pipe)));
+            return Ok(Self::over(transport, End::Accepted, ours, Framing::Octets(Box::new(pipe))));
         }
         let socket = tungstenite::accept_hdr(pipe, agree).map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Self::over(transport, End::Accepted, ours, Framing::Frames(Box::new(socket))))
