@@ -54,7 +54,8 @@ fn listeners_come_and_go_while_calls_run_on_another_and_none_is_lost() {
     let (table, address) = listen(&proxy, "wan", 2);
     let (is_over, carols) = (AtomicBool::new(false), carol.to(proxy.address()));
     thread::scope(|scope| {
-        let calls = scope.spawn(|| {
+        let is_over = &is_over;
+        let calls = scope.spawn(move || {
             let mut calls = 0;
             while !is_over.load(Ordering::Relaxed) {
                 whole_call(&carol, &dave, &invite(&carol, &dave.uri("dave"), &carols), &carols);
