@@ -91,8 +91,9 @@ fn an_added_listener_takes_calls_in_its_own_name() {
     reload(&proxy, &basic().table(&table));
     let link = alice.to(address);
     let at_bob = whole_call(&alice, &bob, &invite(&alice, &bob.uri("bob"), &link), &link);
-    assert!(at_bob.value("Via").starts_with(&format!("SIP/2.0/UDP {address};")), "{}", at_bob.value("Via"));
-    assert_eq!(at_bob.link.remote(), address);
+    // The system's route to bob leads from another address, so that there is a Record-Route for either side; alice's is the lower one.
+    let routes = at_bob.values("Record-Route");
+    assert!(routes.len() == 2 && routes[1].starts_with(&format!("<sip:{address};")), "{routes:?}");
     let status = proxy.asked(&["status"]);
     assert!(status.lines().any(|line| line.contains("wan") && line.contains(&address.to_string())), "{status}");
 }
@@ -124,9 +125,8 @@ fn a_listener_that_moves_is_found_at_its_new_address_alone() {
     is_closed(old);
     let link = alice.to(new);
     let at_bob = whole_call(&alice, &bob, &invite(&alice, &bob.uri("bob"), &link), &link);
-    assert_eq!(at_bob.link.remote(), new);
-    let via = at_bob.value("Via");
-    assert!(via.starts_with(&format!("SIP/2.0/UDP sip.example.test:{};", new.port())), "{via}");
+    let routes = at_bob.values("Record-Route");
+    assert!(routes.len() == 2 && routes[1].starts_with(&format!("<sip:sip.example.test:{};", new.port())), "{routes:?}");
 }
 
 #[test]

@@ -157,7 +157,8 @@ fn leads_to(connection: &Connection, path: &Path) -> bool {
 fn stands_for(connection: &Connection, transport: Transport, peer: Option<&str>) -> bool {
     let Some(peer) = peer.filter(|_| transport.is_secure()) else { return true };
     match connection.proof() {
-        Some(Proof::Peer(proved)) => is_same_host(proved, peer),
+        // A bare address is what a peer writes into its Contact that was asked for by name: who has proved that name is at that address.
+        Some(Proof::Peer(proved)) => is_same_host(proved, peer) || host_address(peer.as_bytes()) == Some(connection.remote.ip()),
         Some(Proof::Certificate(identities)) => identities.prove(peer),
         None => false,
     }
