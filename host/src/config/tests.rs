@@ -259,7 +259,7 @@ fn each_fault_has_its_place_and_its_remedy() {
         ),
         (
             "[outbound-proxy]\nrules = [{ from = \"::/0\", to = \"sip:sbc\", egress = \"wan\" }]",
-            "4:53: outbound-proxy.rules[0].egress: there is no listener `wan`; write one of lan",
+            "4:52: outbound-proxy.rules[0].egress: there is no listener `wan`; write one of lan",
         ),
         (
             "[dns]\nservers = [\"192.0.2.53\", \"ns.example\"]",
@@ -345,7 +345,7 @@ fn each_fault_has_its_place_and_its_remedy() {
         ),
         (
             "[listen.b]\naddress = \"192.0.2.2\"\ntransports = [\"tls\"]",
-            "3:1: listen.b.tls: is missing: tls needs a certificate; add certificate = \"FILE.pem\" and key = \"FILE.key\" there",
+            "3:9: listen.b.tls: is missing: tls needs a certificate; add certificate = \"FILE.pem\" and key = \"FILE.key\" there",
         ),
         (
             "[listen.b]\naddress = \"192.0.2.2:5070\"\ntransports = [\"udp\", \"tcp\", \"wss\"]\ntls = { certificate = \"c\", key = \"k\" }",
