@@ -345,7 +345,7 @@ fn each_fault_has_its_place_and_its_remedy() {
         ),
         (
             "[listen.b]\naddress = \"192.0.2.2\"\ntransports = [\"tls\"]",
-            "3:9: listen.b.tls: is missing: tls needs a certificate; add certificate = \"FILE.pem\" and key = \"FILE.key\" there",
+            "5:14: listen.b.transports: tls needs a certificate; add a table [listen.b.tls] with certificate = \"FILE.pem\" and key = \"FILE.key\"",
         ),
         (
             "[listen.b]\naddress = \"192.0.2.2:5070\"\ntransports = [\"udp\", \"tcp\", \"wss\"]\ntls = { certificate = \"c\", key = \"k\" }",

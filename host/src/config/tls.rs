@@ -21,8 +21,14 @@ pub(super) fn read_tls(listener: &Section<'_, '_>, transports: &[Transport], bas
             return None;
         }
         (None, Some(secure)) => {
-            let message = format!("is missing: {secure} needs a certificate; add certificate = \"FILE.pem\" and key = \"FILE.key\" there");
-            listener.missing("tls", message);
+            // Where the transport is written: that is what was decided, and where it can be taken back.
+            let place = listener.item("transports");
+            place.iter().for_each(|list| {
+                let table = list.path.strip_suffix(".transports").unwrap_or(&list.path);
+                list.error(format!(
+                    "{secure} needs a certificate; add a table [{table}.tls] with certificate = \"FILE.pem\" and key = \"FILE.key\""
+                ));
+            });
             return None;
         }
         (None, None) => return None,
