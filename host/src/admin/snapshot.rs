@@ -49,6 +49,12 @@ pub struct Status {
     pub contexts: u64,
     /// Stream connections open now.
     pub connections: u64,
+    /// Questions to name servers since the start.
+    pub dns_questions: u64,
+    /// Those of them that no name server answered.
+    pub dns_failures: u64,
+    /// Addresses that have failed, are tried last, and are probed.
+    pub failing_addresses: u64,
     /// Messages received since the start.
     pub messages_received: u64,
     /// Messages sent since the start.

@@ -92,6 +92,10 @@ fn status_text(status: &Status) -> String {
     line("requests so far", classes.join(", "));
     line("messages so far", format!("{} received, {} sent", number(status.messages_received), number(status.messages_sent)));
     line("connections", number(status.connections));
+    line("name servers", format!("{} questions, {} without an answer", number(status.dns_questions), number(status.dns_failures)));
+    if status.failing_addresses > 0 {
+        line("failing", format!("{} addresses are tried last, and probed", number(status.failing_addresses)));
+    }
     let cells = |cells: [&String; 4]| cells.map(|cell| printable(cell)).to_vec();
     let rows: Vec<_> = status.listeners.iter().map(|l| cells([&l.name, &l.transport, &l.address, &l.sent_by])).collect();
     text.push('\n');
@@ -164,6 +168,9 @@ mod tests {
             ],
             contexts: 12,
             connections: 3,
+            dns_questions: 1_200,
+            dns_failures: 7,
+            failing_addresses: 2,
             messages_received: 1_234_567,
             messages_sent: 1_234_568,
             requests_answered: [0, 100_000, 0, 1500, 7, 0],
@@ -183,6 +190,8 @@ requests now    12
 requests so far 2xx 100,000, 3xx 0, 4xx 1,500, 5xx 7, 6xx 0
 messages so far 1,234,567 received, 1,234,568 sent
 connections     3
+name servers    1,200 questions, 7 without an answer
+failing         2 addresses are tried last, and probed
 
 LISTENER  TRANSPORT  ADDRESS             IN VIA
 lan       udp        192.0.2.1:5060      192.0.2.1:5060
