@@ -34,10 +34,10 @@ fn check_names_every_fault_with_line_and_key() {
 
 #[test]
 fn run_refuses_a_faulty_file_and_says_why() {
-    let (_directory, path) = file("[listen.main]\naddress = \"127.0.0.1:5060\"\ntransports = [\"tls\"]\n");
+    let (_directory, path) = file("[listen.main]\naddress = \"127.0.0.1:5060\"\ntransports = [\"tsl\"]\n");
     let (status, text) = run_once(&["run"], &path);
     assert!(!status.success());
-    assert!(text.contains("proxy.toml:3:") && text.contains("tls"), "{text}");
+    assert!(text.contains("proxy.toml:3:") && text.contains("did you mean \"tls\""), "{text}");
 }
 
 #[test]
