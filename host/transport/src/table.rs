@@ -165,10 +165,9 @@ fn stands_for(connection: &Connection, transport: Transport, peer: Option<&str>)
 }
 
 /// The same for the connection that something of the same dialog came over. What the peer has opened is where it wants to be reached,
-/// whoever it is. What we have opened stands for whom we meant, or for the bare address that is its far end.
+/// whoever it is; what we have opened stands for whom we meant.
 fn may_be(connection: &Connection, path: &Path, peer: Option<&str>) -> bool {
-    let is_its_address = || peer.and_then(|peer| host_address(peer.as_bytes())) == Some(connection.remote.ip());
-    connection.opener == Opener::Peer || stands_for(connection, path.transport, peer) || is_its_address()
+    connection.opener == Opener::Peer || stands_for(connection, path.transport, peer)
 }
 
 fn is_same_host(a: &str, b: &str) -> bool {
