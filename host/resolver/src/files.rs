@@ -126,7 +126,7 @@ impl System {
 
     fn parse(octets: &[u8]) -> Self {
         // A line that is wrong costs that line: the file is not ours.
-        let config = octets.split(|b| *b == b'\n').fold(Config::new(), |config, line| merged(config, line));
+        let config = octets.split(|b| *b == b'\n').fold(Config::new(), merged);
         let address = |ip: &ScopedIp| SocketAddr::new(ip.into(), DNS_PORT);
         let mut servers: Vec<SocketAddr> = config.nameservers.iter().map(address).collect();
         if servers.is_empty() {

@@ -89,7 +89,7 @@ impl Shared {
     }
 
     /// One pass through what is known: the addresses, or what has to be asked first.
-    fn pass(self: &Arc<Self>, query: &Query, tolerance: Tolerance) -> Result<Vec<Hop>, SmallVec<[Missing; 4]>> {
+    fn pass(self: &Arc<Self>, query: &Query, tolerance: Tolerance) -> Result<Vec<Hop>, Vec<Missing>> {
         let (now, settings, hosts) = (Instant::now(), self.settings.load(), self.hosts.load());
         let rules = Rules {
             prefer: &settings.prefer,
@@ -268,7 +268,7 @@ struct View<'c> {
 #[derive(Default)]
 struct Notes {
     refresh: RefCell<SmallVec<[Question; 2]>>,
-    missing: RefCell<SmallVec<[Missing; 4]>>,
+    missing: RefCell<Vec<Missing>>,
     stale: Cell<u64>,
 }
 

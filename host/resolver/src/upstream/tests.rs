@@ -247,3 +247,47 @@ async fn a_server_that_is_gone_does_not_hold_up_the_others() {
     }
     assert!(begun.elapsed() < gone.timeout, "both are asked at once: {:?}", begun.elapsed());
 }
+
+/// Asks until the answer is this one.
+async fn leads_to(resolver: &crate::Resolver, host: &str, address: &str) {
+    let query = jackfield_proto::proxy::Query {
+        host: host.to_owned(),
+        port: Some(5060),
+        transport: None,
+        secure: false,
+        reach: jackfield_proto::net::Reach::ALL,
+    };
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let found = match resolver.cached(&query) {
+            Some(found) => found,
+            None => resolver.resolve(&query).await,
+        };
+        if found.first().is_some_and(|located| located.hop.address.ip().to_string() == address) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{host} does not lead to {address}: {found:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn a_resolver_with_a_thread_serves_several_runtimes_and_follows_files_and_settings() {
+    let servers = ["1", "2"].map(|n| Server::start(&format!("a.test 600 A 127.0.0.{n}")));
+    let directory = std::env::temp_dir().join(format!("jackfield-resolver-files-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let hosts = directory.join("hosts");
+    std::fs::write(&hosts, "127.0.0.5 pbx\n").unwrap();
+    let before = Settings { hosts: hosts.clone(), ..settings(&[&servers[0]]) };
+    let resolver = crate::Resolver::start(before.clone()).unwrap();
+    let run = |future: Pin<Box<dyn Future<Output = ()> + '_>>| {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+    };
+    run(Box::pin(leads_to(&resolver, "a.test", "127.0.0.1")));
+    run(Box::pin(leads_to(&resolver, "pbx", "127.0.0.5")));
+    std::fs::write(&hosts, "127.0.0.66 pbx\n").unwrap();
+    run(Box::pin(leads_to(&resolver, "pbx", "127.0.0.66")));
+    resolver.reconfigure(Settings { servers: vec![servers[1].address], ..before }).unwrap();
+    run(Box::pin(leads_to(&resolver, "a.test", "127.0.0.2")));
+    std::fs::remove_dir_all(&directory).unwrap();
+}
