@@ -1,7 +1,12 @@
 //! Bounds that are reached, and the answer that each of them has.
 
+use std::net::Ipv4Addr;
+
 use crate::support::config::Config;
 use crate::support::dialog::ack_of_failure;
+use crate::support::draft::Draft;
+use crate::support::link::Link;
+use crate::support::peer::Peer;
 use crate::support::proxy::Proxy;
 use crate::support::scene::{Scene, invite, start, whole_call};
 use crate::support::wait;
@@ -105,4 +110,49 @@ fn a_thousand_calls_one_after_the_other_leave_nothing_open() {
         let status: serde_json::Value = serde_json::from_str(&proxy.asked(&["status", "--json"])).expect("JSON");
         (status["contexts"] == 0).then_some(())
     });
+}
+
+fn question(peer: &Peer, link: &Link) -> Draft {
+    peer.request("OPTIONS", "sip:example.test", link)
+}
+
+#[test]
+fn a_source_over_its_limit_gets_503_with_retry_after_and_others_do_not() {
+    let scene = Scene::new();
+    let (mallory, alice) = (scene.peer_at("mallory", Ipv4Addr::new(127, 0, 0, 9).into()), scene.peer("alice"));
+    let config = Config::new().table("[limits]\nretry-after = \"7s\"\n[limits.source]\nrequests-per-second = 10\nburst = 1");
+    let (_proxy, link) = start(&config, &[], &mallory);
+    let answers: Vec<_> = (0..100)
+        .map(|_| {
+            mallory.send(&question(&mallory, &link), &link);
+            mallory.expect_final()
+        })
+        .collect();
+    let passed = answers.iter().filter(|answer| answer.status() == 200).count();
+    let refused = answers.iter().find(|answer| answer.status() == 503).expect("a hundred in a moment are more than ten in a second");
+    assert!(passed >= 10, "{passed} have passed");
+    assert_eq!(refused.value("Retry-After"), "7");
+    let hers = alice.to(link.remote());
+    alice.send(&question(&alice, &hers), &hers);
+    alice.expect_status(200);
+}
+
+#[test]
+fn a_source_that_goes_on_over_its_limit_is_banned_with_its_connections() {
+    let scene = Scene::new();
+    let [mallory, alice] = [("mallory", 9), ("alice", 8)].map(|(name, host)| scene.peer_at(name, Ipv4Addr::new(127, 0, 0, host).into()));
+    let source = "[limits.source]\nrequests-per-second = 1\nburst = 1\nanswer = \"silence\"\nban-after = 20";
+    let (proxy, link) = start(&Config::new().table(source), &[], &mallory);
+    mallory.send(&question(&mallory, &link), &link);
+    mallory.expect_status(200);
+    for _ in 0..100 {
+        mallory.send(&question(&mallory, &link), &link);
+    }
+    proxy.logged(&["127.0.0.9", "banned"]);
+    // Accepted by the kernel, closed by the proxy before anything is said.
+    let _connection = mallory.connect(link.remote());
+    mallory.expect_closed();
+    let hers = alice.to(link.remote());
+    alice.send(&question(&alice, &hers), &hers);
+    alice.expect_status(200);
 }
