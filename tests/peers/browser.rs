@@ -63,6 +63,9 @@ impl Browser {
         let mut command = Command::new(chromium());
         command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
         command.args(["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--ignore-certificate-errors"]);
+        // It talks to the test and to nobody else.
+        command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps"]);
+        command.arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1");
         command.args(["--autoplay-policy=no-user-gesture-required", "--allow-loopback-in-peer-connection"]);
         command.arg(format!("--user-data-dir={}", profile.path().display())).arg(url);
         command.env("HOME", profile.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

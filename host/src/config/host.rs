@@ -30,6 +30,11 @@ impl Network {
         }
     }
 
+    /// Whether every address of the other block lies in this one.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.contains(other.address) && self.prefix <= other.prefix
+    }
+
     /// The block that an address with a netmask stands for; bits beyond the mask are dropped, as an interface's are.
     pub(super) fn of(address: IpAddr, prefix: u8) -> Self {
         Self { address: Self::masked(address, prefix), prefix }

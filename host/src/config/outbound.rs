@@ -29,9 +29,12 @@ pub struct OutboundRule {
 }
 
 impl OutboundProxy {
-    /// The first rule for requests from this address. What comes from the outbound proxy itself is not sent back to it.
-    pub fn rule_for(&self, source: SocketAddr) -> Option<&OutboundRule> {
-        self.rules.iter().find(|rule| rule.from.contains(source.ip())).filter(|rule| rule.address != Some(source))
+    /// The first rule for requests from this address, over this transport. What comes from the address of the outbound proxy itself is not
+    /// sent back to it (of connections the port says nothing: it is any that was free there). An outbound proxy that is named is not
+    /// looked up for that: leave its addresses out of `from`.
+    pub fn rule_for(&self, source: SocketAddr, transport: Transport) -> Option<&OutboundRule> {
+        let is_itself = |address: SocketAddr| address.ip() == source.ip() && (transport.is_reliable() || address.port() == source.port());
+        self.rules.iter().find(|rule| rule.from.contains(source.ip())).filter(|rule| !rule.address.is_some_and(is_itself))
     }
 }
 
@@ -40,33 +43,59 @@ pub(super) fn read(root: &Section<'_, '_>, listen: &[Listen]) -> OutboundProxy {
     let section = root.section("outbound-proxy", &["list", "rules"]);
     let mut rules = Vec::new();
     if let Some(list) = section.item("list") {
-        read_list(&list, &mut rules);
+        read_list(&list, listen, &mut rules);
     }
     for item in section.item("rules").and_then(|rules| rules.list()).unwrap_or_default() {
-        rules.extend(read_rule(&item, listen));
+        if let Some(rule) = read_rule(&item, listen) {
+            doubts(&rule, &rules, listen).into_iter().for_each(|doubt| item.warning(doubt));
+            rules.push(rule);
+        }
     }
     OutboundProxy { rules }
 }
 
+/// What a rule probably does not mean: it is never reached, or nothing can leave by it.
+fn doubts(rule: &OutboundRule, before: &[OutboundRule], listen: &[Listen]) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if let Some(earlier) = before.iter().position(|earlier| earlier.from.covers(&rule.from)) {
+        doubts.push(format!("is never reached: rule {} takes everything from {}", earlier + 1, rule.from));
+    }
+    let Some(uri) = Uri::parse(rule.to.as_bytes()) else { return doubts };
+    let named = uri.param(b"transport").flatten().and_then(Transport::from_name);
+    // Without a transport it is looked up, or UDP, or TLS for sips (RFC 3263 4.1).
+    let transport =
+        named.or((uri.is_sips() || uri.host_ip().is_some()).then(|| if uri.is_sips() { Transport::Tls } else { Transport::Udp }));
+    let egress = |listen: &&Listen| rule.egress.as_deref().is_none_or(|name| name == listen.name);
+    if let Some(transport) = transport.filter(|transport| !listen.iter().filter(egress).any(|l| l.transports.contains(transport))) {
+        let who =
+            rule.egress.as_ref().map_or_else(|| "no listener speaks".to_owned(), |name| format!("the listener `{name}` does not speak"));
+        doubts.push(format!("nothing can leave to {}: {who} {transport}", rule.to));
+    }
+    doubts
+}
+
 /// One string with entries that commas, semicolons or space separate, or a list of strings with one entry each.
-fn read_list(list: &Item<'_, '_>, rules: &mut Vec<OutboundRule>) {
+fn read_list(list: &Item<'_, '_>, listen: &[Listen], rules: &mut Vec<OutboundRule>) {
+    let mut take = |item: &Item<'_, '_>, index: usize, entry: &str| match parse_entry(entry) {
+        Ok(rule) => {
+            for doubt in doubts(&rule, rules, listen) {
+                item.warning(format!("entry {} (`{entry}`) {doubt}", index + 1));
+            }
+            rules.push(rule);
+        }
+        Err(error) => item.error(format!("entry {} (`{entry}`): {error}", index + 1)),
+    };
     let separator = |letter: char| letter.is_whitespace() || matches!(letter, ',' | ';');
     if matches!(list.value.get_ref(), toml::de::DeValue::String(_)) {
         let entries = list.string().unwrap_or_default().split(separator).filter(|entry| !entry.is_empty());
         for (index, entry) in entries.enumerate() {
-            match parse_entry(entry) {
-                Ok(rule) => rules.push(rule),
-                Err(error) => list.error(format!("entry {} (`{entry}`): {error}", index + 1)),
-            }
+            take(list, index, entry);
         }
         return;
     }
     for (index, item) in list.strings().unwrap_or_default().iter().enumerate() {
         let Some(entry) = item.string() else { continue };
-        match parse_entry(entry.trim()) {
-            Ok(rule) => rules.push(rule),
-            Err(error) => item.error(format!("entry {} (`{entry}`): {error}", index + 1)),
-        }
+        take(item, index, entry.trim());
     }
 }
 
@@ -102,8 +131,9 @@ fn parse_entry(entry: &str) -> Result<OutboundRule, EntryError> {
             EntryError::Transport(name.to_owned(), near)
         })?,
     };
-    // An IPv6 address may stand without brackets where no port follows.
-    let host_port = parse_sent_by(address).ok_or_else(|| EntryError::Address(address.to_owned()))?;
+    // Without brackets a port would be taken for a part of an IPv6 address.
+    let is_bare_ipv6 = address.matches(':').count() > 1 && !address.starts_with('[');
+    let host_port = parse_sent_by(address).filter(|_| !is_bare_ipv6).ok_or_else(|| EntryError::Address(address.to_owned()))?;
     let to = Uri::parse(format!("sip:{host_port}").as_bytes())
         .map(|uri| format!("sip:{}:{};transport={transport}", String::from_utf8_lossy(uri.host()), uri.port().unwrap_or(5060)))
         .ok_or_else(|| EntryError::Address(address.to_owned()))?;
@@ -180,7 +210,7 @@ mod tests {
             ("10.1.2.3/255.255.0.0/192.0.2.7", "10.1.0.0/16", "sip:192.0.2.7:5060;transport=udp"),
             ("0.0.0.0/0/sbc.example/tcp", "0.0.0.0/0", "sip:sbc.example:5060;transport=tcp"),
             ("2001:db8::/32/[2001:db8::7]:5060/tcp", "2001:db8::/32", "sip:[2001:db8::7]:5060;transport=tcp"),
-            ("2001:db8::/ffff:ffff::/2001:db8::7", "2001:db8::/32", "sip:[2001:db8::7]:5060;transport=udp"),
+            ("2001:db8::/ffff:ffff::/[2001:db8::7]", "2001:db8::/32", "sip:[2001:db8::7]:5060;transport=udp"),
         ] {
             let rule = parse_entry(entry).unwrap();
             assert_eq!((rule.from.to_string().as_str(), rule.to.as_str()), (from, to), "{entry}");
@@ -199,6 +229,7 @@ mod tests {
             ("10.0.0.0/ffff::/192.0.2.7", "the mask `ffff::`"),
             ("10.0.0.0/8/192.0.2.7:99999", "the address `192.0.2.7:99999`"),
             ("10.0.0.0/8/2001:db8::7:port/tcp", "the address"),
+            ("2001:db8::/32/2001:db8::7:5060/tcp", "the address `2001:db8::7:5060` is no host and no host:port; IPv6 goes in brackets"),
             ("10.0.0.0/8/192.0.2.7:5060/tpc", "the transport `tpc` is not known; did you mean `tcp`?"),
         ] {
             let message = parse_entry(entry).unwrap_err().to_string();
@@ -210,10 +241,13 @@ mod tests {
     fn the_first_rule_wins_and_nothing_is_sent_back() {
         let rules = ["10.0.0.0/24/192.0.2.1", "10.0.0.0/8/10.9.9.9", "0.0.0.0/0/192.0.2.3"].map(|entry| parse_entry(entry).unwrap());
         let outbound = OutboundProxy { rules: rules.into() };
-        let goes_to = |source: &str| outbound.rule_for(SocketAddr::new(source.parse().unwrap(), 5060)).map(|rule| rule.to.as_str());
+        let rule_for = |source: &str, port, transport| outbound.rule_for(SocketAddr::new(source.parse().unwrap(), port), transport);
+        let goes_to = |source: &str| rule_for(source, 5060, Transport::Udp).map(|rule| rule.to.as_str());
         assert_eq!(goes_to("10.0.0.7"), Some("sip:192.0.2.1:5060;transport=udp"));
         assert_eq!(goes_to("10.1.0.7"), Some("sip:10.9.9.9:5060;transport=udp"));
         assert_eq!(goes_to("10.9.9.9"), None);
+        assert!(rule_for("10.9.9.9", 40_000, Transport::Tcp).is_none(), "a connection comes from any port");
+        assert!(rule_for("10.9.9.9", 40_000, Transport::Udp).is_some(), "another program on that host");
         assert_eq!(goes_to("::ffff:203.0.113.7"), Some("sip:192.0.2.3:5060;transport=udp"));
         assert_eq!(goes_to("2001:db8::1"), None);
     }

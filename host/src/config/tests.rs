@@ -258,6 +258,14 @@ fn each_fault_has_its_place_and_its_remedy() {
             "4:38: outbound-proxy.rules[0].to: `192.0.2.7` is no SIP URI to send to; write it like \"sip:192.0.2.7:5060;transport=tcp\"",
         ),
         (
+            "[outbound-proxy]\nlist = \"10.0.0.0/8/192.0.2.7, 10.1.0.0/16/192.0.2.8\"",
+            "4:8: warning: outbound-proxy.list: entry 2 (`10.1.0.0/16/192.0.2.8`) is never reached: rule 1 takes everything from 10.1.0.0/16",
+        ),
+        (
+            "[outbound-proxy]\nrules = [{ from = \"::/0\", to = \"sip:sbc;transport=tls\", egress = \"lan\" }]",
+            "4:10: warning: outbound-proxy.rules[0]: nothing can leave to sip:sbc;transport=tls: the listener `lan` does not speak tls",
+        ),
+        (
             "[outbound-proxy]\nrules = [{ from = \"::/0\", to = \"sip:sbc\", egress = \"wan\" }]",
             "4:52: outbound-proxy.rules[0].egress: there is no listener `wan`; write one of lan",
         ),

@@ -39,7 +39,7 @@ impl Policy {
         let Undecided { request, flow, kind, over } = asked;
         let mut target = Target { edits, ..Target::default() };
         if kind == RequestKind::Initial && over.is_none() {
-            if let Some(rule) = self.outbound.rule_for(flow.remote) {
+            if let Some(rule) = self.outbound.rule_for(flow.remote, flow.transport) {
                 target.next_hop = Some(rule.to.clone().into());
                 target.egress = rule.egress.as_deref().map(Arc::from);
             } else if let Some(reply) = self.refusal(request) {
