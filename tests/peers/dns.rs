@@ -1,7 +1,9 @@
 //! Next hops by name (RFC 3263), with a real name server between the proxy and the truth.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::support::config::Config;
 use crate::support::dns::NameServer;
@@ -109,9 +111,12 @@ fn setup(what: &str, tally: &Tally) -> Duration {
     mean
 }
 
-fn unused_port() -> u16 {
-    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
-    socket.local_addr().expect("a bound socket").port()
+/// A port that refuses connections as long as the socket is held: it is bound, and does not listen.
+fn refusing_port() -> (Socket, u16) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port is free");
+    let address = socket.local_addr().expect("a bound socket").as_socket().expect("an IPv4 address");
+    (socket, address.port())
 }
 
 #[test]
@@ -120,6 +125,7 @@ fn every_call_succeeds_while_one_of_four_candidates_lives_and_the_dead_one_comes
     let dead = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket that nobody reads");
     let dead_address: SocketAddr = dead.local_addr().expect("a bound socket");
     let (living, overloaded) = (AnsweringMachine::start(), AnsweringMachine::refusing(503));
+    let (_held, refusing) = refusing_port();
     let zone = format!(
         "host A 127.0.0.1
          _sip._udp.sound SRV 1 1 {living} host
@@ -128,7 +134,7 @@ fn every_call_succeeds_while_one_of_four_candidates_lives_and_the_dead_one_comes
          _sip._udp.mixed SRV 1 1 {overloaded} host
          _sip._udp.mixed SRV 1 1 {living} host",
         living = living.address.port(),
-        refusing = unused_port(),
+        refusing = refusing,
         dead = dead_address.port(),
         overloaded = overloaded.address.port(),
     );
@@ -174,8 +180,11 @@ fn calls_to_a_known_name_go_on_while_the_name_server_is_stopped() {
         wait::within(Duration::from_secs(120), "further calls", || (load.placed() >= goal).then_some(()));
     };
     placed(u64::from(rate) * 3);
+    // First it says nothing, then its port is closed.
+    server.fall_silent();
+    placed(u64::from(rate) * stopped.as_secs() / 2);
     server.stop();
-    placed(u64::from(rate) * stopped.as_secs());
+    placed(u64::from(rate) * stopped.as_secs() / 2);
     proxy.logged(&["name servers", "do not answer"]);
     assert_eq!(two.invites(), 0);
     server.write_zone(2, "dns.test", &zone(&two));

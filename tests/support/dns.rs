@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::port::Port;
 use super::wait;
 
@@ -66,6 +68,12 @@ impl NameServer {
         let mut zone = format!("$ORIGIN {domain}.\n$TTL {ttl}\n@ SOA ns hostmaster 1 3600 600 86400 {ttl}\n@ NS ns\nns A 127.0.0.1\n");
         lines.lines().for_each(|line| zone += &format!("{}\n", line.trim()));
         std::fs::write(self.file(&format!("{domain}.zone")), zone).expect("a zone file");
+    }
+
+    /// Holds it still: its port takes questions, and nobody answers. [`NameServer::stop`] ends that.
+    pub(crate) fn fall_silent(&self) {
+        let child = self.child.as_ref().expect("it runs");
+        kill_process(Pid::from_child(child), Signal::STOP).expect("a process of ours");
     }
 
     /// Ends it; nobody answers on its port any more.
