@@ -13,7 +13,7 @@ use super::branch_parameter;
 use super::context::{Answer, Context, Phase, Server};
 use super::environment::Environment;
 use super::forward::{Copy, NextHop, Prepared, prepare};
-use super::io::{Cause, Hop, Located, Output};
+use super::io::{Cause, Hop, Located, Output, RequestKind};
 use super::own::EgressChoice;
 use super::plan::{Reply, Target};
 use crate::message::Message;
@@ -39,10 +39,10 @@ impl<S: Clone> Context<S> {
     /// The addresses in the order to try them: those that have failed lately, from the listener that they would be tried from, come
     /// last, but they do come.
     fn in_order(&self, found: Vec<Located>, target: &Target, env: &Environment) -> VecDeque<Candidate> {
-        let with_egress = found.into_iter().map(|located| {
-            let egress = self.egress(located.hop, located.source, target, env);
-            let failing = egress.is_some_and(|egress| located.failing_from.contains(&egress));
-            (failing, Candidate { hop: located.hop, egress, any_size: false })
+        let with_egress = found.into_iter().filter_map(|located| {
+            let egress = self.egress(located.hop, located.source, target, env)?;
+            let failing = located.failing_from.contains(&egress);
+            Some((failing, Candidate { hop: located.hop, egress: Some(egress), any_size: false }))
         });
         let (failing, sound): (Vec<_>, Vec<_>) = with_egress.partition(|(failing, _)| *failing);
         sound.into_iter().chain(failing).map(|(_, candidate)| candidate).collect()
@@ -109,8 +109,11 @@ impl<S: Clone> Context<S> {
                 }
             }
         }
+        // In a dialog, a bare address is where the other side has said it is: whoever has proved anything there will do.
+        let is_contact = self.kind == RequestKind::InDialog && matches!(prepared.next, NextHop::Address(_));
+        let identity = (path.transport.is_secure() && !is_contact).then(|| prepared.next.identity()).flatten();
         if let Some(branch) = self.branch(index) {
-            branch.peer = path.transport.is_secure().then(|| prepared.next.identity()).flatten();
+            branch.peer = identity;
         }
         self.launch(index, target, path, bytes, env, out);
         true
@@ -143,7 +146,8 @@ impl<S: Clone> Context<S> {
             }
         };
         // The connection of the dialog's first request leads back to who sent it, and to nobody else.
-        let connection = self.hunt.connection.filter(|_| hop.transport.is_reliable() && self.hunt.connection != self.flow.connection);
+        let goes_there = hop.transport.is_reliable() && self.hunt.connection != self.flow.connection && target.leaves_the_way_open();
+        let connection = self.hunt.connection.filter(|_| goes_there);
         let path = match prepared.next {
             NextHop::Flow(flow) => flow,
             NextHop::Address(_) | NextHop::Name(_) | NextHop::Unusable => {
@@ -201,27 +205,59 @@ impl<S: Clone> Context<S> {
     /// The address that a branch was sent to has failed: the next one is tried, or the target has failed.
     pub(super) fn address_failed(&mut self, index: u16, cause: Cause, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) {
         self.report_address(index, cause, out);
-        if !self.may_try_next(index, env) {
+        let may_try_next = self.may_try_next(index, env);
+        let silent_one = if may_try_next { None } else { self.silent_sibling(index) };
+        if !may_try_next && silent_one.is_none() {
             self.branch_failed(index, cause, answer, env, out);
             return;
         }
         if let Some(branch) = self.branch(index) {
             branch.phase = BranchPhase::Done;
         }
-        self.try_next_candidate(index, env, out);
+        match silent_one {
+            Some(silent) => {
+                self.keep_if_best(answer);
+                self.wait_for_again(silent);
+            }
+            None => self.try_next_candidate(index, env, out),
+        }
         self.advance(env, out);
     }
 
-    /// An address has said nothing for a while: the next one is tried beside it.
-    pub(super) fn on_silence(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    /// The address of the same target that was passed over and may yet speak, where the last one tried has failed.
+    fn silent_sibling(&mut self, index: u16) -> Option<u16> {
+        let hunting = self.phase == Phase::Hunting && !self.cancelled;
+        let failed = self.branch(index).filter(|branch| hunting && !branch.abandoned && matches!(branch.cancel, Cancel::None))?;
+        let attempt = failed.attempt;
+        let may_speak = |branch: &Branch| {
+            let untold = matches!(branch.cancel, Cancel::None | Cancel::Wanted(_));
+            branch.attempt == attempt
+                && branch.passed_over
+                && branch.phase == BranchPhase::Running
+                && branch.client.is_unanswered()
+                && untold
+        };
+        self.branches.iter().position(may_speak).and_then(|silent| u16::try_from(silent).ok())
+    }
+
+    /// The hunt waits for a branch again that was passed over.
+    fn wait_for_again(&mut self, index: u16) {
+        if let Some(branch) = self.branch(index) {
+            (branch.abandoned, branch.passed_over, branch.cancel) = (false, false, Cancel::None);
+        }
+    }
+
+    /// An address has said nothing for a while: the next one is tried beside it. False if there is none, or no reason to.
+    pub(super) fn on_silence(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) -> bool {
         let silent = self.branch(index).is_some_and(|branch| branch.phase == BranchPhase::Running && branch.client.is_unanswered());
         if !silent || !self.may_try_next(index, env) {
-            return;
+            return false;
         }
         self.report_address(index, Cause::Timeout, out);
         self.pass_over(index, env, out);
         self.try_next_candidate(index, env, out);
         self.advance(env, out);
+        true
     }
 
     /// The hunt waits for a branch no longer, but takes it if it is the first to speak.
@@ -232,25 +268,34 @@ impl<S: Clone> Context<S> {
         }
     }
 
-    /// An address that was passed over has spoken after all. If the one tried after it is still silent, they change places.
-    pub(super) fn on_late_word(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    /// An address that was passed over has spoken after all. If the one tried after it is still silent, they change places, and the
+    /// addresses not tried yet are behind this one now. A 503 is no word to wait for.
+    pub(super) fn on_late_word(&mut self, index: u16, status: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        if status == 503 {
+            return;
+        }
         let Some(branch) =
             self.branch(index).filter(|branch| branch.passed_over && matches!(branch.cancel, Cancel::None | Cancel::Wanted(_)))
         else {
             return;
         };
         let attempt = branch.attempt;
-        let waited_for = |branch: &Branch| branch.attempt == attempt && branch.phase == BranchPhase::Running && !branch.abandoned;
+        let waited_for = |branch: &Branch| {
+            let wanted = !branch.abandoned && matches!(branch.cancel, Cancel::None);
+            branch.attempt == attempt && branch.phase == BranchPhase::Running && wanted
+        };
         let Some(other) = self.branches.iter().position(waited_for).and_then(|other| u16::try_from(other).ok()) else { return };
         if self.cancelled || self.phase != Phase::Hunting || !self.branch(other).is_some_and(|branch| branch.client.is_unanswered()) {
             return;
         }
         self.pass_over(other, env, out);
-        if let Some(other) = self.branch(other) {
-            other.settle();
-        }
+        let Some((target, candidates)) = self.branch(other).map(|other| (other.target.take(), std::mem::take(&mut other.candidates)))
+        else {
+            return;
+        };
+        self.wait_for_again(index);
         if let Some(branch) = self.branch(index) {
-            (branch.abandoned, branch.passed_over, branch.cancel) = (false, false, Cancel::None);
+            (branch.target, branch.candidates) = (target, candidates);
         }
     }
 
@@ -274,9 +319,11 @@ impl<S: Clone> Context<S> {
         self.try_target_again(index, env, out);
     }
 
-    /// Tells of an address that a name stood for. (One that was written as such is nobody's choice.)
+    /// Tells of an address that a name stood for. (One that was written as such is nobody's choice.) That one which was passed over goes
+    /// on being silent is no news, and may be long past.
     fn report_address(&mut self, index: u16, cause: Cause, out: &mut Vec<Output<S>>) {
-        let Some(branch) = self.branch(index).filter(|branch| branch.looked_up) else { return };
+        let is_news = |branch: &&mut Branch| branch.looked_up && (cause == Cause::Status || !branch.passed_over);
+        let Some(branch) = self.branch(index).filter(is_news) else { return };
         if let Some(path) = branch.path {
             out.push(Output::AddressFailed { path, peer: branch.peer.clone(), cause });
         }

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::branch::Branch;
 use super::branch_parameter::LoopDigest;
 use super::environment::{AlarmKind, Environment};
-use super::io::{BranchId, ContextId, Output, Transmit, Watch};
+use super::io::{BranchId, ContextId, Output, RequestKind, Transmit, Watch};
 use super::plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target};
 use crate::message::{Message, Method};
 use crate::net::{ConnectionId, Flow, ListenerId, Path};
@@ -33,6 +33,7 @@ pub(super) struct Context<S> {
     pub(super) state: Option<S>,
     pub(super) watch: Watch,
     pub(super) phase: Phase,
+    pub(super) kind: RequestKind,
     pub(super) hunt: Hunt,
     /// Most requests have one: it needs no allocation of its own.
     pub(super) branches: SmallVec<[Branch; 1]>,
@@ -85,7 +86,7 @@ pub(super) struct Hunt {
 impl Hunt {
     /// The flow that a target's request goes over: that of the token, unless the plan says where else.
     pub(super) fn flow_for(&self, target: &Target) -> Option<Path> {
-        self.flow.filter(|_| target.uri.is_none() && target.route.is_empty() && target.next_hop.is_none())
+        self.flow.filter(|_| target.leaves_the_way_open())
     }
 
     pub(super) fn load(&mut self, plan: Plan) {

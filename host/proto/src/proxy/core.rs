@@ -172,7 +172,9 @@ impl<S: Clone> Core<S> {
                 AlarmKind::Server(timer) => context.on_server_timer(timer, env, out),
                 AlarmKind::Trying => context.send_trying(env, out),
                 AlarmKind::Cancel(..) | AlarmKind::CancelGuard(_) => context.on_cancel_alarm(what, env, out),
-                AlarmKind::Silent(index) => context.on_silence(index, env, out),
+                AlarmKind::Silent(index) => {
+                    context.on_silence(index, env, out);
+                }
                 AlarmKind::Client(..) | AlarmKind::C(_) | AlarmKind::NoResponse(_) | AlarmKind::NoAnswer(_) => {
                     context.on_client_alarm(what, env, out);
                 }
@@ -292,6 +294,7 @@ impl<S: Clone> Core<S> {
             state: None,
             watch: Watch::default(),
             phase: Phase::Deciding,
+            kind,
             hunt: Hunt { egress, connection, flow: onward.path(), ..Hunt::default() },
             branches: SmallVec::new(),
             best: None,

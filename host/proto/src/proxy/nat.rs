@@ -13,11 +13,19 @@ pub(super) fn is_invalid_name(host: &[u8]) -> bool {
     label.is_some_and(|(before, label)| label.eq_ignore_ascii_case(b"invalid") && (before.is_empty() || before.ends_with(b".")))
 }
 
+/// Whether a host is a name that only a network of its own knows: one label, or below a domain that is used for that (RFC 6762 and others).
+fn is_local_name(host: &[u8]) -> bool {
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    let last = host.rsplit(|octet| *octet == b'.').next().unwrap_or_default();
+    let is_local = |domain: &&[u8]| last.eq_ignore_ascii_case(domain);
+    !host.contains(&b'.') || [&b"local"[..], b"localdomain", b"internal", b"lan"].iter().any(is_local)
+}
+
 /// Whether a request to this URI reaches nobody but over the flow to `remote`.
 pub(super) fn is_unreachable(uri: &Uri<'_>, remote: IpAddr) -> bool {
     match uri.host_ip() {
         Some(ip) => ip != remote && is_private(ip),
-        None => is_invalid_name(uri.host()),
+        None => is_invalid_name(uri.host()) || is_local_name(uri.host()),
     }
 }
 

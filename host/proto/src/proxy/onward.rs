@@ -2,7 +2,7 @@
 
 use super::nat;
 use super::noted_flow::{Binding, FarEnd, NotedFlow};
-use super::own::OwnNames;
+use super::own::{OwnNames, transport_of};
 use super::token::FlowToken;
 use crate::message::{Message, Name, Uri};
 use crate::net::{Flow, Listener, Over, Path};
@@ -83,7 +83,7 @@ fn needs_flow(request: &Message, noted: &NotedFlow) -> bool {
     }
     let Some(uri) = Uri::parse(request.request_uri()) else { return false };
     // A connection is preferred on the way to a private address, too, and that address is tried once it has ended (see `Over::Prefer`).
-    let by_connection = connection.is_some() && uri.host_ip().is_some();
+    let by_connection = connection.is_some() && uri.host_ip().is_some() && transport_of(&uri) == noted.transport;
     !by_connection && nat::is_unreachable(&uri, remote.ip())
 }
 

@@ -80,6 +80,13 @@ pub struct Target {
     pub tag: Arc<str>,
 }
 
+impl Target {
+    /// Whether it says nothing about where the request goes.
+    pub(super) fn leaves_the_way_open(&self) -> bool {
+        self.uri.is_none() && self.route.is_empty() && self.next_hop.is_none()
+    }
+}
+
 /// One change of a message. Values hold neither CR nor LF and never name a header field that is the proxy's own: who builds an edit
 /// has checked that.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -62,7 +62,8 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
         None => request,
     };
     let in_dialog = tokens.dialog.iter().any(Option::is_some) && request.to_tag().is_some();
-    let noted = tokens.dialog.iter().flatten().find_map(|token| token.onward).filter(|_| in_dialog);
+    // The last of them is next to where the request goes: of a pair, and of two passes through here.
+    let noted = tokens.dialog.iter().flatten().next_back().and_then(|token| token.onward).filter(|_| in_dialog);
     let onward = Onward::of(&request, flow, tokens.flow, noted, own);
     Preprocessed {
         kind: if in_dialog { RequestKind::InDialog } else { RequestKind::Initial },

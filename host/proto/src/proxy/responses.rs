@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::branch::{BranchPhase, Cancel};
+use super::branch::{Branch, BranchPhase, Cancel};
 use super::context::{Answer, Context, Phase, Server};
 use super::environment::{AlarmKind, Environment};
 use super::hop_by_hop;
@@ -39,7 +39,7 @@ impl<S: Clone> Context<S> {
         if !step.deliver {
             return;
         }
-        self.on_late_word(index, env, out);
+        self.on_late_word(index, response.status(), env, out);
         let Some(branch) = self.branch(index) else { return };
         branch.on_answered(class, response.status());
         if class == Class::Provisional {
@@ -238,7 +238,9 @@ impl<S: Clone> Context<S> {
             }
             AlarmKind::C(index) => self.check_timer_c(index, env, out),
             AlarmKind::NoResponse(index) => {
-                if self.branch(index).is_some_and(|branch| branch.phase == BranchPhase::Running && branch.client.is_unanswered()) {
+                let is_silent = |branch: &mut Branch| branch.phase == BranchPhase::Running && branch.client.is_unanswered();
+                // Each address of a name has this time.
+                if self.branch(index).is_some_and(is_silent) && !self.on_silence(index, env, out) {
                     self.give_up(index, env, out);
                 }
             }

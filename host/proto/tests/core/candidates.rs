@@ -76,6 +76,91 @@ fn a_slow_address_is_taken_back_while_the_next_is_silent() {
     bench.drain();
 }
 
+/// One that is merely slow loses nothing when the others are dead.
+#[test]
+fn a_slow_address_is_waited_for_again_when_the_next_is_dead() {
+    for refused in [true, false] {
+        let mut bench = bench("bc");
+        if refused {
+            bench.unreachable.insert((Transport::Udp, address('c')));
+        }
+        bench.request(&Request::invite());
+        bench.pass_ms(600);
+        if !refused {
+            bench.answer('c', 503);
+        }
+        bench.ladder();
+        bench.pass_ms(1_000);
+        assert_eq!(bench.ladder(), ["b INVITE"], "it is asked again, and nobody else is");
+        bench.answer('b', 180);
+        bench.answer('b', 200);
+        assert_eq!(bench.ladder(), ["a 180", "a 200"]);
+        bench.drain();
+    }
+}
+
+/// RFC 3263 4.3: a 503 is no word to wait for, however late, and the addresses not tried yet are still there.
+#[test]
+fn a_late_503_leaves_the_others_in_the_run() {
+    for word in [None, Some(100)] {
+        let mut bench = bench("bcd");
+        bench.request(&Request::invite());
+        bench.pass_ms(600);
+        word.into_iter().for_each(|status| bench.answer('b', status));
+        bench.answer('b', 503);
+        bench.pass_ms(600);
+        assert_eq!(bench.last("d INVITE").line(), "d INVITE", "{word:?}");
+        bench.answer('d', 200);
+        assert_eq!(bench.last("a 200").message.status(), 200, "{word:?}");
+        bench.drain();
+    }
+}
+
+/// What was lost once need not have been dead, and what is back is not reported by an old timer.
+#[test]
+fn an_address_that_was_passed_over_is_reported_once() {
+    let mut bench = bench("bc");
+    bench.request(&Request::invite());
+    bench.pass_ms(600);
+    bench.answer('c', 200);
+    bench.pass_ms(40_000);
+    assert_eq!(bench.addresses_failed, [('b', ListenerId(0), Cause::Timeout)]);
+    bench.drain();
+}
+
+/// RFC 3261 16.7 item 5: a 6xx ends every branch, those as well that are silent yet.
+#[test]
+fn a_6xx_cancels_an_address_that_was_passed_over() {
+    let mut plan = plan(vec![crate::support::group(jackfield_proto::proxy::Mode::Parallel, "z")]);
+    plan.groups[0].targets.push(named("sip:x@provider.test").groups.remove(0).targets.remove(0));
+    let mut bench = Bench::new(plan);
+    bench.on_query(|_| Some("bc".chars().map(hop).collect()));
+    bench.request(&Request::invite());
+    bench.pass_ms(600);
+    bench.answer('z', 603);
+    bench.ladder();
+    bench.answer('b', 180);
+    assert_eq!(bench.ladder(), ["b CANCEL"]);
+    bench.answer('b', 487);
+    bench.answer('c', 180);
+    bench.answer('c', 487);
+    bench.drain();
+}
+
+/// The time that a plan gives a target to say something is that of each of its addresses.
+#[test]
+fn a_response_timeout_leads_to_the_next_address() {
+    let mut plan = named("sip:x@provider.test");
+    plan.groups[0].targets[0].response_timeout = Some(Duration::from_secs(2));
+    let mut bench = Bench::new(plan);
+    bench.on_query(|_| Some("bc".chars().map(hop).collect()));
+    bench.request(&Request::new("MESSAGE"));
+    bench.pass_ms(2_010);
+    assert!(bench.ladder().contains(&"c MESSAGE".to_owned()));
+    bench.answer('c', 202);
+    bench.drain();
+}
+
 /// The failure of a slow address is its target's, if it is the first word.
 #[test]
 fn a_late_failure_is_believed_while_the_next_is_silent() {
