@@ -184,6 +184,9 @@ fn a_connection_is_preferred_where_there_is_an_address_as_well() {
         ("sip:a@10.0.0.7:5060;transport=tcp", "10.0.0.7:5060", Over::Prefer(ConnectionId(97))),
         ("sip:a@10.0.0.7:5060;transport=tcp;ob", "192.0.2.97:5060", Over::Only(ConnectionId(97))),
         ("sip:a@x.invalid;transport=tcp", "192.0.2.97:5060", Over::Only(ConnectionId(97))),
+        ("sip:a@pbx.local;transport=tcp", "192.0.2.97:5060", Over::Only(ConnectionId(97))),
+        // Written for datagrams, or without a thought for the transport: that address is behind the NAT all the same.
+        ("sip:a@10.0.0.7:5060", "192.0.2.97:5060", Over::Only(ConnectionId(97))),
     ] {
         let mut bench = Bench::with_settings(edge_settings(), serial("b"));
         let invite = Request::new("INVITE").by('a', Transport::Tcp).field("Contact", &format!("<{contact}>"));
