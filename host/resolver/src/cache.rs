@@ -170,8 +170,11 @@ impl Cache {
     /// Takes an answer up; one without records is believed as well.
     pub(crate) fn answered(&mut self, question: &Question, answer: Answer, asked: Arc<Asked>, now: Instant) {
         let limits = self.limits;
-        let most = if answer.records.is_empty() { limits.negative_ttl } else { limits.max_ttl };
-        let ttl = answer.ttl.max(limits.min_ttl).min(most.max(limits.min_ttl));
+        let longest = match answer.records.is_empty() {
+            true => limits.negative_ttl,
+            false => limits.max_ttl.max(limits.min_ttl),
+        };
+        let ttl = answer.ttl.max(limits.min_ttl).min(longest);
         let known = Known { records: answer.records, refresh_from: now + ttl * 3 / 4, fresh_until: now + ttl };
         let entry = self.entry(question, asked, now);
         entry.known = Some(known);
@@ -365,6 +368,19 @@ mod tests {
         assert_eq!(bench.sees(Kind::A, Tolerance::Fresh, 4.9), "fresh+");
         bench.answer(Kind::A, Some("192.0.2.1"), 4_000_000_000, 0.0);
         assert_eq!(bench.sees(Kind::A, Tolerance::Fresh, 100.0), "expired");
+    }
+
+    #[test]
+    fn rfc2308_nothing_counts_as_not_existing_for_longer_than_negative_ttl() {
+        let settings = Settings { min_ttl: Duration::from_secs(600), negative_ttl: Duration::from_secs(8), ..Settings::default() };
+        let mut bench = Bench::new(&settings);
+        for ttl in [0, 60, 86_400] {
+            bench.answer(Kind::A, None, ttl, 0.0);
+            assert_eq!(bench.sees(Kind::A, Tolerance::Fresh, 5.9), "none", "{ttl}");
+            assert_eq!(bench.sees(Kind::A, Tolerance::Fresh, 8.0), "expired", "{ttl}");
+        }
+        bench.answer(Kind::A, Some("192.0.2.1"), 1, 0.0);
+        assert_eq!(bench.sees(Kind::A, Tolerance::Fresh, 599.0), "fresh+");
     }
 
     #[test]
