@@ -44,7 +44,7 @@ pub(crate) enum Tolerance {
 pub(crate) enum Found<'c> {
     /// Use these records.
     Usable(&'c Records, Use),
-    /// No server could answer; count it as no records for now.
+    /// No server could answer: do without for now. Whether there are any records is not known.
     Unanswered(Refresh),
     /// There is an expired answer: ask, and do not wait for longer than patience allows.
     Expired,
@@ -344,9 +344,9 @@ mod tests {
         }
         // Another name of the same servers: not asked yet, and yet not waited for.
         assert_eq!(bench.sees(Kind::Srv, Tolerance::Fresh, 41.0), "expired");
-        bench.asked.kept_silent();
+        bench.asked.kept_silent(&question(Kind::A, NAME), bench.at(41.0));
         assert_eq!(bench.sees(Kind::Srv, Tolerance::Fresh, 41.0), "stale+");
-        bench.asked.answered();
+        bench.asked.answered(&question(Kind::A, NAME), bench.at(100.0));
         bench.answer(Kind::A, Some("192.0.2.2"), 40, 100.0);
         assert_eq!(bench.sees(Kind::A, Tolerance::Fresh, 101.0), "fresh");
     }

@@ -35,4 +35,4 @@ pub use counters::Figures;
 pub use health::{Health, Probe};
 pub use record::{Answer, Asked, Failure, Kind, Naptr, Question, Records, Source, Srv};
 pub use resolver::{Draw, Resolver};
-pub use settings::{Family, Servers, Settings};
+pub use settings::{Family, LONGEST, Servers, Settings};

@@ -3,11 +3,15 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jackfield_proto::net::Transport;
+use tokio::time::Instant;
+
+/// Questions of one group of servers that are known to fail alone.
+const BROKEN: usize = 64;
 
 /// The types of records that are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,16 +138,28 @@ pub enum Failure {
 }
 
 /// Servers that are asked together: whether they answer.
+///
+/// They are silent once a question has been given up, and nothing at all has come from them since it was asked. If they turn out to answer
+/// others, that question is broken, and proves nothing about them until it has been answered itself.
 #[derive(Debug, Default)]
 pub struct Asked {
     servers: String,
     silent: AtomicBool,
+    signs: Mutex<Signs>,
+}
+
+#[derive(Debug, Default)]
+struct Signs {
+    last: Option<Instant>,
+    /// What has made them count as silent.
+    unanswered: Option<Question>,
+    broken: Vec<Question>,
 }
 
 impl Asked {
     /// Servers with what they are called in the log.
     pub fn new(servers: String) -> Self {
-        Self { servers, silent: AtomicBool::new(false) }
+        Self { servers, ..Self::default() }
     }
 
     /// Whether they owe an answer: what is expired is then given out at once.
@@ -151,18 +167,36 @@ impl Asked {
         self.silent.load(Ordering::Relaxed)
     }
 
-    /// They have let somebody wait for too long.
-    pub fn kept_silent(&self) {
-        if !self.silent.swap(true, Ordering::Relaxed) {
-            tracing::warn!(servers = self.servers, "the name servers do not answer; names that are known are used beyond their time");
+    /// A question that was asked at that time has been given up.
+    pub fn kept_silent(&self, question: &Question, asked: Instant) {
+        let mut signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.are_silent() || signs.last.is_some_and(|last| last >= asked) || signs.broken.contains(question) {
+            return;
+        }
+        signs.unanswered = Some(question.clone());
+        self.silent.store(true, Ordering::Relaxed);
+        tracing::warn!(servers = self.servers, "the name servers do not answer; names that are known are used beyond their time");
+    }
+
+    /// They have answered a question.
+    pub fn answered(&self, question: &Question, now: Instant) {
+        let mut signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
+        signs.last = Some(now);
+        signs.broken.retain(|broken| broken != question);
+        if self.silent.swap(false, Ordering::Relaxed) {
+            if let Some(broken) = signs.unanswered.take().filter(|unanswered| unanswered != question) {
+                if signs.broken.len() >= BROKEN {
+                    signs.broken.remove(0);
+                }
+                signs.broken.push(broken);
+            }
+            tracing::info!(servers = self.servers, "the name servers answer again");
         }
     }
 
-    /// They have answered.
-    pub fn answered(&self) {
-        if self.are_silent() && self.silent.swap(false, Ordering::Relaxed) {
-            tracing::info!(servers = self.servers, "the name servers answer again");
-        }
+    /// They have said that they cannot answer: a sign of life, and nothing to wait for.
+    pub fn refused(&self, now: Instant) {
+        self.signs.lock().unwrap_or_else(PoisonError::into_inner).last = Some(now);
     }
 }
 
@@ -178,6 +212,30 @@ pub trait Source: Send + Sync + 'static {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_are_silent_only_if_nothing_has_come_from_them_since_a_question_was_asked() {
+        let (asked, start) = (Asked::new("192.0.2.53".to_owned()), Instant::now());
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let [bad, worse, good] = ["bad.test", "worse.test", "good.test"].map(|name| Question { name: name.into(), kind: Kind::A });
+        asked.answered(&good, at(11));
+        asked.kept_silent(&bad, at(10));
+        assert!(!asked.are_silent(), "they have answered another question meanwhile");
+        asked.refused(at(13));
+        asked.kept_silent(&bad, at(12));
+        assert!(!asked.are_silent(), "SERVFAIL is no silence");
+        asked.kept_silent(&bad, at(14));
+        assert!(asked.are_silent());
+        // It was that question alone: it does not make them silent again and again.
+        asked.answered(&good, at(20));
+        asked.kept_silent(&bad, at(30));
+        assert!(!asked.are_silent());
+        asked.kept_silent(&worse, at(30));
+        assert!(asked.are_silent());
+        asked.answered(&bad, at(40));
+        asked.kept_silent(&bad, at(50));
+        assert!(asked.are_silent(), "it has been answered since");
+    }
 
     #[test]
     fn rfc3263_4_1_only_terminal_sip_services_without_rewriting_count() {

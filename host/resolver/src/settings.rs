@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use jackfield_proto::net::Transport;
 
+/// The longest time that a query takes, whatever the other times are. What has not been answered by then counts as unanswered, and goes on being
+/// asked for the queries that follow.
+pub const LONGEST: Duration = Duration::from_secs(6);
+
 /// Which addresses of a name are used, and which of them first (RFC 7984 4, RFC 6724).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Family {
@@ -46,15 +50,16 @@ pub struct Settings {
     pub prefer: Vec<Transport>,
     /// Which addresses of a name are used.
     pub family: Family,
-    /// How long one attempt at a question may take.
+    /// How long one attempt at a question may take. With `attempts`, it may add up to more than [`LONGEST`]: the answer then comes too late for
+    /// the call that has asked.
     pub timeout: Duration,
     /// Attempts at one question; at least one.
     pub attempts: u32,
-    /// How long a call waits for a fresh answer before it is given an expired one.
+    /// How long a call waits for a fresh answer before it is given an expired one; for no longer than [`LONGEST`].
     pub patience: Duration,
     /// How long an answer is given out after it has expired, if the name servers do not give a new one (RFC 8767).
     pub stale: Duration,
-    /// The least time for which an answer counts, whatever its TTL.
+    /// The least time for which an answer counts, whatever its TTL; one without records for no longer than `negative_ttl` nevertheless.
     pub min_ttl: Duration,
     /// The longest time for which an answer counts, whatever its TTL.
     pub max_ttl: Duration,

@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jackfield_proto::proxy::{Hop, Query};
@@ -17,18 +16,15 @@ use crate::counters::{Counters, Figures};
 use crate::files::Hosts;
 use crate::flights::{Arrival, Boarding, Flight, Flights, landed};
 use crate::health::Health;
-use crate::record::{Failure, Kind, Question, Records, Source};
+use crate::record::{Failure, Kind, Question, Source};
 use crate::resolver::Draw;
-use crate::selection::{self, Rules, Zone};
-use crate::settings::Settings;
+use crate::selection::{self, Known, Rules, Zone};
+use crate::settings::{LONGEST, Settings};
 use crate::source_address::SourceAddresses;
 use crate::upstream::Upstream;
 
 /// Times that a query goes through the records: each stage of RFC 3263 may have to ask, and an answer may be gone again.
 const ROUNDS: usize = 8;
-
-/// The longest time that a query takes. What has not been answered then counts as not there.
-const LONGEST: Duration = Duration::from_secs(6);
 
 /// Where the source of records came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,18 +132,18 @@ impl Shared {
             }
             arrivals.push(arrival);
         }
-        let expired = || missing.iter().filter(|missing| missing.knowledge == Knowledge::Expired);
         let all = async {
             for arrival in arrivals {
                 landed(arrival).await;
             }
         };
-        let until = if expired().next().is_some() { patience.min(end) } else { end };
+        let until = match missing.iter().any(|missing| missing.knowledge == Knowledge::Expired) {
+            true => patience.min(end),
+            false => end,
+        };
         if timeout_at(until, all).await.is_ok() {
             return tolerance;
         }
-        let source = self.source.load_full();
-        expired().for_each(|missing| source.asked(&missing.question.name).kept_silent());
         if until == end { Tolerance::Nothing } else { Tolerance::Stale }
     }
 
@@ -230,7 +226,7 @@ async fn fly(shared: Arc<Shared>, flight: Flight) {
     let question = flight.question();
     loop {
         let source = shared.source.load_full();
-        let asked = source.asked(&question.name);
+        let (asked, begun) = (source.asked(&question.name), Instant::now());
         let answer = source.ask(question.clone()).await;
         if !Arc::ptr_eq(&source, &shared.source.load()) {
             // The servers have been replaced meanwhile: what the old ones said does not count.
@@ -240,14 +236,16 @@ async fn fly(shared: Arc<Shared>, flight: Flight) {
         let mut cache = shared.cache.write().unwrap_or_else(PoisonError::into_inner);
         match answer {
             Ok(answer) => {
-                asked.answered();
+                asked.answered(question, now);
                 cache.answered(question, answer, asked, now);
             }
             Err(failure) => {
                 shared.counters.failures.add(1);
                 tracing::debug!(name = &*question.name, kind = ?question.kind, %failure, "a question has no answer");
-                if failure == Failure::Silent {
-                    asked.kept_silent();
+                match failure {
+                    Failure::Silent => asked.kept_silent(question, begun),
+                    Failure::Refused(_) => asked.refused(now),
+                    Failure::Busy => {}
                 }
                 cache.failed(question, asked, now);
             }
@@ -285,29 +283,28 @@ impl View<'_> {
 }
 
 impl Zone for View<'_> {
-    fn records(&self, kind: Kind, name: &str) -> Option<&Records> {
-        const NOTHING: &Records = &Records::Addresses(Vec::new());
+    fn records(&self, kind: Kind, name: &str) -> Known<'_> {
         match self.cache.find(kind, name, self.now, self.tolerance) {
             Found::Usable(records, Use::Fresh(refresh)) => {
                 self.refresh(refresh, kind, name);
-                Some(records)
+                Known::Records(records)
             }
             Found::Usable(records, Use::Stale(refresh)) => {
                 self.refresh(refresh, kind, name);
                 self.notes.stale.set(self.notes.stale.get() + 1);
-                Some(records)
+                Known::Records(records)
             }
             Found::Unanswered(refresh) => {
                 self.refresh(refresh, kind, name);
-                Some(NOTHING)
+                Known::Unanswered
             }
             Found::Expired => {
                 self.missing(Knowledge::Expired, kind, name);
-                None
+                Known::Asked
             }
             Found::Absent => {
                 self.missing(Knowledge::Nothing, kind, name);
-                None
+                Known::Asked
             }
         }
     }

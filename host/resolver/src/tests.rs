@@ -313,6 +313,66 @@ async fn questions_under_way_are_bounded() {
     assert_eq!(resolver.figures().pending, 0);
 }
 
+/// A query for a domain whose services are looked for.
+fn domain(host: &str) -> Query {
+    Query { port: None, transport: Some(Transport::Udp), ..query(host) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_nobody_could_answer_about_is_not_looked_for_at_the_domain() {
+    for script in [Script::Refuse, Script::Silence, Script::Answer(20 * SECOND, answer("192.0.2.7"))] {
+        let servers = Servers::default();
+        servers.address("a.test", "192.0.2.1", 600);
+        servers.script(Kind::Srv, "_sip._udp.a.test", script);
+        let resolver = servers.resolver();
+        assert_eq!(timed(&resolver, &domain("a.test")).await.0, [""; 0]);
+        assert_eq!(timed(&resolver, &domain("a.test")).await.0, [""; 0], "nor while it is not asked again yet");
+        assert!(!servers.take_asked().contains(&"A a.test".to_owned()));
+        servers.scripts.lock().unwrap().remove(&(Kind::Srv, "_sip._udp.a.test".to_owned()));
+        sleep(20 * SECOND).await;
+        assert_eq!(timed(&resolver, &domain("a.test")).await.0, ["192.0.2.1"], "there are none: the domain itself");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_there_is_no_room_to_ask_about_is_not_looked_for_at_the_domain() {
+    let servers = Servers::default();
+    servers.address("a.test", "192.0.2.1", 600);
+    let resolver = servers.resolver_with(Settings { questions: 1, hosts: "/nowhere/hosts".into(), ..Settings::default() });
+    resolver.resolve(&query("a.test")).await;
+    servers.script(Kind::A, "b.test", Script::Silence);
+    let other = resolver.clone();
+    tokio::spawn(async move { other.resolve(&query("b.test")).await });
+    settle().await;
+    assert_eq!(timed(&resolver, &domain("a.test")).await, (Vec::new(), Duration::ZERO));
+    assert_eq!(resolver.figures().refused, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_slow_does_not_make_its_servers_silent() {
+    let servers = Servers::default();
+    for host in ["slow.test", "dead.test", "a.test"] {
+        servers.address(host, "192.0.2.1", 10);
+    }
+    let resolver = servers.resolver();
+    for host in ["slow.test", "dead.test", "a.test"] {
+        resolver.resolve(&query(host)).await;
+    }
+    sleep(20 * SECOND).await;
+    servers.script(Kind::A, "slow.test", Script::Answer(SECOND, answer("192.0.2.2")));
+    servers.script(Kind::A, "dead.test", Script::Silence);
+    servers.script(Kind::A, "a.test", Script::Answer(100 * MILLISECOND, answer("192.0.2.9")));
+    for host in ["slow.test", "dead.test"] {
+        let (found, took) = timed(&resolver, &query(host)).await;
+        assert_eq!((found, took.as_millis()), (vec!["192.0.2.1".to_owned()], 400), "{host}");
+    }
+    assert!(!servers.group.are_silent());
+    let (found, took) = timed(&resolver, &query("a.test")).await;
+    assert_eq!((found, took.as_millis()), (vec!["192.0.2.9".to_owned()], 100), "servers that answer are waited for");
+    sleep(3 * SECOND).await;
+    assert!(!servers.group.are_silent(), "a question was given up, and others have been answered meanwhile");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reload_changes_what_counts() {
     let servers = Servers::default();

@@ -8,6 +8,8 @@
 //!            else A, AAAA with UDP, or TLS for sips
 //! ```
 //!
+//! "Else" is for what does not exist. SRV that nobody could answer about says nothing of the kind: that service is out of reach for now.
+//!
 //! Nothing is asked in here. Where a record set is not known, the [`Zone`] takes down which, and the selection ends at that stage; it is
 //! run again when the answers are there. So all sets of one stage are asked for together.
 
@@ -37,10 +39,23 @@ const TARGETS: usize = 32;
 /// NAPTR records of one name that are followed.
 const SERVICES: usize = 8;
 
+const NOTHING: &Records = &Records::Addresses(Vec::new());
+
+/// What is known of a record set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Known<'z> {
+    /// The records, perhaps none.
+    Records(&'z Records),
+    /// Nobody could answer, or not in time: there may be some.
+    Unanswered,
+    /// It has been taken down as a question.
+    Asked,
+}
+
 /// What is known.
 pub(crate) trait Zone {
-    /// The records of a name, perhaps none; [`None`] if that is not known, and then taken down as a question.
-    fn records(&self, kind: Kind, name: &str) -> Option<&Records>;
+    /// The records of a name.
+    fn records(&self, kind: Kind, name: &str) -> Known<'_>;
 
     /// The addresses of a name in the hosts file; [`None`] if it is not there.
     fn host(&self, name: &str) -> Option<&[IpAddr]>;
@@ -69,7 +84,9 @@ pub(crate) fn candidates(query: &Query, rules: &Rules<'_>, zone: &impl Zone) -> 
 /// What SRV says of a service.
 enum Service {
     /// There are no records: the domain is asked for addresses.
-    Unknown,
+    Absent,
+    /// Nobody could say whether there are any.
+    Unanswered,
     /// There are some, and these are the addresses; none if the service is not there.
     Known(Vec<Hop>),
 }
@@ -105,8 +122,8 @@ impl<Z: Zone> Selection<'_, Z> {
             (None, None) if !local => self.by_domain(&name),
             (Some(transport), None) if !local => match self.by_service(transport, &name) {
                 Service::Known(hops) => hops,
-                Service::Unknown if self.pending.get() => Vec::new(),
-                Service::Unknown => self.by_address(&name, Some(transport)),
+                Service::Absent if !self.pending.get() => self.by_address(&name, Some(transport)),
+                Service::Absent | Service::Unanswered => Vec::new(),
             },
             (named, _) => self.by_address(&name, named),
         }
@@ -130,7 +147,7 @@ impl<Z: Zone> Selection<'_, Z> {
             return Vec::new();
         }
         for record in naptr.iter().take(SERVICES) {
-            let service = Name::new(&record.replacement).map_or(Service::Unknown, |at| self.servers(record.transport, &at));
+            let service = Name::new(&record.replacement).map_or(Service::Absent, |at| self.servers(record.transport, &at));
             services.push((record.transport, service));
         }
         if naptr.is_empty() {
@@ -141,16 +158,10 @@ impl<Z: Zone> Selection<'_, Z> {
             return Vec::new();
         }
         // 4.2: without SRV records, the domain itself is asked for addresses.
-        if services.iter().all(|(_, service)| matches!(service, Service::Unknown)) {
+        if services.iter().all(|(_, service)| matches!(service, Service::Absent)) {
             return self.by_address(name, naptr.first().map(|record| record.transport));
         }
-        let mut hops = Vec::new();
-        for (_, service) in services {
-            if let Service::Known(more) = service {
-                add(&mut hops, more);
-            }
-        }
-        hops
+        in_turn(services)
     }
 
     /// The NAPTR records that we can follow. RFC 3403 4.1: by order, then preference. Those of a later order are for when nobody of an
@@ -168,16 +179,18 @@ impl<Z: Zone> Selection<'_, Z> {
             Transport::Udp => "_sip._udp",
             Transport::Tcp => "_sip._tcp",
             Transport::Tls => "_sips._tcp",
-            Transport::Ws | Transport::Wss => return Service::Unknown,
+            Transport::Ws | Transport::Wss => return Service::Absent,
         };
-        name.below(labels).map_or(Service::Unknown, |at| self.servers(transport, &at))
+        name.below(labels).map_or(Service::Absent, |at| self.servers(transport, &at))
     }
 
     /// The servers that stand under an SRV name, with their addresses.
     fn servers(&self, transport: Transport, at: &Name) -> Service {
-        let records = self.records(Kind::Srv, at).srv();
+        // RFC 2782, RFC 3263 4.2: only where there are none is the domain asked for addresses.
+        let Some(records) = self.answered(Kind::Srv, at) else { return Service::Unanswered };
+        let records = records.srv();
         if records.is_empty() {
-            return Service::Unknown;
+            return Service::Absent;
         }
         let mut hops = Vec::new();
         for record in weight::in_order(records, self.rules.draw).into_iter().take(TARGETS) {
@@ -221,12 +234,22 @@ impl<Z: Zone> Selection<'_, Z> {
         families.in_order(self.rules)
     }
 
+    /// The records of a name as far as there are any: servers that cannot answer NAPTR or AAAA at all are common, and the rest suffices for
+    /// a call.
     fn records(&self, kind: Kind, name: &Name) -> &Records {
-        const NOTHING: &Records = &Records::Addresses(Vec::new());
-        self.zone.records(kind, name.as_str()).unwrap_or_else(|| {
-            self.pending.set(true);
-            NOTHING
-        })
+        self.answered(kind, name).unwrap_or(NOTHING)
+    }
+
+    /// The records of a name; [`None`] if nobody could answer.
+    fn answered(&self, kind: Kind, name: &Name) -> Option<&Records> {
+        match self.zone.records(kind, name.as_str()) {
+            Known::Records(records) => Some(records),
+            Known::Unanswered => None,
+            Known::Asked => {
+                self.pending.set(true);
+                Some(NOTHING)
+            }
+        }
     }
 
     /// Whether we speak a transport that was found by name, and the scheme allows it.
@@ -250,6 +273,21 @@ impl<Z: Zone> Selection<'_, Z> {
             if self.query.secure { &[Transport::Tls] } else { &[Transport::Udp, Transport::Tcp, Transport::Tls] };
         transports.iter().copied().find(|transport| spoken(*transport))
     }
+}
+
+/// The addresses of services in their order. Behind a secure one that nobody could answer about, none without security is used: who suppresses
+/// one answer must not have the call sent in the clear.
+fn in_turn(services: impl IntoIterator<Item = (Transport, Service)>) -> Vec<Hop> {
+    let mut hops = Vec::new();
+    let mut clear = true;
+    for (transport, service) in services {
+        match service {
+            Service::Known(more) if clear || transport.is_secure() => add(&mut hops, more),
+            Service::Unanswered => clear &= !transport.is_secure(),
+            Service::Known(_) | Service::Absent => {}
+        }
+    }
+    hops
 }
 
 /// Adds what is not there yet, as far as there is room.

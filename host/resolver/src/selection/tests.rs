@@ -8,25 +8,30 @@ use jackfield_proto::net::Reach;
 use super::*;
 use crate::record::Srv;
 
-/// Records in lines like a zone file's: `NAME TYPE DATA`.
+/// Records in lines like a zone file's: `NAME TYPE DATA`, or `NAME FAILS TYPE`.
 #[derive(Default)]
 struct Fake {
     sets: HashMap<(Kind, String), Records>,
     hosts: HashMap<String, Vec<IpAddr>>,
+    /// Sets that nobody can answer about.
+    failing: Vec<(Kind, String)>,
     /// Sets that are asked for and not known; without this, they do not exist.
     unknown: Option<RefCell<Vec<String>>>,
 }
 
 impl Zone for Fake {
-    fn records(&self, kind: Kind, name: &str) -> Option<&Records> {
-        const NONE: &Records = &Records::Addresses(Vec::new());
-        let set = self.sets.get(&(kind, name.trim_end_matches('.').to_owned()));
+    fn records(&self, kind: Kind, name: &str) -> Known<'_> {
+        let key = (kind, name.trim_end_matches('.').to_owned());
+        if self.failing.contains(&key) {
+            return Known::Unanswered;
+        }
+        let set = self.sets.get(&key);
         match &self.unknown {
             Some(unknown) if set.is_none() => {
                 unknown.borrow_mut().push(format!("{kind:?} {name}"));
-                None
+                Known::Asked
             }
-            _ => Some(set.unwrap_or(NONE)),
+            _ => Known::Records(set.unwrap_or(NOTHING)),
         }
     }
 
@@ -58,6 +63,10 @@ fn zone(lines: &str) -> Fake {
                 let set = fake.sets.entry((Kind::Naptr, name)).or_insert_with(|| Records::Naptr(Vec::new()));
                 let Records::Naptr(list) = set else { unreachable!() };
                 list.extend(Naptr::of_fields(number(2), number(3), b"s", words[4].as_bytes(), b"", words[5]));
+            }
+            "FAILS" => {
+                let kinds = [("NAPTR", Kind::Naptr), ("SRV", Kind::Srv), ("A", Kind::A), ("AAAA", Kind::Aaaa)];
+                fake.failing.extend(kinds.into_iter().filter(|(word, _)| *word == words[2]).map(|(_, kind)| (kind, name.clone())));
             }
             other => panic!("{other}"),
         }
@@ -183,6 +192,32 @@ fn rfc7118_websocket_is_found_by_naptr() {
 fn rfc3263_4_2_a_service_without_srv_records_is_at_the_domain() {
     let zone = zone("n.test NAPTR 1 1 SIP+D2T _sip._tcp.n.test\nn.test A 192.0.2.4");
     assert_eq!(found("sip:n.test", reach("udp tcp"), &zone), "tcp 192.0.2.4:5060");
+}
+
+#[test]
+fn rfc3263_4_2_a_service_that_nobody_can_answer_about_is_not_at_the_domain() {
+    let zone = |lines: &str| zone(&format!("f.test A 192.0.2.4\nh.test A 192.0.2.5\n{lines}"));
+    let naptr = "f.test NAPTR 1 1 SIPS+D2T _t.f.test\nf.test NAPTR 2 1 SIP+D2U _u.f.test\n_u.f.test SRV 1 1 5070 h.test\n";
+    let udp = "_sip._udp.f.test SRV 1 1 5070 h.test\n";
+    for (uri, lines, expected) in [
+        // No addresses of the domain, whichever way led to the SRV name.
+        ("sip:f.test;tcp", "_sip._tcp.f.test FAILS SRV".to_owned(), ""),
+        ("sip:f.test", "_sips._tcp.f.test FAILS SRV".to_owned(), ""),
+        ("sip:f.test", "_sip._udp.f.test FAILS SRV".to_owned(), ""),
+        ("sips:f.test", "_sips._tcp.f.test FAILS SRV".to_owned(), ""),
+        ("sip:f.test", "f.test NAPTR 1 1 SIP+D2T _t.f.test\n_t.f.test FAILS SRV".to_owned(), ""),
+        // In the clear only if it is known that there is nothing better.
+        ("sip:f.test", format!("{udp}_sips._tcp.f.test FAILS SRV"), ""),
+        ("sip:f.test", format!("{naptr}_t.f.test FAILS SRV"), ""),
+        ("sip:f.test", format!("{udp}_sip._tcp.f.test FAILS SRV"), "udp 192.0.2.5:5070"),
+        ("sip:f.test;udp", format!("{udp}_sips._tcp.f.test FAILS SRV"), "udp 192.0.2.5:5070"),
+        // NAPTR is not needed as long as there is an answer about SRV.
+        ("sip:f.test", format!("{udp}f.test FAILS NAPTR"), "udp 192.0.2.5:5070"),
+        ("sip:f.test", "f.test FAILS NAPTR".to_owned(), "udp 192.0.2.4:5060"),
+        ("sip:f.test", "f.test FAILS NAPTR\n_sip._tcp.f.test FAILS SRV".to_owned(), ""),
+    ] {
+        assert_eq!(found(uri, reach("udp tcp tls"), &zone(&lines)), expected, "{uri}: {lines}");
+    }
 }
 
 #[test]
