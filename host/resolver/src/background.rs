@@ -57,7 +57,6 @@ async fn watch(shared: Weak<Shared>) {
             shared.read_hosts();
         }
         if system.has_changed() {
-            tracing::info!(path = %system.path().display(), "the system's name servers have been read again");
             shared.read_system();
         }
     }

@@ -14,7 +14,7 @@ use crate::name::{Name, bare};
 const FILE_MAX: u64 = 4 << 20;
 
 /// The port of name servers (RFC 1035 4.2).
-const DNS_PORT: u16 = 53;
+pub(crate) const DNS_PORT: u16 = 53;
 
 /// Entries of a search list that are tried.
 const SEARCH_MAX: usize = 6;
@@ -106,7 +106,7 @@ impl Hosts {
 /// What `/etc/resolv.conf` says, as far as it counts here (resolv.conf(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct System {
-    /// Where to ask; at least one.
+    /// Where to ask; at least one in what was read.
     pub(crate) servers: Vec<SocketAddr>,
     /// The search list, in lower case without a dot at the end.
     pub(crate) search: Vec<String>,
@@ -114,23 +114,35 @@ pub(crate) struct System {
     pub(crate) ndots: usize,
 }
 
+impl Default for System {
+    fn default() -> Self {
+        Self { servers: Vec::new(), search: Vec::new(), ndots: 1 }
+    }
+}
+
+/// A file that could not be read.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) path: PathBuf,
+    pub(crate) error: io::Error,
+}
+
 impl System {
-    /// What a file says; a server on this machine if it cannot be read, as the C library has it.
-    pub(crate) fn read(path: &Path) -> Self {
-        let octets = read(path).unwrap_or_else(|error| {
-            tracing::warn!(path = %path.display(), %error, "the system names no name servers; asking 127.0.0.1");
-            Vec::new()
-        });
-        Self::parse(&octets)
+    /// What a file says, with `port` for its servers; a server on this machine if it cannot be read, as the C library has it.
+    pub(crate) fn read(path: &Path, port: u16) -> (Self, Option<Unread>) {
+        match read(path) {
+            Ok(octets) => (Self::parse(&octets, port), None),
+            Err(error) => (Self::parse(&[], port), Some(Unread { path: path.to_owned(), error })),
+        }
     }
 
-    fn parse(octets: &[u8]) -> Self {
+    fn parse(octets: &[u8], port: u16) -> Self {
         // A line that is wrong costs that line: the file is not ours.
         let config = octets.split(|b| *b == b'\n').fold(Config::new(), merged);
-        let address = |ip: &ScopedIp| SocketAddr::new(ip.into(), DNS_PORT);
+        let address = |ip: &ScopedIp| SocketAddr::new(ip.into(), port);
         let mut servers: Vec<SocketAddr> = config.nameservers.iter().map(address).collect();
         if servers.is_empty() {
-            servers.push((Ipv4Addr::LOCALHOST, DNS_PORT).into());
+            servers.push((Ipv4Addr::LOCALHOST, port).into());
         }
         let search = config.get_last_search_or_domain().map(|domain| bare(domain).to_ascii_lowercase());
         let search = search.filter(|domain| Name::new(domain).is_some()).take(SEARCH_MAX).collect();
@@ -182,12 +194,12 @@ mod tests {
     #[test]
     fn the_systems_name_servers_are_read_as_resolv_conf_says() {
         let text = "; comment\nnameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch a.example B.example.\noptions ndots:2 edns0 trust-ad\nwhat is this\n";
-        let system = System::parse(text.as_bytes());
+        let system = System::parse(text.as_bytes(), DNS_PORT);
         assert_eq!(system.servers, ["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:53".parse().unwrap()]);
         assert_eq!((system.search, system.ndots), (vec!["a.example".to_owned(), "b.example".to_owned()], 2));
-        let nothing = System::parse(b"");
+        let nothing = System::parse(b"", DNS_PORT);
         assert_eq!(nothing, System { servers: vec!["127.0.0.1:53".parse().unwrap()], search: Vec::new(), ndots: 1 });
-        assert_eq!(System::parse(b"domain corp.example\n").search, ["corp.example"]);
+        assert_eq!(System::parse(b"domain corp.example\n", DNS_PORT).search, ["corp.example"]);
     }
 
     #[test]

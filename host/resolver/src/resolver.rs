@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::background::Background;
 use crate::counters::Figures;
+use crate::files::DNS_PORT;
 use crate::health::{Health, Probe};
 use crate::record::Source;
 use crate::settings::Settings;
@@ -52,10 +53,15 @@ impl Resolver {
     /// # Errors
     /// The system gives no thread, or hickory cannot be set up.
     pub fn start(settings: Settings) -> io::Result<Self> {
+        Self::start_at(settings, DNS_PORT)
+    }
+
+    /// The same with another port of the system's name servers.
+    pub(crate) fn start_at(settings: Settings, port: u16) -> io::Result<Self> {
         let (background, runtime) = Background::start()?;
-        let upstream = Box::new(Upstream::of_system(&settings)?);
+        let upstream = Box::new(Upstream::of_system(&settings, port)?);
         let draw: Draw = Arc::new(|most| fastrand::u32(0..=most));
-        let shared = Arc::new(Shared::new(settings, upstream, Origin::System, draw, runtime));
+        let shared = Arc::new(Shared::new(settings, upstream, Origin::System(port), draw, runtime));
         background.watch_files(&shared);
         Ok(Self { shared, _background: Some(Arc::new(background)) })
     }

@@ -42,7 +42,7 @@ pub struct Settings {
     pub servers: Vec<SocketAddr>,
     /// Name servers for single domains.
     pub domains: Vec<Servers>,
-    /// A file as `/etc/resolv.conf`: name servers, search list and `ndots`. Read again when it changes.
+    /// A file as `/etc/resolv.conf`: name servers, search list and `ndots`. Read if `servers` is empty, and again when it changes.
     pub system: PathBuf,
     /// A file as `/etc/hosts`. Read again when it changes.
     pub hosts: PathBuf,

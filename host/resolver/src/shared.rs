@@ -29,8 +29,8 @@ const ROUNDS: usize = 8;
 /// Where the source of records came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// From the settings and the system's file: it follows them.
-    System,
+    /// From the settings and the system's file, which it follows. The file cannot say at which port its name servers are.
+    System(u16),
     /// From whoever made the resolver.
     Handed,
 }
@@ -172,8 +172,13 @@ impl Shared {
     /// Reads the system's file again, if it counts.
     pub(crate) fn read_system(&self) {
         let settings = self.settings.load();
-        match Upstream::of_system(&settings) {
-            Ok(upstream) => self.replace_source(Box::new(upstream), &settings, Changed::when(settings.servers.is_empty())),
+        let Origin::System(port) = self.origin else { return };
+        if !settings.servers.is_empty() {
+            return;
+        }
+        tracing::info!(path = %settings.system.display(), "the system's name servers are read again");
+        match Upstream::of_system(&settings, port) {
+            Ok(upstream) => self.replace_source(Box::new(upstream), &settings, Changed::Yes),
             Err(error) => tracing::error!(%error, "the name servers stay as they were"),
         }
     }
@@ -185,7 +190,7 @@ impl Shared {
             return Ok(());
         }
         let upstream = match self.origin {
-            Origin::System => Some(Upstream::of_system(&settings)?),
+            Origin::System(port) => Some(Upstream::of_system(&settings, port)?),
             Origin::Handed => None,
         };
         let of = |settings: &Settings| (settings.servers.clone(), settings.domains.clone(), settings.system.clone());

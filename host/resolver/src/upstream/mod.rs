@@ -1,7 +1,7 @@
 //! The name servers, asked by hickory: which of them for which name, CNAMEs, the search list, attempts.
 //!
-//! hickory's pool picks the server, repeats datagrams, and turns to TCP for what was truncated. Its resolver above that is not used: it would
-//! bring a second cache, and it hides the TTL of what does not exist.
+//! hickory repeats datagrams, and turns to TCP for what was truncated. Its resolver above that is not used: it would bring a second cache, and it
+//! hides the TTL of what does not exist. Nor is its choice of a server: the first SERVFAIL or REFUSED would count for all of them.
 
 #[cfg(test)]
 mod tests;
@@ -11,6 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts};
@@ -20,12 +21,13 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
-use tokio::time::timeout;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::files::System;
+use crate::files::{System, Unread};
 use crate::name::bare;
 use crate::record::{Answer, Asked, Failure, Kind, Naptr, Question, Records, Source, Srv};
-use crate::settings::Settings;
+use crate::settings::{LONGEST, Settings};
 
 /// CNAMEs that are followed for one question, with a question each.
 const CNAMES: usize = 8;
@@ -36,6 +38,9 @@ const RECORDS: usize = 128;
 /// Questions that one server may be asked at once over one connection.
 const ACTIVE_REQUESTS: usize = 512;
 
+/// How long a server is alone with a question before the next one is asked as well; less if many have to get their turn in one timeout.
+const HEAD_START: Duration = Duration::from_millis(50);
+
 /// The name servers of the configuration.
 pub(crate) struct Upstream(Arc<Servers>);
 
@@ -45,11 +50,22 @@ struct Servers {
     default: Group,
     search: Vec<String>,
     ndots: usize,
+    /// The system's file, if it was needed and could not be read.
+    unread: Option<Unread>,
+    /// Whether that has been said.
+    complained: AtomicBool,
+    /// The longest time that one question may take, with its aliases and the search list.
+    longest: Duration,
 }
+
+/// One server.
+type Server = NameServerPool<TokioRuntimeProvider>;
 
 /// Servers that are asked together.
 struct Group {
-    pool: NameServerPool<TokioRuntimeProvider>,
+    servers: Vec<Server>,
+    /// The one that was of use last: it is asked first.
+    first: AtomicUsize,
     asked: Arc<Asked>,
     options: DnsRequestOptions,
     attempts: u32,
@@ -57,12 +73,17 @@ struct Group {
 }
 
 impl Upstream {
-    /// Those of the settings, and of the system as its file says now where the settings name none.
-    pub(crate) fn of_system(settings: &Settings) -> io::Result<Self> {
-        Self::new(settings, &System::read(&settings.system)).map_err(io::Error::other)
+    /// Those of the settings; where the settings name none, those of the system as its file says now, with the search list. They are asked at
+    /// `port`.
+    pub(crate) fn of_system(settings: &Settings, port: u16) -> io::Result<Self> {
+        let (system, unread) = match settings.servers.is_empty() {
+            true => System::read(&settings.system, port),
+            false => (System::default(), None),
+        };
+        Self::new(settings, &system, unread).map_err(io::Error::other)
     }
 
-    fn new(settings: &Settings, system: &System) -> Result<Self, NetError> {
+    fn new(settings: &Settings, system: &System, unread: Option<Unread>) -> Result<Self, NetError> {
         let default = if settings.servers.is_empty() { &system.servers } else { &settings.servers };
         let mut domains = Vec::new();
         for domain in &settings.domains {
@@ -70,7 +91,9 @@ impl Upstream {
         }
         domains.sort_by_key(|(domain, _)| std::cmp::Reverse(domain.len()));
         let default = Group::new(default, settings)?;
-        Ok(Self(Arc::new(Servers { domains, default, search: system.search.clone(), ndots: system.ndots })))
+        let longest = LONGEST.max(settings.timeout.saturating_mul(2).saturating_mul(settings.attempts.max(1)));
+        let (search, ndots) = (system.search.clone(), system.ndots);
+        Ok(Self(Arc::new(Servers { domains, default, search, ndots, unread, complained: AtomicBool::new(false), longest })))
     }
 }
 
@@ -103,17 +126,34 @@ impl Servers {
         listed.chain([name.to_owned()]).collect()
     }
 
+    /// Asks for the spellings of a name in turn. One that nobody can answer about does not hide the others; but if they have nothing, it may
+    /// have been the one that exists.
     async fn look_up(&self, question: &Question) -> Result<Answer, Failure> {
-        let mut nothing: Option<Answer> = None;
+        let end = Instant::now() + self.longest;
+        let (mut nothing, mut failed) = (None::<Answer>, None);
         for name in self.spellings(question) {
-            let answer = self.follow(name, question.kind).await?;
-            if !answer.records.is_empty() {
-                return Ok(answer);
+            match timeout_at(end, self.follow(name, question.kind)).await {
+                Ok(Ok(answer)) if !answer.records.is_empty() => return Ok(answer),
+                Ok(Ok(answer)) => {
+                    let ttl = nothing.map_or(answer.ttl, |before| before.ttl.min(answer.ttl));
+                    nothing = Some(Answer { ttl, ..answer });
+                }
+                Ok(Err(failure)) => failed = failed.or(Some(failure)),
+                Err(_) => return Err(failed.unwrap_or(Failure::Silent)),
             }
-            let ttl = nothing.map_or(answer.ttl, |before| before.ttl.min(answer.ttl));
-            nothing = Some(Answer { ttl, ..answer });
         }
-        nothing.ok_or_else(|| Failure::Refused("no name".to_owned()))
+        match (failed, nothing) {
+            (None, Some(nothing)) => Ok(nothing),
+            (failed, _) => Err(failed.unwrap_or_else(|| Failure::Refused("no name".to_owned()))),
+        }
+    }
+
+    /// Says once that the system's file is missing, and not before a question depends on it.
+    fn complain(&self, group: &Group) {
+        let Some(Unread { path, error }) = self.unread.as_ref().filter(|_| std::ptr::eq(group, &raw const self.default)) else { return };
+        if !self.complained.swap(true, Ordering::Relaxed) {
+            tracing::warn!(path = %path.display(), %error, "the system names no name servers; asking 127.0.0.1");
+        }
     }
 
     /// Asks for a name, and for what it is an alias of.
@@ -121,7 +161,9 @@ impl Servers {
         let mut ttl = u32::MAX;
         for _ in 0..CNAMES {
             let absolute = Name::from_ascii(format!("{name}.")).map_err(|error| Failure::Refused(error.to_string()))?;
-            let response = match self.group(&name).ask(absolute.clone(), record_type(kind)).await? {
+            let group = self.group(&name);
+            self.complain(group);
+            let response = match group.ask(absolute.clone(), record_type(kind)).await? {
                 Reply::Response(response) => response,
                 Reply::Nothing(negative_ttl) => return Ok(none(kind, ttl.min(negative_ttl))),
             };
@@ -167,38 +209,104 @@ impl Group {
         request.edns_payload_len = options.edns_payload_len;
         let names: Vec<String> = servers.iter().map(SocketAddr::to_string).collect();
         let context = Arc::new(PoolContext::new(options, TlsConfig::new()?));
-        let pool = NameServerPool::from_config(servers.iter().map(server), context, TokioRuntimeProvider::default());
-        let asked = Arc::new(Asked::new(names.join(", ")));
-        Ok(Self { pool, asked, options: request, attempts: settings.attempts.max(1), timeout: settings.timeout })
+        let alone = |address| Server::from_config([server(address)], Arc::clone(&context), TokioRuntimeProvider::default());
+        Ok(Self {
+            servers: servers.iter().map(alone).collect(),
+            first: AtomicUsize::new(0),
+            asked: Arc::new(Asked::new(names.join(", "))),
+            options: request,
+            attempts: settings.attempts.max(1),
+            timeout: settings.timeout,
+        })
     }
 
     async fn ask(&self, name: Name, kind: RecordType) -> Result<Reply, Failure> {
         let query = Query::query(name, kind);
+        let mut refused = None;
         for _ in 0..self.attempts {
-            let sent = self.pool.lookup(query.clone(), self.options);
             // hickory bounds each server; this bounds them together, with what it takes to turn to TCP.
-            match timeout(self.timeout * 2, sent.first_answer()).await {
-                Ok(Ok(response)) => match DnsError::from_response(response) {
-                    Ok(response) => return Ok(Reply::Response(Box::new(response))),
-                    Err(error) => return said(error),
-                },
-                Ok(Err(NetError::Dns(error))) => return said(error),
-                Ok(Err(error)) => tracing::debug!(%query, %error, servers = ?self.asked, "no answer"),
-                Err(_) => {}
+            match timeout(self.timeout.saturating_mul(2), self.race(&query, &mut refused)).await {
+                Ok(Some(reply)) => return Ok(reply),
+                // Who refuses does so again. Who was silent may have lost the question.
+                Ok(None) if refused.as_ref().is_some_and(|(by, _)| *by == self.servers.len()) => break,
+                Ok(None) | Err(_) => {}
             }
         }
-        Err(Failure::Silent)
+        Err(refused.map_or(Failure::Silent, |(_, code)| Failure::Refused(code)))
+    }
+
+    /// Asks all servers, each with a head start over the next, until one knows. How many have refused in this attempt, and with what, is taken
+    /// down.
+    async fn race(&self, query: &Query, refused: &mut Option<(usize, String)>) -> Option<Reply> {
+        let count = self.servers.len();
+        let first = self.first.load(Ordering::Relaxed);
+        let head_start = HEAD_START.min(self.timeout / u32::try_from(count.max(1)).unwrap_or(u32::MAX));
+        if let Some((by, _)) = refused {
+            *by = 0;
+        }
+        let mut waiting = (0..count).map(|place| (first + place) % count.max(1));
+        let mut running = JoinSet::new();
+        loop {
+            if let Some(index) = waiting.next()
+                && let Some(server) = self.servers.get(index)
+            {
+                running.spawn(one(server.clone(), index, query.clone(), self.options));
+            }
+            // All have been asked, so there is nothing left but to wait; else the next one begins with the end of the head start, or of this one.
+            let pause = if waiting.len() == 0 { self.timeout.saturating_mul(2) } else { head_start };
+            let (index, said) = match timeout(pause, running.join_next()).await {
+                Ok(Some(Ok(ended))) => ended,
+                Ok(Some(Err(error))) => {
+                    tracing::error!(%error, "a question has broken off");
+                    continue;
+                }
+                Ok(None) => return None,
+                Err(_) => continue,
+            };
+            match said {
+                Said::Reply(reply) => {
+                    self.first.store(index, Ordering::Relaxed);
+                    return Some(reply);
+                }
+                Said::Refused(code) => refused.get_or_insert((0, code)).0 += 1,
+                Said::Nothing(error) => tracing::debug!(%query, %error, servers = ?self.asked, "no answer"),
+            }
+        }
     }
 }
 
-/// What it means that a server answered without records.
-fn said(error: DnsError) -> Result<Reply, Failure> {
-    match error {
-        DnsError::NoRecordsFound(nothing) => match nothing.response_code {
-            ResponseCode::NoError | ResponseCode::NXDomain => Ok(Reply::Nothing(nothing.negative_ttl.unwrap_or(0))),
-            code => Err(Failure::Refused(code.to_string())),
+/// What became of a question to one server.
+enum Said {
+    Reply(Reply),
+    /// SERVFAIL, REFUSED and the like: another server may know more.
+    Refused(String),
+    Nothing(NetError),
+}
+
+async fn one(server: Server, index: usize, query: Query, options: DnsRequestOptions) -> (usize, Said) {
+    let said = match server.lookup(query, options).first_answer().await {
+        Ok(response) => match DnsError::from_response(response) {
+            Ok(response) => known(response.response_code, || Reply::Response(Box::new(response))),
+            Err(error) => said(error),
         },
-        other => Err(Failure::Refused(other.to_string())),
+        Err(NetError::Dns(error)) => said(error),
+        Err(error) => Said::Nothing(error),
+    };
+    (index, said)
+}
+
+/// What it means that a server answered without records.
+fn said(error: DnsError) -> Said {
+    match error {
+        DnsError::NoRecordsFound(nothing) => known(nothing.response_code, || Reply::Nothing(nothing.negative_ttl.unwrap_or(0))),
+        other => Said::Refused(other.to_string()),
+    }
+}
+
+fn known(code: ResponseCode, reply: impl FnOnce() -> Reply) -> Said {
+    match code {
+        ResponseCode::NoError | ResponseCode::NXDomain => Said::Reply(reply()),
+        code => Said::Refused(code.to_string()),
     }
 }
 

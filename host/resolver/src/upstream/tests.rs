@@ -22,10 +22,14 @@ struct Server {
 
 impl Server {
     fn start(zone: &str) -> Self {
+        Self::start_at(zone, (Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    fn start_at(zone: &str, address: SocketAddr) -> Self {
         let zone: Zone =
             zone.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).filter(|w: &Vec<_>| !w.is_empty()).collect();
         let (udp, tcp) = loop {
-            let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let tcp = TcpListener::bind(address).unwrap();
             if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()) {
                 break (udp, tcp);
             }
@@ -73,6 +77,7 @@ fn respond(zone: &Zone, octets: &[u8], over: &str, asked: &Mutex<Vec<String>>) -
     for words in zone.iter().filter(|words| words[0] == name) {
         match words[1].as_str() {
             "SILENT" => return None,
+            "REFUSED" => answer.metadata.response_code = ResponseCode::Refused,
             "SERVFAIL" => answer.metadata.response_code = ResponseCode::ServFail,
             "NXDOMAIN" => {
                 answer.metadata.response_code = ResponseCode::NXDomain;
@@ -119,7 +124,7 @@ fn settings(servers: &[&Server]) -> Settings {
 
 fn upstream(settings: &Settings) -> Upstream {
     let system = System { servers: Vec::new(), search: vec!["corp.test".to_owned()], ndots: 1 };
-    Upstream::new(settings, &system).unwrap()
+    Upstream::new(settings, &system, None).unwrap()
 }
 
 async fn ask(upstream: &Upstream, kind: Kind, name: &str) -> Result<(Records, u64), Failure> {
@@ -234,6 +239,70 @@ async fn silent_servers_are_given_up_and_the_next_one_is_asked() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_does_not_beat_one_that_knows() {
+    let refusing = ["SERVFAIL", "REFUSED"].map(|code| Server::start(&format!("a.test {code}\nn.test {code}\nz.test {code}")));
+    let [servfail, refused] = &refusing;
+    let living = Server::start("a.test 9 A 192.0.2.1\nn.test NXDOMAIN 7\nz.test SERVFAIL");
+    for servers in [[servfail, &living], [&living, servfail], [refused, &living], [&living, refused]] {
+        let upstream = upstream(&settings(&servers));
+        for _ in 0..5 {
+            assert_eq!(ask(&upstream, Kind::A, "a.test.").await, addresses(&["192.0.2.1"], 9));
+            assert_eq!(ask(&upstream, Kind::A, "n.test.").await, addresses(&[], 7));
+        }
+        for server in servers {
+            server.take_asked();
+        }
+        assert!(matches!(ask(&upstream, Kind::A, "z.test.").await, Err(Failure::Refused(_))));
+        assert_eq!(servers.map(|server| server.take_asked().len()), [1, 1], "each once");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_beside_a_silent_one_leaves_it_its_attempts() {
+    let (refusing, silent) = (Server::start("a.test REFUSED"), Server::start("a.test SILENT"));
+    let upstream = upstream(&settings(&[&refusing, &silent]));
+    assert!(matches!(ask(&upstream, Kind::A, "a.test.").await, Err(Failure::Refused(_))));
+    assert!(silent.take_asked().len() >= 2);
+}
+
+#[tokio::test]
+async fn a_search_domain_that_is_broken_does_not_hide_the_others() {
+    let server = Server::start("pbx.corp.test SERVFAIL\npbx 9 A 192.0.2.1\nother.corp.test SERVFAIL\nother NXDOMAIN 9");
+    let upstream = upstream(&settings(&[&server]));
+    assert_eq!(ask(&upstream, Kind::A, "pbx").await, addresses(&["192.0.2.1"], 9));
+    assert!(matches!(ask(&upstream, Kind::A, "other").await, Err(Failure::Refused(_))), "it may be in the domain that is broken");
+}
+
+#[tokio::test]
+async fn a_question_ends_in_bounded_time_however_long_the_search_list_is() {
+    let silent: String = (0..6).map(|n| format!("pbx.s{n}.test SILENT\n")).collect();
+    let server = Server::start(&silent);
+    let system = System { search: (0..6).map(|n| format!("s{n}.test")).collect(), ..System::default() };
+    let mut upstream = Upstream::new(&settings(&[&server]), &system, None).unwrap();
+    assert_eq!(upstream.0.longest, LONGEST);
+    Arc::get_mut(&mut upstream.0).unwrap().longest = Duration::from_millis(700);
+    let begun = std::time::Instant::now();
+    assert_eq!(ask(&upstream, Kind::A, "pbx").await, Err(Failure::Silent));
+    assert!(begun.elapsed() < Duration::from_millis(1200), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn the_systems_file_counts_only_where_no_servers_are_named() {
+    let server = Server::start("pbx 9 A 192.0.2.1");
+    let settings = Settings { system: "/nowhere/resolv.conf".into(), ..settings(&[&server]) };
+    let of = |settings: &Settings| Upstream::of_system(settings, 1).unwrap();
+    let named = of(&settings);
+    assert!(named.0.unread.is_none(), "nobody looks for it");
+    assert_eq!(ask(&named, Kind::A, "pbx").await, addresses(&["192.0.2.1"], 9));
+    let domain = crate::settings::Servers { domain: "pbx".to_owned(), servers: vec![server.address] };
+    let of_system = of(&Settings { servers: Vec::new(), domains: vec![domain], ..settings });
+    assert_eq!(ask(&of_system, Kind::A, "pbx").await, addresses(&["192.0.2.1"], 9));
+    assert!(!of_system.0.complained.load(Ordering::Relaxed), "no question went there");
+    assert_eq!(ask(&of_system, Kind::A, "a.test.").await, Err(Failure::Silent));
+    assert!(of_system.0.complained.load(Ordering::Relaxed));
+}
+
+#[tokio::test]
 async fn a_server_that_is_gone_does_not_hold_up_the_others() {
     let server = Server::start("a.test 9 A 192.0.2.1");
     let address = server.address;
@@ -289,5 +358,24 @@ fn a_resolver_with_a_thread_serves_several_runtimes_and_follows_files_and_settin
     run(Box::pin(leads_to(&resolver, "pbx", "127.0.0.66")));
     resolver.reconfigure(Settings { servers: vec![servers[1].address], ..before }).unwrap();
     run(Box::pin(leads_to(&resolver, "a.test", "127.0.0.2")));
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn the_systems_name_servers_are_followed_when_the_file_changes() {
+    let first = Server::start("a.test 600 A 127.0.0.1");
+    let mut second = first.address;
+    second.set_ip([127, 0, 0, 2].into());
+    let _second = Server::start_at("a.test 600 A 127.0.0.2", second);
+    let directory = std::env::temp_dir().join(format!("jackfield-resolver-system-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let system = directory.join("resolv.conf");
+    std::fs::write(&system, "nameserver 127.0.0.1\n").unwrap();
+    let settings = Settings { servers: Vec::new(), hosts: "/nowhere/hosts".into(), system: system.clone(), ..settings(&[]) };
+    let resolver = crate::Resolver::start_at(settings, first.address.port()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(leads_to(&resolver, "a.test", "127.0.0.1"));
+    std::fs::write(&system, "# by hand\nnameserver 127.0.0.2\n").unwrap();
+    runtime.block_on(leads_to(&resolver, "a.test", "127.0.0.2"));
     std::fs::remove_dir_all(&directory).unwrap();
 }
