@@ -8,6 +8,9 @@
 //!      +-- heard_from ---+-- nobody asks for 10 min: forgotten
 //! ```
 //!
+//! Heard from is who sends a response, unless it is a 503: that is how a server says that it takes nothing for now (RFC 3261 21.5.4). A request
+//! proves nothing: who sends requests may still not answer them.
+//!
 //! A function of the time that it is given, and of nothing else.
 
 use std::collections::BTreeMap;
@@ -31,7 +34,8 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 /// The least distance of two looks at the list for probes.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A request (OPTIONS, RFC 3261 11) to be sent to a failing address, to see whether it is back. Any response says that it is.
+/// A request (OPTIONS, RFC 3261 11) to be sent to a failing address, to see whether it is back. Any response but 503
+/// says that it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     /// The way that failed.
@@ -68,24 +72,38 @@ impl Key {
     }
 }
 
+/// An address that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailingPath {
+    /// The way that fails.
+    pub path: Path,
+    /// Since when.
+    pub since: Instant,
+    /// Why it was said to fail first.
+    pub cause: Cause,
+}
+
 #[derive(Debug)]
 struct Failing {
     path: Path,
+    since: Instant,
+    cause: Cause,
     peer: Option<Arc<str>>,
     probe_at: Instant,
     wanted: Instant,
 }
 
 impl Health {
-    /// An address has failed a request. A cause that says nothing about the address is passed over.
-    pub fn failed(&self, path: Path, peer: Option<Arc<str>>, cause: Cause, probe: Duration, now: Instant) {
+    /// An address has failed a request. A cause that says nothing about the address is passed over. Whether it was sound until now.
+    pub fn failed(&self, path: Path, peer: Option<Arc<str>>, cause: Cause, probe: Duration, now: Instant) -> bool {
         match cause {
             Cause::Status | Cause::Timeout | Cause::Transport => {}
-            Cause::Resolve | Cause::Unusable => return,
+            Cause::Resolve | Cause::Unusable => return false,
         }
         let mut inner = self.lock();
         let key = Key::of(&path);
-        if !inner.failing.contains_key(&key) && inner.failing.len() >= FAILING {
+        let was_sound = !inner.failing.contains_key(&key);
+        if was_sound && inner.failing.len() >= FAILING {
             let longest = inner.failing.iter().min_by_key(|(_, failing)| failing.wanted).map(|(key, _)| *key);
             longest.and_then(|key| inner.failing.remove(&key));
         }
@@ -94,11 +112,12 @@ impl Health {
             .entry(key)
             // The probes go on in their own time, however many calls fail.
             .and_modify(|failing| failing.wanted = now)
-            .or_insert_with(|| Failing { path, peer, probe_at: now + probe, wanted: now });
+            .or_insert_with(|| Failing { path, since: now, cause, peer, probe_at: now + probe, wanted: now });
         self.counted(&inner);
+        was_sound
     }
 
-    /// A message has come over this way, or an answer to a probe: it is sound. Whether it was failing.
+    /// A response other than 503 has come over this way, to a probe or to anything else: it is sound. Whether it was failing.
     pub fn heard_from(&self, path: &Path) -> bool {
         if self.is_empty() {
             return false;
@@ -136,7 +155,14 @@ impl Health {
             return Vec::new();
         }
         inner.looked = Some(now);
-        inner.failing.retain(|_, failing| now < failing.wanted + FORGOTTEN_AFTER);
+        inner.failing.retain(|key, failing| {
+            let wanted = now < failing.wanted + FORGOTTEN_AFTER;
+            if !wanted {
+                let Key { address, transport, listener } = key;
+                tracing::info!(remote = %address, %transport, listener = listener.0, "nobody asks for an address that fails; it is forgotten");
+            }
+            wanted
+        });
         let mut due = Vec::new();
         for failing in inner.failing.values_mut().filter(|failing| failing.probe_at <= now) {
             failing.probe_at = now + probe;
@@ -159,6 +185,12 @@ impl Health {
         let mut inner = self.lock();
         inner.failing.retain(|key, _| key.listener != listener);
         self.counted(&inner);
+    }
+
+    /// What is failing, by address, transport and listener.
+    pub fn failing(&self) -> Vec<FailingPath> {
+        let shown = |failing: &Failing| FailingPath { path: failing.path, since: failing.since, cause: failing.cause };
+        self.lock().failing.values().map(shown).collect()
     }
 
     /// Addresses that count as failing.
@@ -249,6 +281,22 @@ mod tests {
             .collect();
         let (a, b): (SocketAddr, SocketAddr) = (a.parse().unwrap(), b.parse().unwrap());
         assert_eq!(timeline, [(5000, vec![a]), (7000, vec![b]), (10_000, vec![a]), (12_000, vec![b])]);
+    }
+
+    #[test]
+    fn what_fails_is_listed_with_its_beginning_and_a_transition_is_told_once() {
+        let (health, start) = (Health::default(), Instant::now());
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let (a, b) = (path("192.0.2.1:5060", 1), path("192.0.2.2:5060", 0));
+        assert!(health.failed(b, None, Cause::Status, PROBE, at(1)));
+        assert!(health.failed(a, None, Cause::Timeout, PROBE, at(2)));
+        assert!(!health.failed(a, None, Cause::Transport, PROBE, at(3)), "it was failing");
+        assert!(!health.failed(path("192.0.2.3:5060", 0), None, Cause::Resolve, PROBE, at(3)), "it is not failing");
+        let of = |path, cause, seconds| FailingPath { path, since: at(seconds), cause };
+        assert_eq!(health.failing(), [of(a, Cause::Timeout, 2), of(b, Cause::Status, 1)]);
+        assert!(health.heard_from(&a));
+        assert!(health.failed(a, None, Cause::Timeout, PROBE, at(9)));
+        assert_eq!(health.failing(), [of(a, Cause::Timeout, 9), of(b, Cause::Status, 1)]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ mod upstream;
 mod weight;
 
 pub use counters::Figures;
-pub use health::{Health, Probe};
+pub use health::{FailingPath, Health, Probe};
 pub use record::{Answer, Asked, Failure, Kind, Naptr, Question, Records, Source, Srv};
 pub use resolver::{Draw, Resolver};
 pub use settings::{Family, LONGEST, Servers, Settings};

@@ -29,10 +29,10 @@ pub type Draw = Arc<dyn Fn(u32) -> u32 + Send + Sync>;
 /// - `Output::Resolve`: [`Resolver::cached`], and hand in what it gives at once. Only if it gives nothing, spawn a task that awaits
 ///   [`Resolver::resolve`].
 /// - `Output::AddressFailed`: [`Resolver::failed`].
-/// - A response or request arrives from an address that might be failing: [`Resolver::heard_from`] with the path that leads there; one atomic
-///   load if nothing is failing.
-/// - With its timers, or at [`Resolver::next_probe`]: [`Resolver::due_probes`], and send an OPTIONS each. Any response to it comes in by
-///   [`Resolver::heard_from`].
+/// - A response other than 503 arrives from an address that might be failing: [`Resolver::heard_from`] with the path that leads there; one
+///   atomic load if nothing is failing. Requests say nothing about whether an address answers.
+/// - With its timers, or at [`Resolver::next_probe`]: [`Resolver::due_probes`], and send an OPTIONS each. A response to it that is not 503 comes
+///   in by [`Resolver::heard_from`].
 /// - A changed configuration: [`Resolver::reconfigure`].
 #[derive(Clone)]
 pub struct Resolver {
@@ -104,15 +104,21 @@ impl Resolver {
     /// An address has failed a request: it is tried last from that listener until it is heard from.
     pub fn failed(&self, path: Path, peer: Option<Arc<str>>, cause: Cause) {
         let probe = self.shared.settings.load().probe;
-        tracing::debug!(remote = %path.remote, transport = %path.transport, ?cause, "an address has failed; it is tried last until it answers");
-        self.shared.health.failed(path, peer, cause, probe, Instant::now());
+        let Path { remote, transport, listener, .. } = path;
+        // One line for a change, however many calls fail. Next hops are the operator's: these addresses are nobody's secret.
+        if self.shared.health.failed(path, peer, cause, probe, Instant::now()) {
+            tracing::info!(%remote, %transport, listener = listener.0, ?cause, "an address fails; it is tried last until it answers a probe");
+        } else {
+            tracing::debug!(%remote, %transport, listener = listener.0, ?cause, "an address has failed a request");
+        }
     }
 
-    /// A message has come over this way. Whether the address was failing.
+    /// A response other than 503 has come over this way. Whether the address was failing.
     pub fn heard_from(&self, path: &Path) -> bool {
         let was = self.shared.health.heard_from(path);
         if was {
-            tracing::debug!(remote = %path.remote, transport = %path.transport, "an address answers again");
+            let Path { remote, transport, listener, .. } = path;
+            tracing::info!(%remote, %transport, listener = listener.0, "an address answers again");
         }
         was
     }
