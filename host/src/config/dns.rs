@@ -10,6 +10,9 @@ use jackfield_proto::net::Transport;
 use super::host::parse_host;
 use super::reader::{Item, Section, nearest};
 
+/// The longest time that looking a next hop up takes, whatever the other times are; the resolver's own bound.
+const LONGEST: Duration = Duration::from_secs(6);
+
 /// The port of name servers where none is written (RFC 1035 4.2).
 const DNS_PORT: u16 = 53;
 
@@ -45,16 +48,18 @@ pub struct Dns {
     pub prefer: Vec<Transport>,
     /// `family`: which addresses of a name are used. Default `"prefer-ipv4"`.
     pub family: Family,
-    /// `timeout`: of one attempt at a question, 50 ms to 30 s. Default 1 s.
+    /// `timeout`: of one attempt at a question, 50 ms to 30 s. Default 1 s. A call waits for no longer than 6 s altogether; an answer that
+    /// comes later serves those that follow.
     pub timeout: Duration,
     /// `attempts` at one question, 1 to 10. Default 2.
     pub attempts: u32,
-    /// `patience`: how long a call waits for a fresh answer before it is given an expired one, up to 10 s. Default 400 ms.
+    /// `patience`: how long a call waits for a fresh answer before it is given an expired one, up to 6 s: the longest time that it waits
+    /// for anything. Default 400 ms.
     pub patience: Duration,
     /// `stale`: how long an answer is used after it has expired, while the name servers do not answer (RFC 8767), up to 7 days. Default
     /// 1 h.
     pub stale: Duration,
-    /// `min-ttl`: the least time for which an answer counts, 100 ms to 1 h. Default 1 s.
+    /// `min-ttl`: the least time for which an answer counts, 100 ms to 1 h. Default 1 s. It does not raise `negative-ttl`.
     pub min_ttl: Duration,
     /// `max-ttl`: the longest time for which an answer counts, 1 s to 7 days. Default 1 day.
     pub max_ttl: Duration,
@@ -125,7 +130,7 @@ pub(super) fn read(root: &Section<'_, '_>) -> Dns {
         family: section.item("family").and_then(|item| item.word(&families)).unwrap_or(default.family),
         timeout: time("timeout", 50 * MILLISECOND..=30 * SECOND, default.timeout),
         attempts: attempts.unwrap_or(default.attempts),
-        patience: time("patience", Duration::ZERO..=10 * SECOND, default.patience),
+        patience: time("patience", Duration::ZERO..=LONGEST, default.patience),
         stale: time("stale", Duration::ZERO..=7 * 24 * HOUR, default.stale),
         min_ttl: time("min-ttl", 100 * MILLISECOND..=HOUR, default.min_ttl),
         max_ttl: time("max-ttl", SECOND..=7 * 24 * HOUR, default.max_ttl),
@@ -158,8 +163,9 @@ fn domains(table: &Item<'_, '_>) -> Vec<(String, Vec<SocketAddr>)> {
 
 fn servers(list: &Item<'_, '_>) -> Vec<SocketAddr> {
     let mut servers = Vec::new();
-    let items = list.strings().unwrap_or_default();
-    if items.is_empty() {
+    // What is no list has been reported as such.
+    let Some(items) = list.strings() else { return servers };
+    if list.list().is_some_and(|all| all.is_empty()) {
         list.error("names no server; write at least one, like [\"192.0.2.53\"], or remove the key");
     }
     if items.len() > 16 {
@@ -181,7 +187,11 @@ fn servers(list: &Item<'_, '_>) -> Vec<SocketAddr> {
 
 fn preference(list: &Item<'_, '_>) -> Vec<Transport> {
     let mut transports = Vec::new();
-    for item in list.strings().unwrap_or_default() {
+    let Some(items) = list.strings() else { return transports };
+    if list.list().is_some_and(|all| all.is_empty()) {
+        list.error("names no transport; write at least one, like [\"udp\"], or remove the key");
+    }
+    for item in items {
         let Some(name) = item.string() else { continue };
         match [Transport::Tls, Transport::Tcp, Transport::Udp].into_iter().find(|transport| transport.uri_name() == name) {
             Some(transport) if transports.contains(&transport) => item.error(format!("`{name}` is here twice; remove one")),

@@ -273,6 +273,10 @@ fn each_fault_has_its_place_and_its_remedy() {
             "[dns]\nservers = [\"192.0.2.53\", \"ns.example\"]",
             "4:26: dns.servers[1]: `ns.example` is no address; write it like \"192.0.2.53\", \"127.0.0.1:8600\" or \"[2001:db8::53]:53\"",
         ),
+        ("[dns]\nservers = \"192.0.2.53\"", "4:11: dns.servers: is a string; write a list"),
+        ("[dns]\nservers = [53]", "4:12: dns.servers[0]: is the number 53; write a string"),
+        ("[dns]\npatience = \"7s\"", "4:12: dns.patience: `7s` is out of range; write 0ms to 6s"),
+        ("[dns]\nprefer = []", "4:10: dns.prefer: names no transport; write at least one, like [\"udp\"], or remove the key"),
         (
             "[dns.domains]\nconsul = []",
             "4:10: dns.domains.consul: names no server; write at least one, like [\"192.0.2.53\"], or remove the key",
