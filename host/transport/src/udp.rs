@@ -26,6 +26,9 @@ const BURST: usize = 64;
 /// What a socket is watched for: datagrams, and reports about those that it has sent.
 const RECEIVE: Interest = Interest::READABLE.add(Interest::ERROR);
 
+/// Times that a datagram is tried before an error counts as its own.
+const ATTEMPTS: usize = 3;
+
 /// The pause when a socket reports nothing but errors.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -102,14 +105,7 @@ impl Port {
 
     /// Whether the kernel took the datagram; an error if it never will.
     fn try_send(&self, bytes: &[u8], remote: SocketAddr) -> io::Result<bool> {
-        let socket = self.socket.get_ref();
-        // The error of an earlier datagram may be reported in place of this one, and is gone then (ICMP is no news of `remote`).
-        let first = socket.send_to(bytes, remote);
-        let sent = match &first {
-            Err(error) if is_of_another(error.kind()) => socket.send_to(bytes, remote),
-            _ => first,
-        };
-        match sent {
+        match past_reports(|| self.socket.get_ref().send_to(bytes, remote)) {
             Ok(_) => {
                 self.counters.udp_sent.count();
                 Ok(true)
@@ -147,9 +143,18 @@ impl Port {
     }
 }
 
-/// Errors that an ICMP message about an earlier datagram leaves on the socket.
-fn is_of_another(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+/// Sends. The socket keeps reports (see [`undelivered`]), and the kernel gives the error of the last one to the next call in place of that
+/// call's own outcome, whatever its destination; then it is gone. So an error means this datagram only when it is there again, and once more,
+/// for another report may have come meanwhile.
+pub(super) fn past_reports(mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    let mut sent = send();
+    for _ in 1..ATTEMPTS {
+        match &sent {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => sent = send(),
+            _ => break,
+        }
+    }
+    sent
 }
 
 /// Hands every datagram to the handler, for ever.
@@ -226,6 +231,10 @@ pub(super) async fn flush(port: Arc<Port>) {
         port.blocked.notified().await;
         while port.drain_when_writable().await.is_err() {
             tokio::time::sleep(PAUSE).await;
+            // Watching takes a descriptor, and there may be none for long; sending takes none.
+            if port.drain() {
+                break;
+            }
         }
     }
 }

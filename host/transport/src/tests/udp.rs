@@ -1,10 +1,12 @@
 //! Datagrams.
 
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 
 use tokio::net::UdpSocket;
 
 use super::super::BindError;
+use super::super::udp::past_reports;
 use super::*;
 
 async fn peer() -> UdpSocket {
@@ -93,6 +95,28 @@ async fn a_closed_port_is_reported_with_the_datagram_that_it_refused() {
         assert_eq!(bed.next_undelivered().await, (Bytes::from_static(b"into the void"), gone));
         assert_eq!(bed.monitor.totals().udp_undelivered, 1);
     }
+}
+
+/// What a socket says when called so many times, the last for ever after; and how often it was called.
+fn outcome(said: &[Result<usize, ErrorKind>]) -> (Result<usize, ErrorKind>, usize) {
+    let mut calls = 0;
+    let sent = past_reports(|| {
+        calls += 1;
+        said.get(calls - 1).or(said.last()).copied().expect("something is said").map_err(std::io::Error::from)
+    });
+    (sent.map_err(|error| error.kind()), calls)
+}
+
+#[test]
+fn the_report_of_another_datagram_fails_no_send_and_an_error_that_stays_does() {
+    for report in [ErrorKind::ConnectionRefused, ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable, ErrorKind::PermissionDenied] {
+        assert_eq!(outcome(&[Err(report), Ok(5)]), (Ok(5), 2), "{report}");
+        assert_eq!(outcome(&[Err(report), Err(ErrorKind::HostUnreachable), Ok(5)]), (Ok(5), 3), "{report}");
+        assert_eq!(outcome(&[Err(report)]), (Err(report), 3));
+        assert_eq!(outcome(&[Err(report), Err(ErrorKind::WouldBlock)]), (Err(ErrorKind::WouldBlock), 2));
+    }
+    assert_eq!(outcome(&[Ok(5)]), (Ok(5), 1));
+    assert_eq!(outcome(&[Err(ErrorKind::WouldBlock)]), (Err(ErrorKind::WouldBlock), 1));
 }
 
 #[tokio::test]
