@@ -22,9 +22,9 @@ pub(super) enum Opener {
 /// Where a connection leads.
 type Destination = (Transport, SocketAddr);
 
-/// Connections that are looked at for one destination, the newest first: one for each of a few domains that a secure peer has to prove,
-/// or that clients behind one address claim for themselves.
-const SAME_DESTINATION: usize = 8;
+/// Connections that claim one destination for themselves and are looked at, the newest first: clients behind one address may have names of
+/// their own. Those that really lead there are as many as there are: who is not found any more would be opened again and again.
+const ALIASES: usize = 8;
 
 /// Connections by number, and by destination for reuse (RFC 3261 18.1.1, RFC 5923).
 #[derive(Debug, Default)]
@@ -33,10 +33,26 @@ pub(super) struct Table(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     by_id: HashMap<ConnectionId, Entry>,
-    by_destination: HashMap<Destination, SmallVec<[ConnectionId; 1]>>,
+    by_destination: HashMap<Destination, SmallVec<[Lead; 1]>>,
     /// Places taken by connections that peers have opened, and by those that we have.
     accepted: usize,
     opened: usize,
+}
+
+/// A connection that leads to a destination.
+#[derive(Clone, Copy, Debug)]
+struct Lead {
+    id: ConnectionId,
+    by: By,
+}
+
+/// Why a connection leads somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// Its other end is there.
+    Address,
+    /// The peer says so (RFC 5923 5).
+    Alias,
 }
 
 #[derive(Debug)]
@@ -97,10 +113,14 @@ impl Inner {
         };
         let open = |id: &ConnectionId| self.by_id.get(id).map(|entry| &entry.connection).filter(|connection| usable(connection));
         let same = || {
-            let ids = self.by_destination.get(&(path.transport, path.remote))?;
-            ids.iter().rev().filter_map(open).find(|connection| connection.is_reading() && stands_for(connection, path.transport, peer))
+            let leads = self.by_destination.get(&(path.transport, path.remote))?;
+            let suits = |connection: &&Arc<Connection>| {
+                connection.is_reading() && is_for(connection, path) && stands_for(connection, path.transport, peer)
+            };
+            leads.iter().rev().filter_map(|lead| open(&lead.id)).find(suits)
         };
-        let preferred = |connection: &&Arc<Connection>| leads_to(connection, path) && may_be(connection, path, peer);
+        let preferred =
+            |connection: &&Arc<Connection>| leads_to(connection, path) && is_for(connection, path) && may_be(connection, path, peer);
         match path.over {
             Over::Only(id) => open(&id),
             Over::Prefer(id) => open(&id).filter(preferred).or_else(same),
@@ -125,22 +145,29 @@ impl Inner {
         let Some(entry) = self.by_id.get_mut(&connection.id) else { return };
         let own = (role.transport, connection.remote);
         if entry.own.replace(own).is_none() {
-            self.lead(own, connection.id);
+            self.by_destination.entry(own).or_default().push(Lead { id: connection.id, by: By::Address });
         }
     }
 
+    /// Lets an alias lead to a connection. Over TCP anybody behind an address may claim any port of it, so that comes after what really
+    /// leads there; over TLS a certificate says who may.
     fn lead(&mut self, to: Destination, id: ConnectionId) {
-        let ids = self.by_destination.entry(to).or_default();
-        if ids.len() >= SAME_DESTINATION {
-            ids.remove(0);
+        let leads = self.by_destination.entry(to).or_default();
+        let mut aliases = leads.iter().filter(|lead| lead.by == By::Alias).count();
+        if aliases >= ALIASES
+            && let Some(oldest) = leads.iter().position(|lead| lead.by == By::Alias)
+        {
+            leads.remove(oldest);
+            aliases -= 1;
         }
-        ids.push(id);
+        let place = if to.0.is_secure() { leads.len() } else { aliases };
+        leads.insert(place, Lead { id, by: By::Alias });
     }
 
     fn mislead(&mut self, from: Destination, id: ConnectionId) {
-        let Some(ids) = self.by_destination.get_mut(&from) else { return };
-        ids.retain(|other| *other != id);
-        if ids.is_empty() {
+        let Some(leads) = self.by_destination.get_mut(&from) else { return };
+        leads.retain(|lead| lead.id != id);
+        if leads.is_empty() {
             self.by_destination.remove(&from);
         }
     }
@@ -153,12 +180,17 @@ fn leads_to(connection: &Connection, path: &Path) -> bool {
     speaks && (connection.remote.ip() == path.remote.ip() || is_private(path.remote.ip()))
 }
 
+/// Whether a connection may be used from the listener of a path. What we have opened was opened from the listener's address, with its
+/// certificate, and as far as its settings want the peer to be verified; what the peer has opened is the peer's choice.
+fn is_for(connection: &Connection, path: &Path) -> bool {
+    connection.opener == Opener::Peer || connection.role().is_some_and(|role| role.listener == path.listener)
+}
+
 /// Whether what was proved about the far end of a connection is what this message wants to be proved (RFC 5922 4, RFC 5923 8).
 fn stands_for(connection: &Connection, transport: Transport, peer: Option<&str>) -> bool {
     let Some(peer) = peer.filter(|_| transport.is_secure()) else { return true };
     match connection.proof() {
-        // A bare address is what a peer writes into its Contact that was asked for by name: who has proved that name is at that address.
-        Some(Proof::Peer(proved)) => is_same_host(proved, peer) || host_address(peer.as_bytes()) == Some(connection.remote.ip()),
+        Some(Proof::Peer(proved)) => is_same_host(proved, peer),
         Some(Proof::Certificate(identities)) => identities.prove(peer),
         None => false,
     }

@@ -46,6 +46,34 @@ async fn an_alias_that_is_claimed_again_leads_to_the_newest_and_each_connection_
 }
 
 #[tokio::test]
+async fn over_tcp_an_alias_takes_nothing_from_a_connection_that_really_leads_there() {
+    let bed = Bed::new(1, Settings::default());
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
+    let there = listener.local_addr().expect("bound");
+    let mut claimants = Vec::new();
+    let mut claim = async || {
+        let mut peer = bed.connect().await;
+        write(&mut peer, message("")).await;
+        let (_, flow) = bed.next().await;
+        assert!(bed.locals[0].alias(flow.connection.expect("a stream"), there.port()));
+        claimants.push(peer);
+    };
+    bed.send(0, "first", tcp_path(there)).expect("taken");
+    let mut real = soon(listener.accept()).await.expect("a connection").0;
+    expect(&mut real, b"first").await;
+    // More than are kept.
+    for _ in 0..10 {
+        claim().await;
+    }
+    bed.send(0, "second", tcp_path(there)).expect("taken");
+    expect(&mut real, b"second").await;
+    drop(real);
+    until(|| bed.monitor.connections() == 10).await;
+    bed.send(0, "third", tcp_path(there)).expect("taken");
+    expect(claimants.last_mut().expect("many"), b"third").await;
+}
+
+#[tokio::test]
 async fn rfc5923_8_2_over_tls_an_alias_needs_a_certificate_and_is_good_for_its_names() {
     let authority = Authority::new();
     for (client_certificate, is_known) in [(ClientCertificate::None, false), (ClientCertificate::Require, true)] {

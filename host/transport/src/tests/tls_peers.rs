@@ -138,7 +138,7 @@ async fn a_connection_that_was_proved_for_one_domain_is_not_used_for_another() {
 }
 
 #[tokio::test]
-async fn a_dialog_goes_on_over_the_connection_that_we_have_opened_when_its_contact_is_the_bare_address() {
+async fn a_connection_that_was_proved_for_a_domain_does_for_whoever_has_the_address_and_for_nobody_else() {
     let authority = Authority::new();
     let (server, client) = pair(&["a.test"], &authority);
     let there = path(Transport::Tls, server.addresses[0]);
@@ -147,10 +147,46 @@ async fn a_dialog_goes_on_over_the_connection_that_we_have_opened_when_its_conta
     server.send(0, message("back"), back(flow)).expect("taken");
     let (_, flow) = client.next().await;
     let again = Path { over: Over::Prefer(flow.connection.expect("a stream")), ..there };
-    client.send_to("127.0.0.1", message("second"), again).expect("taken");
+    client.send(0, message("second"), again).expect("taken");
     assert_eq!(server.next().await.0, message("second"));
-    client.send_to("b.test", message("for another"), again).expect("taken");
-    assert_eq!(client.next_failed().await, origin(1));
+    for peer in ["b.test", "127.0.0.1"] {
+        client.send_to(peer, message("for another"), again).expect("taken");
+        assert_eq!(client.next_failed().await, origin(1), "{peer}");
+    }
+}
+
+#[tokio::test]
+async fn any_number_of_domains_at_one_address_each_keep_their_connection() {
+    let authority = Authority::new();
+    let names: Vec<String> = (0..20).map(|number| format!("{number}.test")).collect();
+    let (server, client) = pair(&names.iter().map(String::as_str).collect::<Vec<_>>(), &authority);
+    for _ in 0..3 {
+        for name in &names {
+            client.send_to(name, message(name), path(Transport::Tls, server.addresses[0])).expect("taken");
+            assert_eq!(server.next().await.0, message(name));
+        }
+    }
+    assert_eq!((client.monitor.totals().stream_connected, client.monitor.connections()), (20, 20));
+}
+
+#[tokio::test]
+async fn what_one_listener_has_opened_without_verifying_is_not_used_from_another() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let server = Bed::with(&[secure(Transport::Tls, &theirs.files(&["a.test"]))], 1, Settings::default());
+    let skipping = TlsFiles { verify_server: ServerVerification::Skip, ..ours.files(&["us.test"]) };
+    let strict = Endpoint { name: "strict".into(), ..secure(Transport::Tls, &ours.files(&["us.test"])) };
+    let client = Bed::with(&[secure(Transport::Tls, &skipping), strict], 1, Settings::default());
+    let there = path(Transport::Tls, server.addresses[0]);
+    client.send_to("a.test", message("first"), there).expect("taken");
+    let (_, flow) = server.next().await;
+    server.send(0, message("back"), back(flow)).expect("taken");
+    let (_, flow) = client.next().await;
+    for over in [Over::Any, Over::Prefer(flow.connection.expect("a stream"))] {
+        client.send_to("a.test", message("second"), Path { listener: ListenerId(1), over, ..there }).expect("taken");
+        assert_eq!(client.next_failed().await, origin(1));
+        client.send_to("a.test", message("third"), Path { over, ..there }).expect("taken");
+        assert_eq!(server.next().await.0, message("third"));
+    }
 }
 
 #[tokio::test]
