@@ -184,7 +184,7 @@ impl Life<'_> {
             }
         };
         // 20 s from the first octet of a message: octets that drip in do not extend it.
-        if let Some(since) = [self.unfinished, self.connection.stuck_since()].into_iter().flatten().min() {
+        if let Some(since) = [self.unfinished, self.connection.stuck_since(uptime)].into_iter().flatten().min() {
             earlier(Due::End(End::Stalled), left(since, settings.unfinished));
         }
         match &self.phase {
@@ -251,15 +251,22 @@ impl Life<'_> {
             Err(_) => return Err(End::Peer),
         };
         let phase = &mut self.phase;
-        let unsealed = self.connection.unseal(scratch.get(..length).unwrap_or_default(), |octets| match phase {
-            Phase::Opening(opening) => opening.feed(octets),
-            Phase::Open(codec, _) => codec.feed(octets),
+        let mut is_said = false;
+        let unsealed = self.connection.unseal(scratch.get(..length).unwrap_or_default(), |octets| {
+            is_said |= !octets.is_empty();
+            match phase {
+                Phase::Opening(opening) => opening.feed(octets),
+                Phase::Open(codec, _) => codec.feed(octets),
+            }
         });
         drop(scratch);
         let unsealed = unsealed.map_err(|error| if self.is_secured { End::Broken(error) } else { End::Tls(error) })?;
         let uptime = self.local.shared.uptime();
-        self.connection.touch(uptime);
-        self.pinged = None;
+        // Octets of TLS in which nothing is said keep no connection: they might drip for ever. The handshake has its own time.
+        if is_said || !self.is_secured {
+            self.connection.touch(uptime);
+            self.pinged = None;
+        }
         match unsealed {
             Unsealed::Handshaking => return Ok(length),
             Unsealed::Open | Unsealed::Ended => {}
@@ -321,7 +328,7 @@ impl Life<'_> {
         if self.connection.opener == Opener::Us {
             self.local.counters.stream_connected.count();
         }
-        self.connection.ready();
+        self.connection.ready(self.local.shared.uptime());
         Ok(())
     }
 
@@ -333,7 +340,7 @@ impl Life<'_> {
             let mut answer = Vec::new();
             let received = codec.next(&mut answer);
             if !answer.is_empty() {
-                self.push(answer, Content::Framed);
+                self.push(answer, Content::FramedPong);
             }
             match received {
                 Ok(Received::Message(bytes)) => {
@@ -349,7 +356,7 @@ impl Life<'_> {
                     self.unfinished = None;
                     self.local.counters.stream_pings.count();
                     // RFC 5626 4.4.1.
-                    self.push(Bytes::from_static(b"\r\n"), Content::Message(None));
+                    self.push(Bytes::from_static(b"\r\n"), Content::Pong);
                 }
                 Ok(Received::Answered) => self.local.counters.stream_pings.count(),
                 Ok(Received::End) => return Err(End::Peer),

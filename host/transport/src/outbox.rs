@@ -33,8 +33,6 @@ pub(super) struct Connection {
     owed: AtomicU32,
     /// Uptime in milliseconds when the last octet went either way.
     active: AtomicU64,
-    /// Uptime in milliseconds when the queue last moved, or began.
-    moved: AtomicU64,
     outbox: Mutex<Outbox>,
     /// Tells the connection's task that something waits, or that a sender found the connection dead.
     wake: Notify,
@@ -57,12 +55,27 @@ struct Outbox {
     wire: Option<Wire>,
     /// Whether messages may go out: not before TLS and WebSocket are agreed on.
     is_ready: bool,
-    queue: VecDeque<(Bytes, Option<Origin>)>,
-    /// Octets in the queue.
+    queue: VecDeque<Queued>,
+    /// What the queue costs.
     waiting: usize,
+    /// Uptime in milliseconds since when the foremost message waits; none as long as nobody has looked.
+    stuck: Option<u64>,
     /// Whose messages were written lately, with the uptime in milliseconds, oldest first. The kernel may not have delivered them.
     written: VecDeque<(Origin, u64)>,
 }
+
+/// A message that waits.
+#[derive(Debug)]
+struct Queued {
+    /// What is left of it.
+    bytes: Bytes,
+    origin: Option<Origin>,
+    /// Uptime in milliseconds when it was queued, or could have gone first.
+    since: u64,
+}
+
+/// What an entry of the queue costs beside its octets, so that many small ones are bounded too.
+const ENTRY: usize = 64;
 
 /// How many messages, and how old ones, count as lost with their connection if nobody has answered them. A client transaction waits no
 /// longer than timers B and F with the usual T1 (RFC 3261 17.1).
@@ -111,8 +124,12 @@ pub(super) enum Refusal {
 /// What is written to a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Content {
-    /// A SIP message, or a keepalive between messages: framed as the transport wants it.
+    /// A SIP message: framed as the transport wants it.
     Message(Option<Origin>),
+    /// The answer to a keepalive between messages, framed likewise. Who does not read what was sent before needs none.
+    Pong,
+    /// The same, framed already.
+    FramedPong,
     /// Octets that are framed already.
     Framed,
 }
@@ -130,7 +147,6 @@ impl Connection {
             ended: AtomicBool::new(false),
             owed: AtomicU32::new(0),
             active: AtomicU64::new(uptime),
-            moved: AtomicU64::new(uptime),
             outbox: Mutex::default(),
             wake: Notify::new(),
             _lease: None,
@@ -197,9 +213,12 @@ impl Connection {
         self.lock().wire = Some(wire);
     }
 
-    /// From now on messages are written; those that have waited first.
-    pub(super) fn ready(&self) {
-        self.lock().is_ready = true;
+    /// From now on messages are written; those that have waited first. Their time begins now: the handshake had its own.
+    pub(super) fn ready(&self, uptime: u64) {
+        let mut outbox = self.lock();
+        outbox.is_ready = true;
+        outbox.queue.iter_mut().for_each(|queued| queued.since = uptime);
+        drop(outbox);
         self.wake.notify_one();
     }
 
@@ -214,16 +233,18 @@ impl Connection {
     pub(super) fn push(&self, bytes: &Bytes, content: Content, limit: usize, uptime: u64) -> Result<(), Refusal> {
         let (origin, bytes) = match content {
             Content::Message(origin) => (origin, self.frame(bytes)),
-            Content::Framed => (None, bytes.clone()),
+            Content::Pong => (None, self.frame(bytes)),
+            Content::Framed | Content::FramedPong => (None, bytes.clone()),
         };
         let mut outbox = self.lock();
         if !self.is_open() {
             return Err(Refusal::Closed);
         }
-        if outbox.waiting > 0 && outbox.waiting + bytes.len() > limit {
+        let was_waiting = outbox.is_waiting();
+        let is_pong = matches!(content, Content::Pong | Content::FramedPong);
+        if (is_pong && was_waiting) || (outbox.waiting > 0 && outbox.waiting + bytes.len() + ENTRY > limit) {
             return Err(Refusal::Full);
         }
-        let was_waiting = outbox.is_waiting();
         let Ok(written) = outbox.write(&bytes) else {
             self.open.store(false, Ordering::Release);
             drop(outbox);
@@ -234,17 +255,17 @@ impl Connection {
             self.active.store(uptime, Ordering::Relaxed);
         }
         if written < bytes.len() {
-            outbox.waiting += bytes.len() - written;
-            outbox.queue.push_back((bytes.slice(written..), origin));
+            outbox.waiting += bytes.len() - written + ENTRY;
+            outbox.queue.push_back(Queued { bytes: bytes.slice(written..), origin, since: uptime });
         } else {
             outbox.note_written(origin, uptime);
         }
         let is_waiting = outbox.is_waiting();
+        if !was_waiting {
+            outbox.stuck = is_waiting.then_some(uptime);
+        }
         drop(outbox);
         if is_waiting {
-            if !was_waiting {
-                self.moved.store(uptime, Ordering::Relaxed);
-            }
             self.wake.notify_one();
         }
         Ok(())
@@ -261,25 +282,32 @@ impl Connection {
     /// Writes what waits, as far as the kernel takes it. An error means that the connection is dead.
     pub(super) fn flush(&self, uptime: u64) -> io::Result<()> {
         let mut outbox = self.lock();
-        let Outbox { wire: Some(wire), is_ready, queue, waiting, .. } = &mut *outbox else { return Ok(()) };
+        let Outbox { wire: Some(wire), is_ready, queue, waiting, stuck, .. } = &mut *outbox else { return Ok(()) };
         let mut moved = wire.flush()?;
         let mut sent = Vec::new();
-        while let Some((bytes, origin)) = queue.front_mut().filter(|_| *is_ready) {
-            let written = wire.write(bytes)?;
+        while let Some(front) = queue.front_mut().filter(|_| *is_ready) {
+            let written = wire.write(&front.bytes)?;
+            if written > 0 {
+                // TLS seals nothing before what it has sealed is gone: if something of it waits now, it is of this message.
+                *stuck = Some(front.since);
+            }
             moved += written;
-            let is_whole = written == bytes.len();
-            bytes.advance(written);
+            let is_whole = written == front.bytes.len();
+            front.bytes.advance(written);
             *waiting -= written;
             if !is_whole {
                 break;
             }
-            sent.extend(*origin);
+            sent.extend(front.origin);
+            *waiting -= ENTRY;
             queue.pop_front();
+        }
+        if !wire.is_pending() {
+            *stuck = queue.front().map(|front| front.since);
         }
         sent.into_iter().for_each(|origin| outbox.note_written(Some(origin), uptime));
         if moved > 0 {
             self.active.store(uptime, Ordering::Relaxed);
-            self.moved.store(uptime, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -317,9 +345,16 @@ impl Connection {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Uptime in milliseconds when the queue last moved; none if nothing waits.
-    pub(super) fn stuck_since(&self) -> Option<u64> {
-        self.is_waiting().then(|| self.moved.load(Ordering::Relaxed))
+    /// Uptime in milliseconds since when the foremost message waits to be written whole: octets that drip out do not extend its time. None if
+    /// nothing waits.
+    pub(super) fn stuck_since(&self, uptime: u64) -> Option<u64> {
+        let mut outbox = self.lock();
+        if !outbox.is_waiting() {
+            outbox.stuck = None;
+            return None;
+        }
+        // What TLS says by itself waits from when it is noticed.
+        Some(*outbox.stuck.get_or_insert(uptime))
     }
 
     /// A request has come that wants a response.
@@ -371,6 +406,6 @@ impl Connection {
         outbox.waiting = 0;
         let Outbox { queue, written, .. } = &mut *outbox;
         let lately = |(origin, since): (Origin, u64)| (uptime.saturating_sub(since) <= WRITTEN_FOR).then_some(origin);
-        written.drain(..).filter_map(lately).chain(queue.drain(..).filter_map(|(_, origin)| origin)).collect()
+        written.drain(..).filter_map(lately).chain(queue.drain(..).filter_map(|queued| queued.origin)).collect()
     }
 }

@@ -17,7 +17,8 @@ pub struct Settings {
     pub connections: usize,
     /// Size of a message on a connection, and number of its header fields.
     pub message: message::Limits,
-    /// Time for a message to be complete, from its first octet, in either direction; then the connection is closed. Default 20 s.
+    /// Time for a message to be complete, from its first octet, or to be written, from when it began to wait; then the connection is closed.
+    /// Default 20 s.
     pub unfinished: Duration,
     /// Time without any octet after which a connection is closed. Default 10 minutes.
     pub idle: Duration,
@@ -28,7 +29,7 @@ pub struct Settings {
     pub ping: Duration,
     /// Time for a connection to be established. Default 5 s.
     pub connect: Duration,
-    /// Octets that may wait for a connection; a message beyond that fails. Default 1 MiB.
+    /// Octets that may wait for a connection, with 64 more for each message; a message beyond that fails. Default 1 MiB.
     pub queue: usize,
     /// What one source address may do. By default everything.
     pub source: SourceLimits,

@@ -5,6 +5,7 @@ mod certificates;
 mod half_closed;
 mod identity;
 mod listeners;
+mod outbox;
 mod reuse;
 mod rubbish;
 mod shared_port;

@@ -235,3 +235,31 @@ async fn large_messages_of_several_threads_arrive_whole_and_in_order_through_a_s
         next[usize::from(thread)] += 1;
     }
 }
+
+#[tokio::test]
+async fn octets_of_tls_in_which_nothing_is_said_keep_no_connection() {
+    let authority = Authority::new();
+    let settings = Settings { idle: Duration::from_millis(300), ..Settings::default() };
+    let bed = Bed::with(&[secure(Transport::Tls, &authority.files(&["a.test"]))], 1, settings);
+    let (address, config) = (bed.addresses[0], authority.client(&[&TLS13], None));
+    let drip = beside(move || {
+        let mut socket = handshake(address, config, "a.test").expect("let in").sock;
+        socket.set_read_timeout(Some(Duration::from_millis(10))).expect("a socket option");
+        // The head of a record that holds 16,384 octets; it never gets that far.
+        let record = [0x17, 3, 3, 0x40, 0].into_iter().chain(std::iter::repeat(0)).take(900);
+        let mut buffer = [0; 4096];
+        for octet in record {
+            if std::io::Write::write_all(&mut socket, &[octet]).is_err() {
+                return true;
+            }
+            match socket.read(&mut buffer) {
+                Ok(0) => return true,
+                Err(error) if !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => return true,
+                _ => {}
+            }
+        }
+        false
+    });
+    assert!(drip.await, "the connection is closed");
+    until(|| bed.monitor.totals().stream_idle == 1).await;
+}
