@@ -29,12 +29,15 @@ pub(super) fn source_limits(config: &Config) -> SourceLimits {
     }
 }
 
-/// What a request is to the limits. A To tag is a mere claim, but one that only buys a second burst.
+/// What a request is to the limits. A To tag is a mere claim, but all that it buys is a few bursts more. A BYE without one ends nothing.
 fn class(request: &Message) -> RequestClass {
     match request.method() {
-        Method::ACK | Method::BYE | Method::CANCEL => RequestClass::Closing,
-        _ if request.to_tag().is_some() => RequestClass::InDialog,
-        _ => RequestClass::Initial,
+        Method::ACK | Method::CANCEL => RequestClass::Closing,
+        method => match request.to_tag() {
+            Some(_) if method == Method::BYE => RequestClass::Closing,
+            Some(_) => RequestClass::InDialog,
+            None => RequestClass::Initial,
+        },
     }
 }
 
@@ -44,7 +47,7 @@ impl<D: Decider> Worker<D> {
         if !message.is_request() {
             return true;
         }
-        match self.transport.request_from(flow.remote.ip(), || class(message)) {
+        match self.transport.request_by(flow, || class(message)) {
             Verdict::Pass => true,
             Verdict::Silence => false,
             Verdict::Answer503 { retry_after } => {

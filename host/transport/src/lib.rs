@@ -309,10 +309,10 @@ impl Local {
         self.shared.guard.connection(address, || self.shared.uptime(), &self.counters)
     }
 
-    /// What is to become of a request from this address, by the limits of its source. To be asked once for each request, before anything
-    /// is done for it.
-    pub fn request_from(&self, address: IpAddr, class: impl FnOnce() -> RequestClass) -> Verdict {
-        self.shared.guard.request(address, class, || self.shared.uptime(), &self.counters)
+    /// What is to become of a request that came by this flow, by the limits of its source. To be asked once for each request, before
+    /// anything is done for it.
+    pub fn request_by(&self, flow: &Flow, class: impl FnOnce() -> RequestClass) -> Verdict {
+        self.shared.guard.request((flow.remote.ip(), flow.transport), class, || self.shared.uptime(), &self.counters)
     }
 
     /// The counters of this worker.

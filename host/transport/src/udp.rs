@@ -13,7 +13,6 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
-use super::guard::{RequestClass, Verdict};
 use super::roster::Owner;
 use super::{Counters, Handler, SendError, Shared, stun, undelivered};
 
@@ -74,8 +73,7 @@ impl Port {
 
     /// A datagram that is no SIP. Who sends it need not be who it says, so it is bounded as requests are, and an error has no use.
     fn stun(&self, datagram: &[u8], remote: SocketAddr) {
-        let allowed = || self.shared.guard.request(remote.ip(), || RequestClass::Initial, || self.shared.uptime(), &self.counters);
-        let answer = stun::answer(datagram, remote).filter(|_| allowed() == Verdict::Pass);
+        let answer = stun::answer(datagram, remote).filter(|_| self.shared.guard.stun(remote.ip(), || self.shared.uptime()));
         match answer.map(|answer| self.send(answer.into(), remote)) {
             Some(Ok(())) => self.counters.udp_stun_answered.count(),
             Some(Err(_)) | None => self.counters.udp_stun_dropped.count(),

@@ -5,6 +5,9 @@ use super::limits::{Ban, millis};
 /// The parts that a token is counted in. At N tokens a second, N of them come in a millisecond.
 const TOKEN: i64 = 1_000;
 
+/// How many bursts what ends something may go beyond the limit. Not without end: whoever sends nothing else is a flood too.
+const DEEP: i64 = 4;
+
 /// How fast a bucket fills, and how much it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rate {
@@ -28,8 +31,8 @@ pub(super) enum Depth {
     Empty,
     /// As far below as it can be filled above.
     Overdrawn,
-    /// As far as that, and then for nothing.
-    Bottomless,
+    /// Far below: [`DEEP`] times as far.
+    Deep,
 }
 
 /// A bucket.
@@ -56,13 +59,14 @@ impl Bucket {
         self.at = self.at.max(now);
         let floor = match depth {
             Depth::Empty => 0,
-            Depth::Overdrawn | Depth::Bottomless => -rate.capacity,
+            Depth::Overdrawn => -rate.capacity,
+            Depth::Deep => rate.capacity.saturating_mul(-DEEP),
         };
-        if self.level - TOKEN >= floor {
+        let is_there = self.level - TOKEN >= floor;
+        if is_there {
             self.level -= TOKEN;
-            return true;
         }
-        depth == Depth::Bottomless
+        is_there
     }
 }
 

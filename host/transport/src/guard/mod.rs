@@ -1,6 +1,7 @@
 //! Limits per source address: open connections, new connections and requests per second, and bans for those who will not heed them.
 //!
-//! A source is an IPv4 address, or a /64 of IPv6: that is what one subscriber gets. Time is an argument, in milliseconds of uptime,
+//! A source is an IPv4 address, or a /64 of IPv6: that is what one subscriber gets. What it does by datagrams, whose address can be forged,
+//! has no effect on its connections, nor the other way round. Time is an argument, in milliseconds of uptime,
 //! and asked for only where there is a limit.
 //! Nothing here grows with the number of sources (see [`shard`]), and where no limit is configured each hook is one relaxed load.
 
@@ -19,13 +20,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
+use jackfield_proto::net::Transport;
 
 use super::Counters;
 use bucket::{Depth, Rate};
 use exempt::Exempt;
 use notice::Notices;
 use shard::{Entry, Shard};
-use source::{Hasher, Source};
+use source::{By, Hasher, Source};
 
 pub use limits::{Answer, Ban, SourceLimits};
 
@@ -39,7 +41,7 @@ pub enum RequestClass {
     Initial,
     /// It claims to belong to a dialog: it may go as far beyond the limit as a burst before it is refused too.
     InDialog,
-    /// ACK, BYE or CANCEL: it ends what there is, so only a ban holds it up.
+    /// It ends what there is: it may go several bursts beyond the limit.
     Closing,
 }
 
@@ -138,9 +140,9 @@ impl Guard {
     }
 
     /// The source of an address, if it is one that has limits.
-    fn source(&self, address: IpAddr, active: &Active) -> Option<Source> {
+    fn source(&self, address: IpAddr, by: By, active: &Active) -> Option<Source> {
         let address = address.to_canonical();
-        (!active.exempt.contains(address)).then(|| self.hasher.source(address))
+        (!active.exempt.contains(address)).then(|| self.hasher.source(address, by))
     }
 
     /// A peer has opened a connection. It counts until the lease is dropped.
@@ -150,7 +152,7 @@ impl Guard {
         }
         let now = now();
         let active = self.active.load();
-        let Some(source) = self.source(address, &active) else { return Ok(Lease(None)) };
+        let Some(source) = self.source(address, By::Stream, &active) else { return Ok(Lease(None)) };
         let Some(mut shard) = self.shard(source) else { return Ok(Lease(None)) };
         if shard.bans.holds(source, now) {
             counters.source_banned.count();
@@ -179,10 +181,23 @@ impl Guard {
         Ok(Lease(Some((self.clone(), source))))
     }
 
-    /// A request has come, or something else that has to be answered.
+    /// Whether a STUN request is answered: as many as requests, and beside them. There is nobody to be punished for more: it may come from
+    /// anywhere.
+    pub(super) fn stun(&self, address: IpAddr, now: impl FnOnce() -> u64) -> bool {
+        if !self.is_on() {
+            return true;
+        }
+        let now = now();
+        let active = self.active.load();
+        let Some((source, rate)) = self.source(address, By::Stun, &active).zip(active.requests) else { return true };
+        let Some(mut shard) = self.shard(source) else { return true };
+        shard.recent.entry(source, || Entry::fresh(&active, now)).requests.take(rate, now, Depth::Empty)
+    }
+
+    /// A request has come.
     pub(super) fn request(
         &self,
-        address: IpAddr,
+        (address, transport): (IpAddr, Transport),
         class: impl FnOnce() -> RequestClass,
         now: impl FnOnce() -> u64,
         counters: &Counters,
@@ -192,7 +207,7 @@ impl Guard {
         }
         let now = now();
         let active = self.active.load();
-        let Some(source) = self.source(address, &active) else { return Verdict::Pass };
+        let Some(source) = self.source(address, By::transport(transport), &active) else { return Verdict::Pass };
         let Some(mut shard) = self.shard(source) else { return Verdict::Pass };
         if shard.bans.holds(source, now) {
             counters.source_banned.count();
@@ -202,7 +217,7 @@ impl Guard {
         let depth = match class() {
             RequestClass::Initial => Depth::Empty,
             RequestClass::InDialog => Depth::Overdrawn,
-            RequestClass::Closing => Depth::Bottomless,
+            RequestClass::Closing => Depth::Deep,
         };
         if shard.recent.entry(source, || Entry::fresh(&active, now)).requests.take(rate, now, depth) {
             return Verdict::Pass;

@@ -16,7 +16,8 @@ use super::bucket::{Bucket, Violations};
 use super::limits::millis;
 use super::source::{AsIs, Source};
 
-/// Sources of one generation; there are 64 shards with two of them, and an entry takes some 90 octets: 12 MiB at most.
+/// Sources of one generation; there are 64 shards with two of them, and an entry with its share of free places takes 162 octets: 21 MiB
+/// at most.
 pub(super) const GENERATION: usize = 1_024;
 
 /// Bans of one shard: 16,384 in all.

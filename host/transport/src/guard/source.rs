@@ -5,19 +5,43 @@ use std::fmt;
 use std::hash::{self, BuildHasher, Hash};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use jackfield_proto::net::Transport;
+
+/// How a source is heard of. What is known about it that way has no effect on the others: the address of a datagram can be forged, and
+/// whoever does that must not take their connections from those who have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum By {
+    /// Connections, and what comes over them.
+    Stream,
+    /// Datagrams with SIP in them.
+    Datagram,
+    /// Datagrams with STUN in them.
+    Stun,
+}
+
+impl By {
+    /// By what SIP comes over.
+    pub(super) fn transport(transport: Transport) -> Self {
+        match transport {
+            Transport::Udp => Self::Datagram,
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => Self::Stream,
+        }
+    }
+}
+
 /// Hashes with a key of the process, so that nobody can choose addresses that fall together.
 #[derive(Debug, Default)]
 pub(super) struct Hasher(RandomState);
 
 impl Hasher {
     /// The source that an address belongs to. An IPv4 address mapped into IPv6 has to be unmapped before.
-    pub(super) fn source(&self, address: IpAddr) -> Source {
+    pub(super) fn source(&self, address: IpAddr, by: By) -> Source {
         let network = match address {
             IpAddr::V4(address) => Network::V4(address.to_bits()),
             // The interface identifier is the peer's own choice (RFC 4291 2.5.1), and 2^64 of them are no 2^64 peers.
             IpAddr::V6(address) => Network::V6((address.to_bits() >> 64) as u64),
         };
-        Source { hash: self.0.hash_one(network), network }
+        Source { hash: self.0.hash_one((network, by)), network, by }
     }
 }
 
@@ -28,11 +52,12 @@ enum Network {
     V6(u64),
 }
 
-/// An IPv4 address or an IPv6 /64, with its hash.
+/// An IPv4 address or an IPv6 /64, as it is heard of in one way, with its hash.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
     hash: u64,
     network: Network,
+    by: By,
 }
 
 impl Source {
@@ -44,7 +69,7 @@ impl Source {
 
 impl PartialEq for Source {
     fn eq(&self, other: &Self) -> bool {
-        self.network == other.network
+        self.network == other.network && self.by == other.by
     }
 }
 
@@ -61,6 +86,11 @@ impl fmt::Display for Source {
         match self.network {
             Network::V4(address) => Ipv4Addr::from_bits(address).fmt(f),
             Network::V6(upper) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(upper) << 64)),
+        }?;
+        match self.by {
+            By::Stream => Ok(()),
+            By::Datagram => f.write_str(" by UDP"),
+            By::Stun => f.write_str(" by STUN"),
         }
     }
 }

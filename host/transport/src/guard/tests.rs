@@ -24,7 +24,11 @@ impl Bed {
     }
 
     fn request_from(&self, address: IpAddr, class: RequestClass, now: u64) -> Verdict {
-        self.guard.request(address, || class, || now, &self.counters)
+        self.request_over(Transport::Tcp, address, class, now)
+    }
+
+    fn request_over(&self, transport: Transport, address: IpAddr, class: RequestClass, now: u64) -> Verdict {
+        self.guard.request((address, transport), || class, || now, &self.counters)
     }
 
     fn initial(&self, address: &str, now: u64) -> Verdict {
@@ -52,7 +56,8 @@ fn without_a_limit_everything_passes_and_no_clock_is_read() {
     let bed = Bed::new(SourceLimits { ban: Some(BAN), ..SourceLimits::default() });
     let address = IpAddr::from([192, 0, 2, 1]);
     let clock = || panic!("nobody needs the time");
-    assert_eq!(bed.guard.request(address, || RequestClass::Initial, clock, &bed.counters), Verdict::Pass);
+    assert_eq!(bed.guard.request((address, Transport::Udp), || RequestClass::Initial, clock, &bed.counters), Verdict::Pass);
+    assert!(bed.guard.stun(address, clock));
     assert!(bed.guard.connection(address, clock, &bed.counters).is_ok());
     assert!(bed.guard.shards().is_empty());
 }
@@ -79,13 +84,15 @@ fn a_clock_that_is_behind_gives_and_takes_nothing() {
 }
 
 #[test]
-fn requests_in_a_dialog_are_refused_later_and_the_end_of_one_never() {
+fn requests_in_a_dialog_are_refused_later_and_the_end_of_one_last() {
     let bed = Bed::new(requests(10));
     assert_eq!(bed.passing("192.0.2.1", RequestClass::Initial, 0, 100), 20);
     assert_eq!(bed.passing("192.0.2.1", RequestClass::InDialog, 0, 100), 20);
-    assert_eq!(bed.passing("192.0.2.1", RequestClass::Closing, 0, 100), 100);
-    assert_eq!(bed.initial("192.0.2.1", 2_000), REFUSED, "what was overdrawn comes back first");
-    assert_eq!(bed.initial("192.0.2.1", 2_100), Verdict::Pass);
+    assert_eq!(bed.passing("192.0.2.1", RequestClass::Closing, 0, 100), 60);
+    assert_eq!(bed.request("192.0.2.1", RequestClass::Closing, 0), REFUSED);
+    assert_eq!(bed.passing("192.0.2.1", RequestClass::Closing, 1_000, 100), 10);
+    assert_eq!(bed.initial("192.0.2.1", 9_000), REFUSED, "what was overdrawn comes back first");
+    assert_eq!(bed.initial("192.0.2.1", 9_100), Verdict::Pass);
 }
 
 #[test]
@@ -151,6 +158,30 @@ fn who_goes_on_is_banned_for_everything_and_comes_back() {
 }
 
 #[test]
+fn what_comes_by_datagrams_has_no_effect_on_connections_nor_the_other_way_round() {
+    for (offending, other) in [(Transport::Udp, Transport::Tls), (Transport::Wss, Transport::Udp)] {
+        let bed = Bed::new(SourceLimits { ban: Some(BAN), connections: 9, ..requests(1) });
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let request = |transport| bed.request_over(transport, address, RequestClass::Initial, 0);
+        assert_eq!([(); 5].map(|()| request(offending)), [Verdict::Pass, Verdict::Pass, REFUSED, REFUSED, Verdict::Silence]);
+        assert_eq!(bed.guard.banned(0), 1);
+        assert_eq!([(); 2].map(|()| request(other)), [Verdict::Pass; 2]);
+        assert_eq!(bed.connection("192.0.2.1", 0).is_ok(), offending == Transport::Udp);
+    }
+}
+
+#[test]
+fn stun_is_bounded_by_itself_and_bans_nobody() {
+    let bed = Bed::new(SourceLimits { ban: Some(BAN), ..requests(1) });
+    let answered = |now| (0..100).filter(|_| bed.guard.stun([192, 0, 2, 1].into(), || now)).count();
+    assert_eq!((answered(0), answered(1_000)), (2, 1));
+    assert_eq!((bed.guard.banned(1_000), bed.counters.source_requests_refused.value()), (0, 0));
+    for transport in [Transport::Udp, Transport::Tcp] {
+        assert_eq!(bed.request_over(transport, [192, 0, 2, 1].into(), RequestClass::Initial, 1_000), Verdict::Pass);
+    }
+}
+
+#[test]
 fn violations_that_lie_far_apart_ban_nobody() {
     let bed = Bed::new(SourceLimits { ban: Some(BAN), connections: 1, ..SourceLimits::default() });
     let _open = bed.connection("192.0.2.1", 0).unwrap();
@@ -210,14 +241,14 @@ fn forged() -> impl Iterator<Item = IpAddr> {
 
 #[test]
 fn a_flood_of_forged_sources_neither_grows_the_table_nor_frees_anybody() {
-    let bed = Bed::new(SourceLimits { ban: Some(Ban { after: 7, ..BAN }), ..requests(1) });
-    assert_eq!(bed.passing("192.0.2.1", RequestClass::Initial, 0, 9), 2);
+    let bed = Bed::new(SourceLimits { ban: Some(Ban { after: 7, ..BAN }), ..requests(10) });
+    assert_eq!(bed.passing("192.0.2.1", RequestClass::Initial, 0, 27), 20);
     assert_eq!(bed.guard.banned(0), 1);
-    assert_eq!(bed.passing("192.0.2.2", RequestClass::Initial, 0, 2), 2);
+    assert_eq!(bed.passing("192.0.2.2", RequestClass::Initial, 0, 20), 20);
     for (index, address) in forged().take(SHARDS * GENERATION * 4).enumerate() {
         assert_eq!(bed.request_from(address, RequestClass::Initial, 1), Verdict::Pass);
         if index % 10_000 == 0 {
-            // It takes nothing more from the bucket, so that this is all that keeps it known.
+            // That is all that keeps it known.
             assert_eq!(bed.request("192.0.2.2", RequestClass::Closing, 1), Verdict::Pass);
         }
     }
@@ -284,13 +315,14 @@ impl Model {
         }
         entry.tokens = (entry.tokens + rate * (now - entry.at) as f64 / 1000.0).min(rate * burst);
         entry.at = now;
-        let floor = if class == RequestClass::Initial { 0.0 } else { -rate * burst };
+        let floor = match class {
+            RequestClass::Initial => 0.0,
+            RequestClass::InDialog => -rate * burst,
+            RequestClass::Closing => -rate * burst * 4.0,
+        };
         // Both count thousandths, which a float holds with an error far below one of them.
         if entry.tokens - 1.0 >= floor - 1e-6 {
             entry.tokens -= 1.0;
-            return Verdict::Pass;
-        }
-        if class == RequestClass::Closing {
             return Verdict::Pass;
         }
         let (since, count) = entry.violations;
@@ -339,7 +371,7 @@ fn cost_of_a_request() {
         for round in 0..rounds {
             let address = Ipv4Addr::from_bits(0x0a00_0000 + round % 10_000).into();
             std::hint::black_box(bed.guard.request(
-                address,
+                (address, Transport::Udp),
                 || RequestClass::Initial,
                 || started.elapsed().as_millis() as u64,
                 &bed.counters,

@@ -1,6 +1,6 @@
 //! Limits per source address, as far as connections and the question about requests go.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use super::super::{Ban, RequestClass, Verdict};
 use super::*;
@@ -57,8 +57,10 @@ async fn a_ban_holds_for_connections_and_requests_until_the_limits_go() {
     };
     soon(banned).await;
     let local = &bed.locals[0];
-    assert_eq!(local.request_from(IpAddr::from(Ipv4Addr::LOCALHOST), || RequestClass::Closing), Verdict::Silence);
-    assert_eq!(local.request_from(IpAddr::from([127, 0, 0, 9]), || RequestClass::Initial), Verdict::Pass);
+    let flow = |ip: [u8; 4], transport| Flow { transport, listener: ListenerId(0), remote: (ip, 5060).into(), connection: None };
+    assert_eq!(local.request_by(&flow([127, 0, 0, 1], Transport::Tcp), || RequestClass::Closing), Verdict::Silence);
+    assert_eq!(local.request_by(&flow([127, 0, 0, 1], Transport::Udp), || RequestClass::Initial), Verdict::Pass);
+    assert_eq!(local.request_by(&flow([127, 0, 0, 9], Transport::Tcp), || RequestClass::Initial), Verdict::Pass);
     assert_eq!(read_to_end(&mut bed.connect().await).await, b"");
     let totals = bed.monitor.totals();
     assert_eq!((totals.source_bans, totals.source_banned >= 2), (1, true));
