@@ -71,6 +71,21 @@ pub enum BindError {
         /// The listener that has it.
         other: Arc<str>,
     },
+    /// Two listeners with certificates of their own want one port.
+    #[error(
+        "listener {name}: {transport} cannot share {address} with the listener {other}, which has certificates of its own; give one of \
+         them both transports, or another port"
+    )]
+    Certificates {
+        /// The listener's name.
+        name: Arc<str>,
+        /// Its transport.
+        transport: Transport,
+        /// The address.
+        address: SocketAddr,
+        /// The listener that has it.
+        other: Arc<str>,
+    },
     /// More listeners than numbers for them, those included that were removed since the start.
     #[error("more than 65535 listeners")]
     TooMany,
@@ -83,7 +98,9 @@ impl BindError {
     /// The name of the listener that it is about, if it is about one.
     pub fn listener(&self) -> Option<&str> {
         match self {
-            Self::Refused { name, .. } | Self::NoCertificate { name, .. } | Self::Shared { name, .. } => Some(name),
+            Self::Refused { name, .. } | Self::NoCertificate { name, .. } | Self::Shared { name, .. } | Self::Certificates { name, .. } => {
+                Some(name)
+            }
             Self::TooMany | Self::Worker(_) => None,
         }
     }

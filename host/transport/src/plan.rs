@@ -159,12 +159,17 @@ impl<'a> Wanted<'a> {
             && (endpoint.address.port() != 0 || is_alike)
     }
 
-    /// Adds a listener to those behind this socket.
+    /// Adds a listener to those behind this socket. TLS, which they would share, is one listener's.
     fn join(&mut self, member: Member<'a>) -> Result<(), BindError> {
         let is_taken = self.members().any(|other| other.is_websocket() == member.is_websocket());
         if is_taken || self.first.endpoint.transport.is_secure() != member.endpoint.transport.is_secure() {
             let Endpoint { name, transport, address, .. } = member.endpoint.clone();
             return Err(BindError::Shared { name, transport, address, other: self.first.endpoint.name.clone() });
+        }
+        // Which of them a connection is for shows after TLS, and the certificate would be the first one's.
+        if member.endpoint.transport.is_secure() && self.first.endpoint.name != member.endpoint.name {
+            let Endpoint { name, transport, address, .. } = member.endpoint.clone();
+            return Err(BindError::Certificates { name, transport, address, other: self.first.endpoint.name.clone() });
         }
         self.others.push(member);
         Ok(())

@@ -104,3 +104,18 @@ fn what_begins_with_tls_and_what_does_not_cannot_share_a_port() {
         assert!(matches!(&error, BindError::Shared { transport, .. } if *transport == second), "{error}");
     }
 }
+
+#[test]
+fn two_listeners_do_not_share_a_port_where_one_would_show_the_certificate_of_the_other() {
+    let authority = Authority::new();
+    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free").local_addr().expect("bound");
+    let at = |name: &str, transport| Endpoint { name: name.into(), address: free, ..secure(transport, &authority.files(&["a.test"])) };
+    for (first, second) in [(Transport::Tls, Transport::Wss), (Transport::Wss, Transport::Tls)] {
+        let error = Sockets::bind(&[at("wan", first), at("eth", second)], 1, Settings::default()).expect_err("not both");
+        assert!(matches!(&error, BindError::Certificates { transport, .. } if *transport == second), "{error}");
+        let text = error.to_string();
+        assert!(error.listener() == Some("eth") && text.contains("eth") && text.contains("wan"), "{text}");
+    }
+    let sockets = Sockets::bind(&[at("wan", Transport::Tcp), at("eth", Transport::Ws)], 1, Settings::default());
+    assert_eq!(sockets.expect("without TLS there is nothing to confuse").listeners().len(), 2);
+}
