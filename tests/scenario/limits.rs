@@ -143,10 +143,12 @@ fn a_source_that_goes_on_over_its_limit_is_banned_with_its_connections() {
     let [mallory, alice] = [("mallory", 9), ("alice", 8)].map(|(name, host)| scene.peer_at(name, Ipv4Addr::new(127, 0, 0, host).into()));
     let source = "[limits.source]\nrequests-per-second = 1\nburst = 1\nanswer = \"silence\"\nban-after = 20";
     let (proxy, link) = start(&Config::new().table(source), &[], &mallory);
-    mallory.send(&question(&mallory, &link), &link);
+    // What comes by datagrams, whose source can be forged, bans no connections.
+    let first = mallory.connect(link.remote());
+    mallory.send(&question(&mallory, &first), &first);
     mallory.expect_status(200);
     for _ in 0..100 {
-        mallory.send(&question(&mallory, &link), &link);
+        mallory.send(&question(&mallory, &first), &first);
     }
     proxy.logged(&["127.0.0.9", "banned"]);
     // Accepted by the kernel, closed by the proxy before anything is said.

@@ -43,7 +43,8 @@ async fn the_ack_of_such_a_503_ends_here_and_a_bye_passes() {
     let branch = call.split('@').next().expect("a branch").to_owned();
     let ack = caller.request("ACK", "sip:a@a.test", &branch, "").replace("To: <sip:a@a.test>", &format!("To: <sip:a@a.test>;tag={tag}"));
     caller.send(proxy(&engine), ack).await;
-    caller.send(proxy(&engine), caller.request("BYE", "sip:a@a.test", "bye", "")).await;
+    let bye = caller.request("BYE", "sip:a@a.test", "bye", "").replace("To: <sip:a@a.test>", "To: <sip:a@a.test>;tag=a");
+    caller.send(proxy(&engine), bye).await;
     let next = loop {
         let next = callee.receive().await;
         // Copies of the INVITEs that passed and that nobody answers.
