@@ -43,7 +43,8 @@ fn reloads_half_of_them_broken_cost_no_call_and_no_memory() {
     let tally = &tallies["all"];
     println!("{reloads} reloads, {placed} calls at {rate}/s: {tally:?}; memory by quarters {memory:?} KiB");
     assert_eq!(tally.failed(), 0, "{tally:?}");
-    assert_eq!(tally.completed, placed);
+    // One more may have been placed before the load ended.
+    assert!(tally.completed >= placed, "{tally:?}");
     // The first quarter fills caches and pools; from then on memory has to stay.
     let (settled, end) = (memory[0], memory[3]);
     assert!(end < settled + MEMORY_NOISE_KIB, "memory grew from {settled} to {end} KiB: {memory:?}");
