@@ -35,7 +35,7 @@ pub struct Servers {
     pub servers: Vec<SocketAddr>,
 }
 
-/// What the resolver is told by the configuration.
+/// What the resolver is told by the configuration: the keys of `[dns]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The name servers; empty for those of `system`.
@@ -46,30 +46,31 @@ pub struct Settings {
     pub system: PathBuf,
     /// A file as `/etc/hosts`. Read again when it changes.
     pub hosts: PathBuf,
-    /// The transports to look for where neither the URI nor NAPTR says (RFC 3263 4.1), the best first.
+    /// The transports to look for where neither the URI nor NAPTR says (RFC 3263 4.1), the best first. Default TLS, TCP, UDP.
     pub prefer: Vec<Transport>,
-    /// Which addresses of a name are used.
+    /// Which addresses of a name are used. Default [`Family::PreferIpv4`].
     pub family: Family,
     /// How long one attempt at a question may take. With `attempts`, it may add up to more than [`LONGEST`]: the answer then comes too late for
-    /// the call that has asked.
+    /// the call that has asked. Default 1 s.
     pub timeout: Duration,
-    /// Attempts at one question; at least one.
+    /// Attempts at one question; at least one. Default 2.
     pub attempts: u32,
-    /// How long a call waits for a fresh answer before it is given an expired one; for no longer than [`LONGEST`].
+    /// How long a call waits for a fresh answer before it is given an expired one; for no longer than [`LONGEST`]. Default 400 ms.
     pub patience: Duration,
-    /// How long an answer is given out after it has expired, if the name servers do not give a new one (RFC 8767).
+    /// How long an answer is given out after it has expired, if the name servers do not give a new one (RFC 8767). Default 1 h.
     pub stale: Duration,
-    /// The least time for which an answer counts, whatever its TTL; one without records for no longer than `negative_ttl` nevertheless.
+    /// The least time for which an answer counts, whatever its TTL; one without records for no longer than `negative_ttl` nevertheless. Default
+    /// 1 s.
     pub min_ttl: Duration,
-    /// The longest time for which an answer counts, whatever its TTL.
+    /// The longest time for which an answer counts, whatever its TTL. Default 1 day.
     pub max_ttl: Duration,
-    /// The longest time for which a name counts as not existing (RFC 2308 5).
+    /// The longest time for which a name counts as not existing (RFC 2308 5). Default 60 s.
     pub negative_ttl: Duration,
-    /// Record sets kept; where there are more, those that were not used for the longest time go.
+    /// Record sets kept; where there are more, those that were not used for the longest time go. Default 20,000.
     pub cache_size: usize,
-    /// Questions under way at once; one beyond that counts as unanswered.
+    /// Questions under way at once; one beyond that counts as unanswered. Default 256.
     pub questions: usize,
-    /// How often an address that has failed is probed.
+    /// How often an address that has failed is probed. Default 5 s.
     pub probe: Duration,
 }
 

@@ -1,4 +1,5 @@
-//! `[dns]`: which name servers are asked, and how long what they said counts.
+//! `[dns]`: which name servers are asked, and how long what they said counts. The keys are the fields of the resolver's own [`Settings`],
+//! where they and their defaults are described; what is here is how they are written, and their ranges.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -6,12 +7,10 @@ use std::time::Duration;
 
 use jackfield_proto::message::host_address;
 use jackfield_proto::net::Transport;
+use jackfield_resolver::{Family, LONGEST, Servers, Settings};
 
 use super::host::parse_host;
 use super::reader::{Item, Section, nearest};
-
-/// The longest time that looking a next hop up takes, whatever the other times are; the resolver's own bound.
-const LONGEST: Duration = Duration::from_secs(6);
 
 /// The port of name servers where none is written (RFC 1035 4.2).
 const DNS_PORT: u16 = 53;
@@ -37,82 +36,10 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// `[dns]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dns {
-    /// `servers`: the name servers, 1 to 16. Default: those of `/etc/resolv.conf`, which is followed when it changes.
-    pub servers: Vec<SocketAddr>,
-    /// `[dns.domains]`: name servers for a domain and all below it; the longest domain wins. In lower case, without a dot at the end.
-    pub domains: Vec<(String, Vec<SocketAddr>)>,
-    /// `prefer`: the transports to look for where neither the URI nor NAPTR names one (RFC 3263 4.1). Default TLS, TCP, UDP.
-    pub prefer: Vec<Transport>,
-    /// `family`: which addresses of a name are used. Default `"prefer-ipv4"`.
-    pub family: Family,
-    /// `timeout`: of one attempt at a question, 50 ms to 30 s. Default 1 s. A call waits for no longer than 6 s altogether; an answer that
-    /// comes later serves those that follow.
-    pub timeout: Duration,
-    /// `attempts` at one question, 1 to 10. Default 2.
-    pub attempts: u32,
-    /// `patience`: how long a call waits for a fresh answer before it is given an expired one, up to 6 s: the longest time that it waits
-    /// for anything. Default 400 ms.
-    pub patience: Duration,
-    /// `stale`: how long an answer is used after it has expired, while the name servers do not answer (RFC 8767), up to 7 days. Default
-    /// 1 h.
-    pub stale: Duration,
-    /// `min-ttl`: the least time for which an answer counts, 100 ms to 1 h. Default 1 s. It does not raise `negative-ttl`.
-    pub min_ttl: Duration,
-    /// `max-ttl`: the longest time for which an answer counts, 1 s to 7 days. Default 1 day.
-    pub max_ttl: Duration,
-    /// `negative-ttl`: the longest time for which a name counts as not existing, 1 s to 1 h. Default 60 s.
-    pub negative_ttl: Duration,
-    /// `cache-size`: record sets kept, 100 to 10,000,000. Default 20,000.
-    pub cache_size: usize,
-    /// `questions` under way at once, 1 to 100,000. Default 256.
-    pub questions: usize,
-    /// `probe`: how often an address that has failed is asked whether it is back, 100 ms to 1 h. Default 5 s.
-    pub probe: Duration,
-}
-
-impl Default for Dns {
-    fn default() -> Self {
-        Self {
-            servers: Vec::new(),
-            domains: Vec::new(),
-            prefer: vec![Transport::Tls, Transport::Tcp, Transport::Udp],
-            family: Family::PreferIpv4,
-            timeout: SECOND,
-            attempts: 2,
-            patience: Duration::from_millis(400),
-            stale: HOUR,
-            min_ttl: SECOND,
-            max_ttl: 24 * HOUR,
-            negative_ttl: Duration::from_secs(60),
-            cache_size: 20_000,
-            questions: 256,
-            probe: Duration::from_secs(5),
-        }
-    }
-}
-
-/// Which addresses of a name are used, and which of them first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// `"any"`: both in turn, IPv6 first where this machine has it.
-    Any,
-    /// `"ipv4"`: IPv4 only.
-    Ipv4,
-    /// `"ipv6"`: IPv6 only.
-    Ipv6,
-    /// `"prefer-ipv4"`: both in turn, beginning with IPv4.
-    PreferIpv4,
-    /// `"prefer-ipv6"`: both in turn, beginning with IPv6.
-    PreferIpv6,
-}
-
 /// Reads the table.
-pub(super) fn read(root: &Section<'_, '_>) -> Dns {
+pub(super) fn read(root: &Section<'_, '_>) -> Settings {
     let section = root.section("dns", &KEYS);
-    let default = Dns::default();
+    let default = Settings::default();
     let families = [
         ("any", Family::Any),
         ("ipv4", Family::Ipv4),
@@ -123,7 +50,7 @@ pub(super) fn read(root: &Section<'_, '_>) -> Dns {
     let time = |key, range, default| section.item(key).and_then(|item| item.duration(range)).unwrap_or(default);
     let count = |key, range: RangeInclusive<u64>, default| section.item(key).and_then(|item| item.count(range)).unwrap_or(default);
     let attempts = section.item("attempts").and_then(|item| item.number(1..=10)).and_then(|number| u32::try_from(number).ok());
-    let dns = Dns {
+    let dns = Settings {
         servers: section.item("servers").map(|list| servers(&list)).unwrap_or_default(),
         domains: section.item("domains").map(|table| domains(&table)).unwrap_or_default(),
         prefer: section.item("prefer").map_or(default.prefer, |list| preference(&list)),
@@ -138,6 +65,8 @@ pub(super) fn read(root: &Section<'_, '_>) -> Dns {
         cache_size: count("cache-size", 100..=10_000_000, default.cache_size),
         questions: count("questions", 1..=100_000, default.questions),
         probe: time("probe", 100 * MILLISECOND..=HOUR, default.probe),
+        system: default.system,
+        hosts: default.hosts,
     };
     if dns.max_ttl < dns.min_ttl {
         let place = section.item("max-ttl").or_else(|| section.item("min-ttl"));
@@ -146,15 +75,15 @@ pub(super) fn read(root: &Section<'_, '_>) -> Dns {
     dns
 }
 
-fn domains(table: &Item<'_, '_>) -> Vec<(String, Vec<SocketAddr>)> {
-    let mut found: Vec<(String, Vec<SocketAddr>)> = Vec::new();
+fn domains(table: &Item<'_, '_>) -> Vec<Servers> {
+    let mut found: Vec<Servers> = Vec::new();
     for (name, item) in table.open_section().map(|section| section.items()).unwrap_or_default() {
         let written = name.strip_prefix('.').unwrap_or(&name);
         match parse_host(written).filter(|_| host_address(written.as_bytes()).is_none()) {
-            Some(domain) if found.iter().any(|(known, _)| *known == domain) => {
+            Some(domain) if found.iter().any(|known| known.domain == domain) => {
                 item.key_error(format!("the domain `{domain}` is here twice; remove one"));
             }
-            Some(domain) => found.push((domain, servers(&item))),
+            Some(domain) => found.push(Servers { domain, servers: servers(&item) }),
             None => item.key_error(format!("`{name}` is no domain; write it like \"consul\" or \"voice.example.com\"")),
         }
     }

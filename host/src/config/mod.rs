@@ -25,7 +25,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use dns::{Dns, Family};
 pub use host::{Network, NetworkError};
 pub use jackfield_proto::message::host_address;
 use jackfield_proto::net::Transport;
@@ -52,7 +51,7 @@ pub struct Config {
     /// `[outbound-proxy]`.
     pub outbound_proxy: OutboundProxy,
     /// `[dns]`.
-    pub dns: Dns,
+    pub dns: jackfield_resolver::Settings,
     /// `[flows]`.
     pub flows: Flows,
     /// `[plugins]`.

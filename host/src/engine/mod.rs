@@ -41,7 +41,6 @@ pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
 
 use clock::Clock;
 use policy::Policy;
-use resolving::resolver_settings;
 use shard::Shard;
 use worker::Worker;
 
@@ -201,7 +200,7 @@ impl<D: Decider> Engine<D> {
             shards,
             decider,
             rules: ArcSwap::from_pointee(Rules::new(config, listeners, settings)),
-            resolver: Resolver::start(resolver_settings(config))?,
+            resolver: Resolver::start(config.dns.clone())?,
             metrics,
             probing: Notify::new(),
             probes: AtomicU64::new(seed()? as u64),
@@ -248,7 +247,7 @@ impl<D: Decider> Engine<D> {
         }
         self.shared.rules.store(Arc::new(Rules::new(config, listeners, settings)));
         self.transport.reconfigure(transport_settings(config));
-        if let Err(error) = self.shared.resolver.reconfigure(resolver_settings(config)) {
+        if let Err(error) = self.shared.resolver.reconfigure(config.dns.clone()) {
             tracing::error!(%error, "the name servers stay as they were");
         }
     }

@@ -1,37 +1,8 @@
-//! What the resolver is told by a configuration, and what it tells in turn.
+//! What the resolver tells the metrics.
 
-use jackfield_resolver::{Family, Figures, Servers, Settings};
+use jackfield_resolver::Figures;
 
-use crate::config::{self, Config};
 use crate::metrics::Sample;
-
-/// What the resolver is told by a configuration.
-pub(super) fn resolver_settings(config: &Config) -> Settings {
-    let dns = config.dns.clone();
-    Settings {
-        servers: dns.servers,
-        domains: dns.domains.into_iter().map(|(domain, servers)| Servers { domain, servers }).collect(),
-        prefer: dns.prefer,
-        family: match dns.family {
-            config::Family::Any => Family::Any,
-            config::Family::Ipv4 => Family::Ipv4,
-            config::Family::Ipv6 => Family::Ipv6,
-            config::Family::PreferIpv4 => Family::PreferIpv4,
-            config::Family::PreferIpv6 => Family::PreferIpv6,
-        },
-        timeout: dns.timeout,
-        attempts: dns.attempts,
-        patience: dns.patience,
-        stale: dns.stale,
-        min_ttl: dns.min_ttl,
-        max_ttl: dns.max_ttl,
-        negative_ttl: dns.negative_ttl,
-        cache_size: dns.cache_size,
-        questions: dns.questions,
-        probe: dns.probe,
-        ..Settings::default()
-    }
-}
 
 /// The resolver's figures for the metrics.
 pub(super) fn samples(figures: &Figures) -> Vec<Sample> {
@@ -47,19 +18,4 @@ pub(super) fn samples(figures: &Figures) -> Vec<Sample> {
         Sample::gauge("dns_pending", "Questions under way", pending),
         Sample::gauge("failing_addresses", "Addresses that have failed, are tried last, and are probed", failing),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::config::Environment;
-
-    #[test]
-    fn the_defaults_of_file_and_resolver_are_the_same() {
-        let environment = Environment { root: true, cores: 1, ..Environment::default() };
-        let config = Config::parse(Path::new("f"), "[listen.a]\naddress = \"127.0.0.1\"\n", &environment).unwrap();
-        assert_eq!(resolver_settings(&config), Settings::default());
-    }
 }
