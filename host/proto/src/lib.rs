@@ -5,6 +5,7 @@
 
 pub mod message;
 pub mod net;
+pub mod network;
 pub mod proxy;
 pub mod time;
 pub mod transaction;

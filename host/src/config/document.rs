@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::host::{Network, parse_host};
+use super::Network;
+use super::host::parse_host;
 use super::places::Places;
 use super::problem::position;
 use super::reader::{Report, Section};

@@ -25,9 +25,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use host::{Network, NetworkError};
 pub use jackfield_proto::message::host_address;
 use jackfield_proto::net::Transport;
+pub use jackfield_proto::network::{Network, NetworkError};
 pub use jackfield_proto::proxy::{Limits as CoreLimits, PathPolicy, Timers};
 use jackfield_transport::TlsFiles;
 pub use outbound::{OutboundProxy, OutboundRule};

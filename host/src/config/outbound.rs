@@ -6,7 +6,8 @@ use jackfield_proto::message::{Uri, host_address};
 use jackfield_proto::net::Transport;
 
 use super::Listen;
-use super::host::{Network, parse_host, parse_sent_by};
+use super::Network;
+use super::host::{parse_host, parse_sent_by};
 use super::reader::{Item, Section, nearest};
 
 /// `[outbound-proxy]`: the rules in the order of the file, those of `list` before those of `rules`.

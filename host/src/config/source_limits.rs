@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::host::Network;
+use super::Network;
 use super::reader::Section;
 
 const KEYS: [&str; 9] =

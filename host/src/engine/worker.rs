@@ -134,16 +134,16 @@ impl<D: Decider> Worker<D> {
         let decider = &self.shared.decider;
         match output {
             Output::Send(transmit) => self.send(shard, transmit, work),
-            Output::SelectTargets { context, request, flow, kind, over } => {
+            Output::SelectTargets { context, request, flow, kind, over, .. } => {
                 let verdict = self.decide(&request, &flow, kind, over);
                 self.step(shard, work, |core, now, out| core.decided(now, context, verdict, out));
             }
-            Output::ReviewResponse { branch, state, tag, attempt, elapsed, request, response, source } => {
+            Output::ReviewResponse { branch, state, tag, attempt, elapsed, request, response, source, .. } => {
                 let view = ResponseView { tag: &tag, attempt, elapsed, request: &request, response: &response, source };
                 let reviewed = decider.on_response(self.index, &state, view);
                 self.step(shard, work, |core, now, out| core.reviewed(now, branch, response, reviewed, out));
             }
-            Output::BranchFailed { branch, state, tag, cause, attempt, remaining, request, response } => {
+            Output::BranchFailed { branch, state, tag, cause, attempt, remaining, request, response, .. } => {
                 let view = FailureView { tag: &tag, cause, attempt, remaining, request: &request, response: response.as_ref() };
                 let outcome = decider.on_failure(self.index, &state, view);
                 self.step(shard, work, |core, now, out| core.failure_decided(now, branch, outcome, out));
@@ -154,6 +154,7 @@ impl<D: Decider> Worker<D> {
             },
             Output::AddressFailed { path, peer, cause } => self.address_failed(path, peer, cause),
             Output::Completed { status, .. } => self.metrics().completed(status),
+            Output::Admit { .. } | Output::Challenged { .. } => {}
         }
     }
 

@@ -67,6 +67,7 @@ fn a_target_carries_all_that_was_said_of_it() {
         answer_timeout: Some(Duration::from_secs(9)),
         edits: vec![Edit::Set("X-A".into(), "1".into())],
         tag: "first".into(),
+        ..Target::default()
     };
     assert_eq!(made, Ok(expected));
 }

@@ -88,6 +88,8 @@ impl Traffic {
                     | Output::ReviewResponse { .. }
                     | Output::BranchFailed { .. }
                     | Output::AddressFailed { .. }
+                    | Output::Admit { .. }
+                    | Output::Challenged { .. }
                     | Output::Completed { .. } => {}
                 }
             }

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::branch_parameter::{self, LoopDigest, OwnBranch};
 use super::context::{Context, Hunt, Phase, Server};
 use super::environment::{Alarm, AlarmKind, Environment};
-use super::io::{BranchId, ContextId, FailureOutcome, Located, Output, RequestKind, Reviewed, Transmit, Verdict, Watch};
+use super::io::{BranchId, ContextId, DialogSides, FailureOutcome, Located, Output, RequestKind, Reviewed, Transmit, Verdict, Watch};
 use super::own::OwnNames;
 use super::plan::Reply;
 use super::preprocess::{Preprocessed, preprocess};
@@ -314,7 +314,7 @@ impl<S: Clone> Core<S> {
             Some(after) => self.env.arm(id, after, AlarmKind::Trying),
             None => {}
         }
-        out.push(Output::SelectTargets { context: id, request, flow, kind, over: onward.authority() });
+        out.push(Output::SelectTargets { context: id, request, flow, kind, over: onward.authority(), sides: DialogSides::default() });
     }
 
     /// When a 100 is due: for INVITE within 200 ms (17.2.1), for others when the sender's timer E has reached T2 (RFC 4320 4.1).

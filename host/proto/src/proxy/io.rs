@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::plan::{Edit, Group, Plan, Reply, Target};
+use super::plan::{Edit, Group, Plan, Reply, Target, TrunkId};
 use crate::message::Message;
 use crate::net::{Flow, ListenerId, Path, Reach, Transport};
 
@@ -54,6 +54,36 @@ pub enum Output<S> {
         /// The flow that a flow token in its Route leads it to (RFC 5626 5.3). We have made that token for who is to send to that flow, so it
         /// may go there without a decision ([`Verdict::Follow`]), and nowhere else.
         over: Option<Path>,
+        /// The trunks at the sides of its dialog, as the token says.
+        sides: DialogSides,
+    },
+    /// A request is about to go to a target that wants to be asked for: answer with [`super::Core::admitted`].
+    Admit {
+        /// To name in the answer.
+        branch: BranchId,
+        /// What was handed in with the verdict.
+        state: Option<S>,
+        /// The request as received.
+        request: Arc<Message>,
+        /// The trunk that the target belongs to.
+        trunk: Option<TrunkId>,
+        /// The tag of the target.
+        tag: Arc<str>,
+    },
+    /// A trunk has challenged a request (RFC 3261 22): answer with [`super::Core::challenge_answered`].
+    Challenged {
+        /// To name in the answer.
+        branch: BranchId,
+        /// Which trunk.
+        trunk: TrunkId,
+        /// The request as received.
+        request: Arc<Message>,
+        /// Its Request-URI as it was sent.
+        uri: Bytes,
+        /// The 401 or 407.
+        response: Arc<Message>,
+        /// How many challenges of this target have been answered before this one.
+        answered: u32,
     },
     /// Look up a host name (RFC 3263): answer with [`super::Core::resolved`].
     Resolve {
@@ -74,6 +104,8 @@ pub enum Output<S> {
         attempt: u32,
         /// From sending the request to this response.
         elapsed: Duration,
+        /// The trunk that the target belongs to.
+        trunk: Option<TrunkId>,
         /// The request as received.
         request: Arc<Message>,
         /// The response as received.
@@ -95,6 +127,8 @@ pub enum Output<S> {
         attempt: u32,
         /// Targets of the plan not tried yet.
         remaining: u32,
+        /// The trunk that the target belongs to.
+        trunk: Option<TrunkId>,
         /// The request as received.
         request: Arc<Message>,
         /// The response, where one came.
@@ -120,7 +154,27 @@ pub enum Output<S> {
         attempts: u32,
         /// From the request's arrival.
         elapsed: Duration,
+        /// The trunk whose response it was; none for one of our own, or where the target belongs to no trunk.
+        trunk: Option<TrunkId>,
     },
+}
+
+/// The trunks at the two sides of a dialog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DialogSides {
+    /// Of the side that this request goes to.
+    pub to: Option<TrunkId>,
+    /// Of the side that it comes from.
+    pub from: Option<TrunkId>,
+}
+
+/// The answer to [`Output::Admit`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// It may go there.
+    Yes,
+    /// It may not: the target has failed with this.
+    No(Reply),
 }
 
 /// Octets and where they go.

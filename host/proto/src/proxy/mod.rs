@@ -33,8 +33,11 @@ mod via;
 
 pub use self::core::{Core, shard_of, shard_of_quoted};
 pub use forward::next_hop_uri;
-pub use io::{BranchId, Cause, ContextId, FailureOutcome, Hop, Located, Output, Query, RequestKind, Reviewed, Transmit, Verdict, Watch};
+pub use io::{
+    Admitted, BranchId, Cause, ContextId, DialogSides, FailureOutcome, Hop, Located, Output, Query, RequestKind, Reviewed, Transmit,
+    Verdict, Watch,
+};
 pub use keys::{KeyRing, TokenKey};
-pub use plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target};
+pub use plan::{Admission, ContactPolicy, Edit, Group, Mode, Numbering, Plan, RecordRoute, Reply, StatusSet, Target, TrunkId, TrunkSide};
 pub use probe::probe;
 pub use settings::{Limits, PathPolicy, Settings, Timers};

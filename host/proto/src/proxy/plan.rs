@@ -1,11 +1,13 @@
 //! What a routing decision says: groups of targets, edits and limits. The core carries it out; who made it is not its business.
 
+use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use siphasher::sip::SipHasher24;
 
-use crate::net::Transport;
+use crate::net::{Path, Transport};
 
 /// Whether the proxy stays in the path of the dialog that a request may form (RFC 3261 16.6 item 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +57,61 @@ pub struct Group {
     pub targets: Vec<Target>,
 }
 
+/// Stands for a trunk, in the dialog's token as well: it is made of the trunk's name, so that it is the same after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrunkId(pub u32);
+
+impl TrunkId {
+    /// That of the trunk of this name.
+    pub fn of(name: &str) -> Self {
+        let mut hasher = SipHasher24::new();
+        hasher.write(name.as_bytes());
+        Self((hasher.finish() & 0xffff_ffff) as u32)
+    }
+}
+
+/// A trunk as one side of what a request begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrunkSide {
+    /// Which.
+    pub id: TrunkId,
+    /// How what goes there is numbered.
+    pub numbering: Numbering,
+}
+
+/// What becomes of the CSeq number of requests towards one side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbering {
+    /// It stays.
+    #[default]
+    Kept,
+    /// It is doubled, so that there is room for the same request again with credentials (RFC 3261 22.2: one more) without a table of who
+    /// is how far ahead: number `n` leaves as `2n`, and with the answer to a challenge as `2n + 1`.
+    Spaced,
+}
+
+/// Whether the shell is asked before a request goes to a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Admission {
+    /// It is not.
+    #[default]
+    Open,
+    /// It is, by [`super::Output::Admit`].
+    Asked,
+}
+
+/// What becomes of the Contact of a REGISTER.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContactPolicy {
+    /// It stays; where the sender supports it, our Path is added ([`super::PathPolicy`]).
+    #[default]
+    Kept,
+    /// A Contact of ours stands for it, which holds the original and its flow.
+    Token,
+    /// As `Token` where the sender does not support Path, else as `Kept`.
+    TokenWithoutPath,
+}
+
 /// One destination of a request (RFC 3261 16.5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
@@ -78,6 +135,16 @@ pub struct Target {
     pub edits: Vec<Edit>,
     /// Comes back with every response and failure of this branch.
     pub tag: Arc<str>,
+    /// Send over this flow, and look nothing up; a `uri` changes the Request-URI all the same.
+    pub flow: Option<Path>,
+    /// The trunk that it belongs to.
+    pub trunk: Option<TrunkSide>,
+    /// The trunk that the request has come from.
+    pub from: Option<TrunkSide>,
+    /// Whether the shell wants to be asked before the request goes there.
+    pub admission: Admission,
+    /// What becomes of the Contact of a REGISTER.
+    pub contact: ContactPolicy,
 }
 
 impl Target {

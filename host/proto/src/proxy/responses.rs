@@ -63,6 +63,7 @@ impl<S: Clone> Context<S> {
                 tag: Arc::clone(&branch.tag),
                 attempt: branch.attempt,
                 elapsed: env.now.since(branch.sent_at),
+                trunk: None,
                 request,
                 response,
                 source: flow.remote,
@@ -218,7 +219,7 @@ impl<S: Clone> Context<S> {
     fn complete(&self, status: Option<u16>, env: &Environment, out: &mut Vec<Output<S>>) {
         if !matches!(self.server, Server::Stateless) {
             let elapsed = env.now.since(self.arrived);
-            out.push(Output::Completed { state: self.state.clone(), status, attempts: self.attempts, elapsed });
+            out.push(Output::Completed { state: self.state.clone(), status, attempts: self.attempts, elapsed, trunk: None });
         }
     }
 

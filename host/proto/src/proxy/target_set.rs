@@ -215,7 +215,7 @@ impl<S: Clone> Context<S> {
             }
             let remaining = self.hunt.remaining();
             let branch = self.branch_id(index);
-            out.push(Output::BranchFailed { branch, state, tag, cause, attempt, remaining, request, response });
+            out.push(Output::BranchFailed { branch, state, tag, cause, attempt, remaining, trunk: None, request, response });
             return;
         }
         self.continue_after(status, env, out);

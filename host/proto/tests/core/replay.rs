@@ -222,7 +222,7 @@ impl Fuzz {
                     self.core.send_failed(self.now, branch, out);
                 }
             }
-            Output::AddressFailed { .. } | Output::Completed { .. } => {}
+            Output::Admit { .. } | Output::Challenged { .. } | Output::AddressFailed { .. } | Output::Completed { .. } => {}
         }
         if !keep {
             self.questions.swap_remove(which);
@@ -295,7 +295,11 @@ impl Fuzz {
                         self.core.reviewed(self.now, branch, response, Reviewed::Pass(Vec::new()), &mut out);
                     }
                     Output::BranchFailed { branch, .. } => self.core.failure_decided(self.now, branch, FailureOutcome::Stop, &mut out),
-                    Output::Send(_) | Output::AddressFailed { .. } | Output::Completed { .. } => {}
+                    Output::Send(_)
+                    | Output::Admit { .. }
+                    | Output::Challenged { .. }
+                    | Output::AddressFailed { .. }
+                    | Output::Completed { .. } => {}
                 }
             }
             if let Some(due) = self.core.next_timeout() {

@@ -163,7 +163,7 @@ impl World {
                     let delay = decisions::delay(&mut self.random);
                     self.after(delay, Event::FailureDecided(branch, outcome));
                 }
-                Output::AddressFailed { .. } | Output::Completed { .. } => {}
+                Output::Admit { .. } | Output::Challenged { .. } | Output::AddressFailed { .. } | Output::Completed { .. } => {}
             }
         }
     }

@@ -344,6 +344,7 @@ impl Bench {
                 self.failed.push(failed);
             }
             Output::AddressFailed { path, cause, .. } => self.addresses_failed.push((peer_of(path.remote), path.listener, cause)),
+            Output::Admit { .. } | Output::Challenged { .. } => {}
             Output::Completed { status, attempts, .. } => self.completed.push((status, attempts)),
         }
     }

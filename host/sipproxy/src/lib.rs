@@ -1,0 +1,1 @@
+//! The outbound proxies that a PBX has written down.

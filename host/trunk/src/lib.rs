@@ -1,0 +1,7 @@
+//! Providers: which requests are theirs, where these go, what is registered through them, how many calls they carry, and how they are.
+//!
+//! Nothing here has a socket, a clock or a thread: time is an argument, and what has to be sent or asked is handed out.
+
+mod settings;
+
+pub use settings::{Access, AdmissionLimits, Busy, Forced, Incoming, Probe, Refusal, TrunkSettings, Way};
