@@ -1,0 +1,1 @@
+//! What is wrong between this machine and a provider, found out step by step.
