@@ -14,14 +14,15 @@ use super::reader::{Report, Section};
 use super::state::CONTROL_SOCKET;
 use super::{
     Admin, Config, CoreLimits, Environment, Flows, Limits, Log, LogFormat, LogLevel, PathPolicy, Problem, Relay, Severity, TcpLimits,
-    Timers, dns, listen, outbound, plugins, source_limits,
+    Timers, dns, listen, outbound, plugins, source_limits, trunk,
 };
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "domains",
     "listen",
     "relay",
     "outbound-proxy",
+    "trunk",
     "dns",
     "flows",
     "plugins",
@@ -91,6 +92,7 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         domains: domains(root),
         relay: relay(&root.section("relay", &["to"])),
         outbound_proxy: outbound::read(root, &listen),
+        trunks: trunk::read(root, &listen, base),
         dns: dns::read(root),
         flows: flows(&root.section("flows", &["path"])),
         plugins: plugins::read(root, base),

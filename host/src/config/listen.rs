@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::host::parse_sent_by;
 use super::reader::{Item, Section, nearest};
-use super::{Listen, Place, Transport, place, tls};
+use super::{Listen, Place, Transport, place, tls, trunk};
 
-const KEYS: [&str; 8] = ["address", "interface", "port", "family", "transports", "advertise", "tls", "websocket"];
+const KEYS: [&str; 11] =
+    ["address", "interface", "port", "family", "transports", "advertise", "tls", "websocket", "allow", "deny", "refuse"];
 
 /// What may be written under `transports`.
 const TRANSPORTS: [&str; 5] = ["udp", "tcp", "tls", "ws", "wss"];
@@ -42,7 +43,7 @@ fn listener(name: String, item: &Item<'_, '_>, base: &Path) -> Option<Listen> {
     let origins = tls::read_origins(&section, &transports);
     let advertise = section.item("advertise").and_then(|item| advertised(&item));
     let (place, port) = place::read(&section)?;
-    let listen = Listen { name, place, port, transports, advertise, tls, origins };
+    let listen = Listen { name, place, port, transports, advertise, tls, origins, access: trunk::access(&section) };
     list.iter().for_each(|list| refuse_mixture(list, &listen));
     Some(listen)
 }

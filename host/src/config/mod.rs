@@ -17,6 +17,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trunk;
 mod values;
 
 use std::collections::BTreeMap;
@@ -30,12 +31,14 @@ use jackfield_proto::net::Transport;
 pub use jackfield_proto::network::{Network, NetworkError};
 pub use jackfield_proto::proxy::{Limits as CoreLimits, PathPolicy, Timers};
 use jackfield_transport::TlsFiles;
+use jackfield_trunk::Access;
 pub use outbound::{OutboundProxy, OutboundRule};
 pub use place::{InterfaceFamily, Place};
 use places::Places;
 pub use problem::{LoadError, Problem, Severity};
 pub use source_limits::{SourceAnswer, SourceLimits};
 pub use state::Environment;
+pub use trunk::{Credentials, Secret, Trunk};
 
 /// A checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +53,8 @@ pub struct Config {
     pub relay: Relay,
     /// `[outbound-proxy]`.
     pub outbound_proxy: OutboundProxy,
+    /// `[trunk.NAME]` in the order of the file.
+    pub trunks: Vec<Trunk>,
     /// `[dns]`.
     pub dns: jackfield_resolver::Settings,
     /// `[flows]`.
@@ -126,6 +131,8 @@ pub struct Listen {
     pub tls: Option<TlsFiles>,
     /// `websocket.origins`: those of web pages that may connect. Default: any.
     pub origins: Vec<Arc<str>>,
+    /// `allow`, `deny` and `refuse`: who may send requests here that belong to no dialog of ours.
+    pub access: Access,
 }
 
 impl Listen {

@@ -10,6 +10,7 @@ mod cancel;
 mod candidates;
 mod context;
 mod core;
+mod editable;
 mod environment;
 mod forward;
 mod hop_by_hop;
@@ -32,6 +33,7 @@ mod validate;
 mod via;
 
 pub use self::core::{Core, shard_of, shard_of_quoted};
+pub use editable::{is_editable, is_own};
 pub use forward::next_hop_uri;
 pub use io::{
     Admitted, BranchId, Cause, ContextId, DialogSides, FailureOutcome, Hop, Located, Output, Query, RequestKind, Reviewed, Transmit,
