@@ -2,6 +2,12 @@
 //!
 //! Nothing here has a socket, a clock or a thread: time is an argument, and what has to be sent or asked is handed out.
 
+mod plan;
 mod settings;
+mod table;
+#[cfg(test)]
+mod tests;
 
+pub use plan::Planned;
 pub use settings::{Access, AdmissionLimits, Busy, Forced, Incoming, Probe, Refusal, TrunkSettings, Way};
+pub use table::{Origin, Overridden, Table, Trunk};

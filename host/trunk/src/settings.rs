@@ -11,7 +11,7 @@ use jackfield_proto::network::Network;
 use jackfield_proto::proxy::{ContactPolicy, Edit, StatusSet};
 
 /// A trunk: a provider, and how requests go there and come from there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrunkSettings {
     /// NAME of `[trunk.NAME]`; of an entry of `sipproxy.json` its host.
     pub name: Arc<str>,
@@ -31,7 +31,8 @@ pub struct TrunkSettings {
     pub fallback_on: StatusSet,
     /// What comes from the provider.
     pub incoming: Incoming,
-    /// Who may send to the provider.
+    /// Who may send to the provider. Without a list of who may, that is who has authenticated, and who is in a network of its own
+    /// ([`jackfield_proto::net::is_private`]) or on this machine.
     pub callers: Access,
     /// What becomes of the Contact of a REGISTER.
     pub contact: ContactPolicy,
