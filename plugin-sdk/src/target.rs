@@ -31,7 +31,7 @@ pub struct Target {
     pub weight: u16,
     /// Edits of the message that goes to this target.
     pub edits: Vec<Edit>,
-    /// What else the host understands: `transport`, `next-hop`, `answer-timeout-ms`. An unknown key makes the decision invalid.
+    /// What else the host understands: `trunk`, `transport`, `next-hop`, `answer-timeout-ms`. An unknown key makes the decision invalid.
     pub options: Vec<(String, String)>,
     /// Comes back in [`Branch`](crate::Branch) and [`Failure`](crate::Failure), and is a label of the metrics.
     pub tag: String,
@@ -61,6 +61,18 @@ impl Target {
     pub fn via_proxy(mut self, uri: impl Into<String>) -> Self {
         self.route.push(uri.into());
         self
+    }
+
+    /// Sends the request by the trunk of this name, `[trunk.NAME]` of the configuration: its outbound proxies, its options and its fallback.
+    /// Beside it, the target says no route, next hop, egress or transport: these are the trunk's.
+    ///
+    /// ```
+    /// # use jackfield::prelude::*;
+    /// let target = Target::unchanged().trunk("telekom").header("X-Account", "12345678");
+    /// assert_eq!(target.option_value("trunk"), Some("telekom"));
+    /// ```
+    pub fn trunk(self, name: impl Into<String>) -> Self {
+        self.option("trunk", name)
     }
 
     /// Sends the request to this SIP URI, which appears nowhere in the message.

@@ -64,6 +64,35 @@ fn keys_of_the_set_hold_for_its_targets_unless_they_say_otherwise() {
 }
 
 #[test]
+fn trunk_says_where_its_targets_go() {
+    let decision =
+        decision("[targets.x]\nset-headers={X-A='1'}\ntarget=[{trunk='telekom',uri='sip:a@b'},{trunk='second',timeout-ms=1500}]");
+    let [telekom, second] = decision.targets()[..] else { panic!("two targets") };
+    assert_eq!(*telekom, Target::to("sip:a@b").trunk("telekom").set_header("X-A", "1").tag("x"));
+    assert_eq!((second.option_value("trunk"), second.timeout), (Some("second"), Some(Duration::from_millis(1500))));
+}
+
+#[test]
+fn nothing_stands_beside_a_trunk_that_is_the_trunk_s() {
+    for (set, key) in [
+        ("next-hop='sip:a'", "next-hop"),
+        ("options={next-hop='sip:a'}", "next-hop"),
+        ("route=['sip:p;lr']", "route"),
+        ("egress='wan'", "egress"),
+        ("transport='tcp'", "transport"),
+        ("options={transport='tcp'}", "transport"),
+    ] {
+        let expected = format!("targets.x: {key} beside trunk is the trunk's to say; leave one of them out");
+        assert_eq!(refusal(&format!("trunk='telekom'\n{set}")).as_deref(), Some(&*expected));
+    }
+    assert_eq!(
+        refusal("transport='tcp'\ntarget=[{next-hop='sip:a'},{trunk='telekom'}]").unwrap(),
+        "targets.x.target[1]: transport beside trunk is the trunk's to say; leave one of them out"
+    );
+    assert_eq!(refusal("reply='404'\ntrunk='telekom'").unwrap(), "targets.x.reply: a set either answers or has targets, not both");
+}
+
+#[test]
 fn sets_follow_one_another() {
     let decision =
         decision("[targets.x]\nuri='sip:x'\nthen='y'\nnext-on='5xx'\n[targets.y]\nuri='sip:y'\nthen='z'\n[targets.z]\nuri='sip:z'");
@@ -81,10 +110,10 @@ fn reply_stands_in_place_of_targets() {
 #[test]
 fn errors_name_the_key() {
     for (set, error) in [
-        ("", "targets.x: a target needs uri, next-hop or route, or the sender would say where requests go"),
+        ("", "targets.x: a target needs uri, trunk, next-hop or route, or the sender would say where requests go"),
         (
             "target=[{uri='sip:a'},{transport='tcp'}]",
-            "targets.x.target[1]: a target needs uri, next-hop or route, or the sender would say where requests go",
+            "targets.x.target[1]: a target needs uri, trunk, next-hop or route, or the sender would say where requests go",
         ),
         ("uri='alice@b'", "targets.x.uri: expected a URI that begins with sip: or sips: or tel:, not \"alice@b\""),
         ("next-hop='tel:1'", "targets.x.next-hop: expected a URI that begins with sip: or sips:, not \"tel:1\""),
@@ -174,7 +203,9 @@ fn what_the_host_would_refuse_at_every_call_is_refused_at_init() {
     let headers = |times: usize| (0..times).map(|n| format!("X-{n}='1'")).collect::<Vec<_>>().join(",");
     for (good, bad, error) in [
         ("options={transport='TCP'}".to_owned(), "options={transport='sctp'}".to_owned(), "x.options.transport: expected udp"),
-        ("".to_owned(), "options={trunk='t'}".to_owned(), "x.options.trunk: there is no such option"),
+        ("".to_owned(), "options={teleport='t'}".to_owned(), "x.options.teleport: there is no such option"),
+        ("options={trunk='t'}".to_owned(), "options={trunk=''}".to_owned(), "x.options.trunk: expected the NAME of a [trunk.NAME]"),
+        ("trunk='t'".to_owned(), "trunk=\"t\\n\"".to_owned(), "x.trunk: expected the NAME of a [trunk.NAME]"),
         (
             "options={answer-timeout-ms='1'}".to_owned(),
             "options={answer-timeout-ms='0'}".to_owned(),

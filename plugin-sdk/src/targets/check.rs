@@ -6,7 +6,7 @@ use jackfield_proto::message::Uri;
 use jackfield_proto::net::Transport;
 
 use crate::edit::{VALUE_MAX, has_control};
-use crate::{Error, Result};
+use crate::{Error, Result, Target};
 
 // The host's bounds (host/src/plugin/decision.rs, edit.rs): what is beyond them makes every decision invalid.
 const EDITS_MAX: usize = 64;
@@ -78,13 +78,39 @@ pub(super) fn check_phrase(phrase: &str, key: impl Display) -> Result<()> {
 /// Whether the host knows this option of a target, and takes this value.
 pub(super) fn check_option(name: &str, value: &str, key: impl Display) -> Result<()> {
     match name {
+        "trunk" => check_trunk(value, key),
         "transport" => check_transport(value, key),
         "next-hop" => check_uri(value, &["sip", "sips"], key),
         "answer-timeout-ms" => match value.parse() {
             Ok(ms) => check_timeout(ms, key),
             Err(_) => Err(Error::new(format_args!("{key}: expected a number of milliseconds, not \"{value}\""))),
         },
-        _ => Err(Error::new(format_args!("{key}: there is no such option; the host has transport, next-hop and answer-timeout-ms"))),
+        _ => Err(Error::new(format_args!("{key}: there is no such option; the host has trunk, transport, next-hop and answer-timeout-ms"))),
+    }
+}
+
+/// Whether the text can be the name of a trunk; whether there is such a trunk, only the host knows.
+pub(super) fn check_trunk(name: &str, key: impl Display) -> Result<()> {
+    match name.is_empty() || name.chars().any(char::is_control) {
+        true => Err(Error::new(format_args!("{key}: expected the NAME of a [trunk.NAME], not {name:?}"))),
+        false => Ok(()),
+    }
+}
+
+/// Whether a target that names a trunk leaves to it what is the trunk's, as the host demands.
+pub(super) fn check_beside_trunk(target: &Target, at: &str) -> Result<()> {
+    let option = |name| target.option_value(name).is_some();
+    let said = [
+        ("next-hop", option("next-hop")),
+        ("route", !target.route.is_empty()),
+        ("egress", target.egress.is_some()),
+        ("transport", option("transport")),
+    ];
+    match said.into_iter().find(|(_, said)| *said) {
+        Some((key, _)) if option("trunk") => {
+            Err(Error::new(format_args!("{at}: {key} beside trunk is the trunk's to say; leave one of them out")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::check::{check_edit_count, check_option, check_phrase, check_route_count, check_tag, check_timeout, check_transport, check_uri};
+use super::check::{
+    check_beside_trunk, check_edit_count, check_option, check_phrase, check_route_count, check_tag, check_timeout, check_transport,
+    check_trunk, check_uri,
+};
 use crate::{Edit, Error, Group, Mode, Reply, Result, Target};
 
 type Table = BTreeMap<String, String>;
@@ -20,6 +23,7 @@ macro_rules! with_target_keys {
         pub(super) struct $name {
             $($(#[$own_attribute])* pub(super) $own: $type,)*
             uri: Option<String>,
+            trunk: Option<String>,
             next_hop: Option<String>,
             route: Option<Vec<String>>,
             egress: Option<String>,
@@ -39,6 +43,7 @@ macro_rules! with_target_keys {
             fn keys(&self) -> Keys<'_> {
                 Keys {
                     uri: self.uri.as_deref(),
+                    trunk: self.trunk.as_deref(),
                     next_hop: self.next_hop.as_deref(),
                     route: self.route.as_deref(),
                     egress: self.egress.as_deref(),
@@ -105,6 +110,7 @@ impl SetTable {
 #[derive(Clone)]
 struct Keys<'a> {
     uri: Option<&'a str>,
+    trunk: Option<&'a str>,
     next_hop: Option<&'a str>,
     route: Option<&'a [String]>,
     egress: Option<&'a str>,
@@ -128,6 +134,7 @@ impl<'a> Keys<'a> {
         }
         Self {
             uri: self.uri.or(set.uri),
+            trunk: self.trunk.or(set.trunk),
             next_hop: self.next_hop.or(set.next_hop),
             route: self.route.or(set.route),
             egress: self.egress.or(set.egress),
@@ -145,13 +152,15 @@ impl<'a> Keys<'a> {
     }
 
     fn names_destination(&self) -> bool {
-        self.uri.is_some() || self.next_hop.is_some() || self.route.is_some_and(|route| !route.is_empty())
+        self.uri.is_some() || self.trunk.is_some() || self.next_hop.is_some() || self.route.is_some_and(|route| !route.is_empty())
     }
 
     /// The target; `at` is where it stands, for errors.
     fn target(&self, set: &str, at: &str) -> Result<Target> {
         if !self.names_destination() {
-            return Err(Error::new(format_args!("{at}: a target needs uri, next-hop or route, or the sender would say where requests go")));
+            return Err(Error::new(format_args!(
+                "{at}: a target needs uri, trunk, next-hop or route, or the sender would say where requests go"
+            )));
         }
         match self.tag {
             Some(tag) => check_tag(tag, format_args!("{at}.tag"))?,
@@ -177,6 +186,10 @@ impl<'a> Keys<'a> {
             check_option(name, value, format_args!("{at}.options.{name}"))?;
             target = target.option(*name, *value);
         }
+        if let Some(name) = self.trunk {
+            check_trunk(name, format_args!("{at}.trunk"))?;
+            target = target.trunk(name);
+        }
         if let Some(uri) = self.next_hop {
             check_uri(uri, &["sip", "sips"], format_args!("{at}.next-hop"))?;
             target = target.next_hop(uri);
@@ -189,6 +202,7 @@ impl<'a> Keys<'a> {
             check_timeout(ms, format_args!("{at}.answer-timeout-ms"))?;
             target = target.answer_timeout(Duration::from_millis(ms.into()));
         }
+        check_beside_trunk(&target, at)?;
         Ok(target)
     }
 

@@ -27,13 +27,16 @@ impl Received {
     }
 
     /// The hosts of a target: that of its Request-URI, of the first proxy of its route, and last the one it is sent to. `common` are the
-    /// edits of the plan.
+    /// edits of the plan. Of a target that goes by a trunk there is only the host of its Request-URI: where the trunk's proxies are, it knows alone.
     pub(crate) fn hosts_of_target(&self, target: &Target, common: &[Edit]) -> Vec<String> {
         let request_uri = match &target.uri {
             Some(uri) => uri::edited(uri, common.iter().chain(&target.edits)),
             // The host has shown us the Request-URI after the edits of the plan.
             None => uri::edited(&self.uri, target.edits.iter()),
         };
+        if target.option_value("trunk").is_some() {
+            return uri::host(&request_uri).into_iter().collect();
+        }
         let preloaded = target.route.first().and_then(|route| uri::addressed(route));
         let next_hop = target.option_value("next-hop").and_then(uri::addressed);
         // A route of the target stands above the Route of the request.

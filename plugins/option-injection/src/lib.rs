@@ -67,7 +67,8 @@ impl OptionInjection {
                 forced = true;
                 // Last of all edits, so that neither the sender nor an earlier plugin has the last word.
                 target.edits.extend(rule.edits.iter().cloned());
-                if let Some(transport) = &rule.transport {
+                // A trunk says its transport itself, and the host lets nothing stand beside that.
+                if let Some(transport) = rule.transport.as_ref().filter(|_| target.option_value("trunk").is_none()) {
                     target.set_option("transport", transport);
                 }
             }
