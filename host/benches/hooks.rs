@@ -53,11 +53,20 @@ fn measure(config: &str) -> (f64, f64) {
         state: ListenerState::Open,
     };
     let listeners: Arc<[Listener]> = Arc::new([listener]);
+    let trunks: Arc<[Arc<str>]> = Arc::new(["telekom".into()]);
     let mut batches: Vec<f64> = (0..BATCHES)
         .map(|_| {
             let begun = Instant::now();
             for _ in 0..CALLS {
-                let view = RequestView { request: &request, flow: &flow, listeners: &listeners, initial: true };
+                let view = RequestView {
+                    request: &request,
+                    flow: &flow,
+                    listeners: &listeners,
+                    trunks: &trunks,
+                    from_trunk: None,
+                    user: None,
+                    initial: true,
+                };
                 std::hint::black_box(chain.on_request(0, view));
             }
             begun.elapsed().as_nanos() as f64 / f64::from(CALLS)

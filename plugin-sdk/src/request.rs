@@ -102,6 +102,11 @@ impl Request {
         self.0.is_initial()
     }
 
+    /// The trunk that it has come from (its `[trunk.NAME]`), as the host has found by where it came from.
+    pub fn trunk(&self) -> Option<String> {
+        self.0.trunk()
+    }
+
     /// The user of the credentials that the host has verified, if any.
     pub fn auth_user(&self) -> Option<String> {
         self.0.auth_user()

@@ -64,6 +64,12 @@ impl Request {
         self.0.auth_user = Some(user.to_owned());
         self
     }
+
+    /// The same request, come from the trunk of this name.
+    pub fn with_trunk(mut self, name: &str) -> Self {
+        self.0.trunk = Some(name.to_owned());
+        self
+    }
 }
 
 impl Response {

@@ -57,11 +57,13 @@ fn circumstances_can_be_set() {
         .with_plan(plan.clone())
         .with_source("198.51.100.7", 5080, Transport::Tcp)
         .with_listener("wan")
-        .with_auth_user("alice");
+        .with_auth_user("alice")
+        .with_trunk("telekom");
     assert_eq!(request.plan(), Some(plan));
     assert_eq!(request.source(), Endpoint { address: "198.51.100.7".to_owned(), port: 5080, transport: Transport::Tcp });
     assert_eq!(request.arrived_on().0, "wan");
     assert_eq!(request.auth_user().as_deref(), Some("alice"));
+    assert_eq!((request.trunk().as_deref(), Request::parse("INVITE sip:1@sbc").trunk()), (Some("telekom"), None));
 }
 
 #[test]

@@ -60,6 +60,12 @@ pub struct RequestView<'a> {
     pub flow: &'a Flow,
     /// The listeners that [`Flow::listener`] counts.
     pub listeners: &'a Arc<[Listener]>,
+    /// The names of the trunks, for decisions to name.
+    pub trunks: &'a Arc<[Arc<str>]>,
+    /// The trunk that it has come from.
+    pub from_trunk: Option<&'a Arc<str>>,
+    /// The user whose credentials in it have been verified.
+    pub user: Option<&'a str>,
     /// Whether it belongs to a dialog of ours.
     pub kind: RequestKind,
 }

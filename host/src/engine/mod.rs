@@ -106,6 +106,8 @@ impl<D: Decider> Shared<D> {
 struct Rules {
     /// By [`jackfield_proto::net::ListenerId`].
     listeners: Arc<[Listener]>,
+    /// The names of the trunks.
+    trunks: Arc<[Arc<str>]>,
     message: message::Limits,
     policy: Policy,
     retry_after: u32,
@@ -114,7 +116,7 @@ struct Rules {
 impl Rules {
     fn new(config: &Config, listeners: Arc<[Listener]>, settings: Arc<Settings>) -> Self {
         let retry_after = settings.limits.retry_after;
-        Self { listeners, message: message_limits(config), policy: Policy::new(config, settings), retry_after }
+        Self { listeners, trunks: Arc::default(), message: message_limits(config), policy: Policy::new(config, settings), retry_after }
     }
 }
 

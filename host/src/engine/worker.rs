@@ -183,7 +183,11 @@ impl<D: Decider> Worker<D> {
             RequestKind::Initial if self.shared.draining.load(Ordering::Relaxed) => {
                 return turn_away(request, rules.retry_after);
             }
-            _ => decider.on_request(self.index, RequestView { request, flow, listeners: &rules.listeners, kind }),
+            _ => {
+                let (listeners, trunks) = (&rules.listeners, &rules.trunks);
+                let view = RequestView { request, flow, listeners, trunks, from_trunk: None, user: None, kind };
+                decider.on_request(self.index, view)
+            }
         };
         match decision {
             Decision::Undecided { edits, kept } => {

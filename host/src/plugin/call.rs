@@ -35,6 +35,12 @@ pub(super) struct Origin {
     pub(super) flow: Flow,
     /// For what a decision may name, and for `arrived-on`.
     pub(super) listeners: Arc<[Listener]>,
+    /// For what a decision may name.
+    pub(super) trunks: Arc<[Arc<str>]>,
+    /// The trunk that the request has come from.
+    pub(super) from_trunk: Option<Arc<str>>,
+    /// Whose credentials have been verified.
+    pub(super) user: Option<Arc<str>>,
     pub(super) initial: bool,
 }
 

@@ -45,6 +45,12 @@ pub struct RequestView<'a> {
     pub flow: &'a Flow,
     /// The listeners that [`Flow::listener`] counts and that a target's `egress` may name.
     pub listeners: &'a Arc<[Listener]>,
+    /// The names of the trunks, which a target may name.
+    pub trunks: &'a Arc<[Arc<str>]>,
+    /// The trunk that it has come from.
+    pub from_trunk: Option<&'a Arc<str>>,
+    /// The user whose credentials in it have been verified.
+    pub user: Option<&'a str>,
     /// Whether it is outside of any dialog of ours, so that a plugin may route it.
     pub initial: bool,
 }
@@ -133,7 +139,7 @@ enum Step {
 impl Step {
     /// `keep_plan`: whether a later plugin may ask for the plan.
     fn read(decision: types::Decision, view: &RequestView<'_>, keep_plan: bool, instance: &mut Instance) -> Result<Self, Invalid> {
-        let mut rules = Rules { listeners: view.listeners, random: instance.random() };
+        let mut rules = Rules { listeners: view.listeners, trunks: view.trunks, random: instance.random() };
         match decision {
             types::Decision::Next(edits) => request_edits(edits).map(Self::Next),
             types::Decision::Route(_) | types::Decision::Forward(_) if !view.initial => Err(Invalid::InDialog),
@@ -207,6 +213,9 @@ impl Pass<'_> {
             id: self.chain.seed.wrapping_add(count),
             flow: *self.view.flow,
             listeners: Arc::clone(self.view.listeners),
+            trunks: Arc::clone(self.view.trunks),
+            from_trunk: self.view.from_trunk.cloned(),
+            user: self.view.user.map(Arc::from),
             initial: self.view.initial,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jackfield_proto::message::{Method, Name, Uri};
 use jackfield_proto::net::{Listener, Transport};
-use jackfield_proto::proxy::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target};
+use jackfield_proto::proxy::{Edit, Group, Mode, Numbering, Plan, RecordRoute, Reply, StatusSet, Target, TrunkId, TrunkSide};
 
 use super::bindings::types;
 use super::edit::{Invalid, bounded, checked, header_name, request_edits};
@@ -22,12 +22,15 @@ const ROUTES_MAX: usize = 16;
 const HEADERS_MAX: usize = 64;
 /// Octets of a reply's body.
 const BODY_MAX: usize = 60_000;
+/// Names of trunks that are told to a plugin which named another.
+const KNOWN_TRUNKS_TOLD: usize = 20;
 /// Octets of a tag.
 const TAG_MAX: usize = 128;
 
 /// What a decision may name, and where chance comes from.
 pub(super) struct Rules<'a> {
     pub(super) listeners: &'a [Listener],
+    pub(super) trunks: &'a [Arc<str>],
     pub(super) random: &'a mut Random,
 }
 
@@ -83,8 +86,44 @@ impl Rules<'_> {
             tag: tag(target.tag)?,
             ..Target::default()
         };
-        target.options.into_iter().try_for_each(|option| target_option(&mut made, option))?;
-        Ok(made)
+        target.options.into_iter().try_for_each(|option| self.target_option(&mut made, option))?;
+        match beside_trunk(&made) {
+            Some(what) => Err(Invalid::BesideTrunk(what)),
+            None => Ok(made),
+        }
+    }
+
+    fn target_option(&self, target: &mut Target, option: types::NameValue) -> Result<(), Invalid> {
+        let refused = |key, expected| Invalid::OptionValue { key, value: option.value.clone(), expected };
+        match option.name.as_str() {
+            "trunk" => target.trunk = Some(self.trunk(&option.value)?),
+            "transport" => {
+                let transport = Transport::from_name(option.value.as_bytes());
+                target.transport = Some(transport.ok_or_else(|| refused("transport", "write udp, tcp, tls, ws or wss"))?);
+            }
+            "next-hop" => target.next_hop = Some(sip_uri("the option next-hop", option.value)?),
+            "answer-timeout-ms" => {
+                let milliseconds = option.value.parse().ok();
+                target.answer_timeout =
+                    Some(timeout(milliseconds.ok_or_else(|| refused("answer-timeout-ms", "write a number of milliseconds"))?)?);
+            }
+            _ => return Err(Invalid::Option(option.name)),
+        }
+        Ok(())
+    }
+
+    /// A trunk by its name. How its requests are numbered depends on who holds its credentials, which is none of a plugin's business.
+    fn trunk(&self, name: &str) -> Result<TrunkSide, Invalid> {
+        if self.trunks.iter().any(|known| **known == *name) {
+            return Ok(TrunkSide { id: TrunkId::of(name), numbering: Numbering::Kept });
+        }
+        let mut known: Vec<&str> = self.trunks.iter().take(KNOWN_TRUNKS_TOLD).map(|known| &**known).collect();
+        match self.trunks.len() {
+            0 => known.push("none"),
+            count if count > known.len() => known.push("and more"),
+            _ => {}
+        }
+        Err(Invalid::Trunk { name: name.chars().take(80).collect(), known: known.join(", ") })
     }
 
     fn egress(&self, name: String) -> Result<Arc<str>, Invalid> {
@@ -117,22 +156,15 @@ fn edits_octets(edits: &[types::Edit]) -> usize {
     edits.iter().map(edit).sum()
 }
 
-fn target_option(target: &mut Target, option: types::NameValue) -> Result<(), Invalid> {
-    let refused = |key, expected| Invalid::OptionValue { key, value: option.value.clone(), expected };
-    match option.name.as_str() {
-        "transport" => {
-            let transport = Transport::from_name(option.value.as_bytes());
-            target.transport = Some(transport.ok_or_else(|| refused("transport", "write udp, tcp, tls, ws or wss"))?);
-        }
-        "next-hop" => target.next_hop = Some(sip_uri("the option next-hop", option.value)?),
-        "answer-timeout-ms" => {
-            let milliseconds = option.value.parse().ok();
-            target.answer_timeout =
-                Some(timeout(milliseconds.ok_or_else(|| refused("answer-timeout-ms", "write a number of milliseconds"))?)?);
-        }
-        _ => return Err(Invalid::Option(option.name)),
-    }
-    Ok(())
+/// What a target that names a trunk says of its way; the ways are the trunk's.
+fn beside_trunk(target: &Target) -> Option<&'static str> {
+    let said = [
+        ("a next hop", target.next_hop.is_some()),
+        ("a route", !target.route.is_empty()),
+        ("an egress", target.egress.is_some()),
+        ("a transport", target.transport.is_some()),
+    ];
+    target.trunk.and_then(|_| said.into_iter().find_map(|(what, said)| said.then_some(what)))
 }
 
 fn timeout(milliseconds: u32) -> Result<Duration, Invalid> {

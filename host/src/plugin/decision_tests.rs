@@ -33,7 +33,7 @@ fn plan_of(targets: Vec<types::Target>) -> types::Plan {
 }
 
 fn read(plan: types::Plan) -> Result<Plan, Invalid> {
-    Rules { listeners: &listeners(), random: &mut Random::new() }.plan(plan)
+    Rules { listeners: &listeners(), trunks: &["telekom".into(), "second".into()], random: &mut Random::new() }.plan(plan)
 }
 
 fn read_target(change: impl FnOnce(&mut types::Target)) -> Result<Target, Invalid> {
@@ -83,12 +83,56 @@ fn a_target_that_breaks_a_rule_is_invalid() {
     assert!(matches!(invalid(|t| t.route = vec!["sip:p".into(); 17]), Invalid::TooMany { .. }));
     assert!(matches!(invalid(|t| t.tag = "a\nb".into()), Invalid::Control { .. }));
     assert_eq!(invalid(|t| t.timeout_ms = Some(0)), Invalid::NoTime);
-    assert_eq!(invalid(|t| t.options = vec![option("trunk", "x")]), Invalid::Option("trunk".into()));
+    assert_eq!(invalid(|t| t.options = vec![option("teleport", "x")]), Invalid::Option("teleport".into()));
     assert!(matches!(invalid(|t| t.options = vec![option("transport", "sctp")]), Invalid::OptionValue { .. }));
     assert!(matches!(invalid(|t| t.options = vec![option("answer-timeout-ms", "-1")]), Invalid::OptionValue { .. }));
     assert!(matches!(invalid(|t| t.edits = vec![types::Edit::Remove("v".into())]), Invalid::Protected(_)));
     assert_eq!(invalid(|t| t.egress = Some("dmz".into())).to_string(), "there is no listener `dmz`; the configuration has lan, wan");
     assert!(read_target(|t| t.uri = Some("tel:+49301234".into())).is_ok());
+}
+
+#[test]
+fn a_target_may_name_a_trunk_and_leave_the_way_to_it() {
+    let made = read_target(|target| {
+        target.options = vec![option("trunk", "telekom"), option("answer-timeout-ms", "9000")];
+        target.timeout_ms = Some(1500);
+        target.edits = vec![types::Edit::Set(option("X-A", "1"))];
+        target.tag = "t".into();
+    });
+    let expected = Target {
+        uri: Some("sip:b@h".into()),
+        response_timeout: Some(Duration::from_millis(1500)),
+        answer_timeout: Some(Duration::from_secs(9)),
+        edits: vec![Edit::Set("X-A".into(), "1".into())],
+        tag: "t".into(),
+        trunk: Some(TrunkSide { id: TrunkId::of("telekom"), numbering: Numbering::Kept }),
+        ..Target::default()
+    };
+    assert_eq!(made, Ok(expected));
+    let refused = |change: fn(&mut types::Target)| {
+        let named = |target: &mut types::Target| {
+            change(target);
+            target.options.push(option("trunk", "telekom"));
+        };
+        read_target(named).unwrap_err()
+    };
+    assert_eq!(refused(|t| t.options = vec![option("next-hop", "sip:a")]), Invalid::BesideTrunk("a next hop"));
+    assert_eq!(refused(|t| t.route = vec!["sip:p;lr".into()]), Invalid::BesideTrunk("a route"));
+    assert_eq!(refused(|t| t.egress = Some("wan".into())), Invalid::BesideTrunk("an egress"));
+    assert_eq!(refused(|t| t.options = vec![option("transport", "tcp")]), Invalid::BesideTrunk("a transport"));
+}
+
+#[test]
+fn a_trunk_that_there_is_not_is_told_with_those_that_there_are() {
+    let told = |trunks: &[Arc<str>]| {
+        let mut made = target("sip:b@h");
+        made.options = vec![option("trunk", "Telekom")];
+        Rules { listeners: &listeners(), trunks, random: &mut Random::new() }.plan(plan_of(vec![made])).unwrap_err().to_string()
+    };
+    assert_eq!(told(&["telekom".into(), "second".into()]), "there is no trunk `Telekom`; the configuration has telekom, second");
+    assert_eq!(told(&[]), "there is no trunk `Telekom`; the configuration has none");
+    let many: Vec<Arc<str>> = (0..1000).map(|n| format!("t{n}").into()).collect();
+    assert!(told(&many).ends_with("t18, t19, and more"));
 }
 
 #[test]

@@ -42,6 +42,10 @@ pub(super) enum Invalid {
     NoTarget,
     #[error("there is no listener `{name}`; the configuration has {known}")]
     Egress { name: String, known: String },
+    #[error("there is no trunk `{name}`; the configuration has {known}")]
+    Trunk { name: String, known: String },
+    #[error("a target that names a trunk has {0} as well; that is the trunk's to say")]
+    BesideTrunk(&'static str),
     #[error("the option `{0}` is not known")]
     Option(String),
     #[error("the option `{key}` cannot be {value:?}; {expected}")]

@@ -90,8 +90,11 @@ impl message::HostRequest for State {
     }
 
     fn auth_user(&mut self, _: Resource<Request>) -> wasmtime::Result<Option<String>> {
-        // Nobody's credentials are verified yet.
-        Ok(None)
+        Ok(self.call()?.origin.user.as_deref().map(str::to_owned))
+    }
+
+    fn trunk(&mut self, _: Resource<Request>) -> wasmtime::Result<Option<String>> {
+        Ok(self.call()?.origin.from_trunk.as_deref().map(str::to_owned))
     }
 
     fn transaction_id(&mut self, _: Resource<Request>) -> wasmtime::Result<String> {

@@ -23,7 +23,7 @@ use crate::config;
 use crate::metrics::Metrics;
 
 /// The interface of this host: the same major and minor number is compatible, and while the first is 0 nothing else is.
-const INTERFACE: &str = "0.1.0";
+const INTERFACE: &str = "0.1.1";
 const PACKAGE: &str = "jackfield:plugin/";
 
 /// Octets of a plugin file.
@@ -252,7 +252,7 @@ mod tests {
         }
         for (name, version) in [("jackfield:plugin/types@0.2.0", "0.2.0"), ("jackfield:plugin/on-request@1.0.0", "1.0.0")] {
             let error = check_version(name).unwrap_err().to_string();
-            assert!(error.contains(&format!("interface {version}")) && error.contains("this host has 0.1.0"), "{error}");
+            assert!(error.contains(&format!("interface {version}")) && error.contains("this host has 0.1.1"), "{error}");
         }
     }
 

@@ -180,7 +180,7 @@ impl CallState {
             on_failure::Outcome::Next => None,
             on_failure::Outcome::Stop => Some(FailureOutcome::Stop),
             on_failure::Outcome::Instead(groups) => {
-                let mut rules = Rules { listeners: &self.origin.listeners, random: instance.random() };
+                let mut rules = Rules { listeners: &self.origin.listeners, trunks: &self.origin.trunks, random: instance.random() };
                 let groups: Vec<Group> = rules.groups(groups)?;
                 Some(FailureOutcome::Instead(groups))
             }

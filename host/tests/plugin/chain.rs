@@ -1,11 +1,11 @@
 //! What the chain makes of the decisions of its plugins.
 
 use jackfield_host::config::OnError;
-use jackfield_host::plugin::ChainAnswer;
+use jackfield_host::plugin::{ChainAnswer, RequestView};
 use jackfield_proto::net::Transport;
-use jackfield_proto::proxy::{Edit, Mode, RecordRoute};
+use jackfield_proto::proxy::{Edit, Mode, RecordRoute, TrunkId};
 
-use crate::rig::{Rig, ask, ask_as, forwarded, request, request_of, status, told};
+use crate::rig::{Rig, ask, ask_as, flow, forwarded, listeners, request, request_of, status, told, trunks, view};
 
 fn edits(answer: ChainAnswer) -> Vec<Edit> {
     match answer {
@@ -22,6 +22,29 @@ fn getters_show_the_message_and_where_it_came_from() {
     assert_eq!(rig.told("report"), expected);
     assert_eq!(rig.metric("jackfield_plugin_calls_total{plugin=\"one\",hook=\"on-request\"}"), 1);
     assert_eq!(rig.metric("jackfield_plugin_decisions_total{plugin=\"one\",decision=\"reply\"}"), 1);
+}
+
+#[test]
+fn getters_show_whom_the_host_has_found_a_request_to_be_of() {
+    let rig = Rig::new(&[("one", "{}")]);
+    let (request, flow, listeners, trunks) = (request("X-Do: identity\r\n"), flow(), listeners(), trunks());
+    let identity = |from_trunk, user| {
+        let view = RequestView { from_trunk, user, ..view(&request, &flow, &listeners, &trunks) };
+        told(rig.host.chain().on_request(0, view))
+    };
+    assert_eq!(identity(Some(&trunks[0]), None), "Some(\"telekom\") None");
+    assert_eq!(identity(None, Some("alice")), "None Some(\"alice\")");
+}
+
+#[test]
+fn a_target_names_its_trunk() {
+    let rig = Rig::new(&[("one", "{}")]);
+    let (plan, ..) = forwarded(rig.ask("trunk"));
+    let target = &plan.groups[0].targets[0];
+    assert_eq!(target.trunk.map(|side| side.id), Some(TrunkId::of("telekom")));
+    assert_eq!(status(&rig.ask("bad-trunk")), 503);
+    let said = rig.status("one").last_error.unwrap();
+    assert_eq!(said, "on-request: there is no trunk `moon`; the configuration has telekom, second");
 }
 
 #[test]

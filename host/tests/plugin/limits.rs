@@ -2,7 +2,7 @@
 
 use jackfield_host::config::{OnError, Plugin};
 
-use crate::rig::{Rig, ask, request, status, told};
+use crate::rig::{Rig, ask, flow, listeners, request, status, told, trunks, view};
 
 #[test]
 fn each_misdeed_costs_one_call_and_no_more() {
@@ -76,8 +76,8 @@ fn one_looping_call_disturbs_no_other_worker() {
     let rig = Rig::new(&[("one", "{}")]);
     let chain = rig.host.chain();
     let (looping, sound) = (request("X-Do: loop\r\n"), request("X-Do: reply\r\n"));
-    let (flow, listeners) = (crate::rig::flow(), crate::rig::listeners());
-    let view = |request| jackfield_host::plugin::RequestView { request, flow: &flow, listeners: &listeners, initial: true };
+    let (flow, listeners, trunks) = (flow(), listeners(), trunks());
+    let view = |request| view(request, &flow, &listeners, &trunks);
     std::thread::scope(|scope| {
         let loops = scope.spawn(|| (0..20).all(|_| status(&chain.on_request(1, view(&looping))) == 503));
         while !loops.is_finished() {

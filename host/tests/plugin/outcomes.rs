@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jackfield_host::plugin::{CallState, ChainAnswer, FailureView, ResponseView};
 use jackfield_proto::message::Message;
-use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Reviewed};
+use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Reviewed, TrunkId};
 
 use crate::rig::{Rig, ask, forwarded, request, response};
 
@@ -87,6 +87,8 @@ fn a_failure_chooses_what_comes_next() {
     let rig = Rig::new(&[("one", "{}")]);
     let FailureOutcome::Instead(groups) = fail(&rig, "t", Some((503, "instead"))) else { panic!("not instead") };
     assert_eq!(groups[0].targets[0].uri.as_deref(), Some(&b"sip:sent-2-3@127.0.0.1"[..]));
+    let FailureOutcome::Instead(groups) = fail(&rig, "t", Some((503, "trunk"))) else { panic!("not instead") };
+    assert_eq!(groups[0].targets[0].trunk.map(|side| side.id), Some(TrunkId::of("second")));
     assert!(matches!(fail(&rig, "t", Some((503, "stop"))), FailureOutcome::Stop));
     assert!(matches!(fail(&rig, "t", Some((503, "reply"))), FailureOutcome::Reply(reply) if reply.status == 480));
     assert!(matches!(fail(&rig, "t", Some((503, "nothing"))), FailureOutcome::Undecided));

@@ -113,15 +113,15 @@ fn broken() -> Vec<(Vec<u8>, &'static str)> {
     let newer = replaced(&BEHAVE, "jackfield:plugin/", "jackfield:plugin/");
     let newer = ["types", "message", "log", "clock", "random", "metrics", "lifecycle", "on-request", "on-response", "on-failure"]
         .iter()
-        .filter(|name| newer.windows(name.len() + 6).any(|w| w == format!("{name}@0.1.0").as_bytes()))
-        .fold(newer.clone(), |octets, name| replaced(&octets, &format!("{name}@0.1.0"), &format!("{name}@0.2.0")));
+        .filter(|name| newer.windows(name.len() + 6).any(|w| w == format!("{name}@0.1.1").as_bytes()))
+        .fold(newer.clone(), |octets, name| replaced(&octets, &format!("{name}@0.1.1"), &format!("{name}@0.2.0")));
     vec![
         (Vec::new(), "is empty"),
         (b"MZ garbage".to_vec(), "is no WebAssembly file"),
         (b"\0asm\x01\0\0\0".to_vec(), "is a core WebAssembly module"),
         (BEHAVE[..BEHAVE.len() / 2].to_vec(), "is damaged or cut short"),
         (b"\0asm\x0d\0\x01\0".to_vec(), "not a plugin"),
-        (newer, "is built for plugin interface 0.2.0, this host has 0.1.0"),
+        (newer, "is built for plugin interface 0.2.0, this host has 0.1.1"),
         (MISTYPED.clone(), "does not fit this host's plugin interface"),
     ]
 }

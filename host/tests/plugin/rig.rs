@@ -128,6 +128,10 @@ pub(crate) fn listeners() -> Arc<[Listener]> {
     Arc::new([listener("lan", 5060), listener("wan", 5062)])
 }
 
+pub(crate) fn trunks() -> Arc<[Arc<str>]> {
+    Arc::new(["telekom".into(), "second".into()])
+}
+
 pub(crate) fn flow() -> Flow {
     Flow { transport: Transport::Udp, listener: ListenerId(1), remote: ([198, 51, 100, 7], 5080).into(), connection: None }
 }
@@ -160,7 +164,17 @@ pub(crate) fn ask(chain: &Arc<Chain>, request: &Arc<Message>) -> ChainAnswer {
 }
 
 pub(crate) fn ask_as(chain: &Arc<Chain>, request: &Arc<Message>, initial: bool) -> ChainAnswer {
-    chain.on_request(0, RequestView { request, flow: &flow(), listeners: &listeners(), initial })
+    chain.on_request(0, RequestView { initial, ..view(request, &flow(), &listeners(), &trunks()) })
+}
+
+/// A request outside a dialog, of nobody in particular.
+pub(crate) fn view<'a>(
+    request: &'a Arc<Message>,
+    flow: &'a Flow,
+    listeners: &'a Arc<[Listener]>,
+    trunks: &'a Arc<[Arc<str>]>,
+) -> RequestView<'a> {
+    RequestView { request, flow, listeners, trunks, from_trunk: None, user: None, initial: true }
 }
 
 pub(crate) fn told(answer: ChainAnswer) -> String {

@@ -51,6 +51,7 @@ forward!(Request {
     raw() -> Vec<u8>;
     is_initial() -> bool;
     auth_user() -> Option<String>;
+    trunk() -> Option<String>;
     transaction_id() -> String;
     note(key) -> Option<String>;
     set_note(key, value) -> ();

@@ -16,6 +16,7 @@ pub(crate) struct Request {
     pub(crate) arrived_on: (String, Endpoint),
     pub(crate) in_dialog: bool,
     pub(crate) auth_user: Option<String>,
+    pub(crate) trunk: Option<String>,
     notes: RefCell<BTreeMap<String, String>>,
 }
 
@@ -34,6 +35,7 @@ impl Request {
             arrived_on: ("test".to_owned(), endpoint("192.0.2.254")),
             in_dialog: false,
             auth_user: None,
+            trunk: None,
             notes: RefCell::default(),
         })
     }
@@ -97,6 +99,10 @@ impl Request {
 
     pub(crate) fn auth_user(&self) -> Option<String> {
         self.auth_user.clone()
+    }
+
+    pub(crate) fn trunk(&self) -> Option<String> {
+        self.trunk.clone()
     }
 
     pub(crate) fn transaction_id(&self) -> String {
