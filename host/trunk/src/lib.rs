@@ -2,6 +2,7 @@
 //!
 //! Nothing here has a socket, a clock or a thread: time is an argument, and what has to be sent or asked is handed out.
 
+pub mod admission;
 mod plan;
 mod settings;
 mod table;
