@@ -3,6 +3,7 @@
 //! Nothing here has a socket, a clock or a thread: time is an argument, and what has to be sent or asked is handed out.
 
 pub mod admission;
+pub mod health;
 mod plan;
 mod settings;
 mod table;

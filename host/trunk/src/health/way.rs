@@ -1,0 +1,79 @@
+//! A way to a provider, as it is watched.
+
+use std::fmt;
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use jackfield_proto::proxy::TrunkId;
+use siphasher::sip::SipHasher24;
+
+use crate::settings::{Probe, Way};
+
+/// Stands for a way: it is made of all that the way says, so that it means the same after a reload, and the same URI by another listener or
+/// another transport is another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WayId {
+    /// The trunk that it belongs to.
+    pub trunk: TrunkId,
+    sum: u64,
+}
+
+impl WayId {
+    /// That of a way of this trunk. `host` is the provider's, where requests go that the way leads nowhere.
+    pub fn of(trunk: TrunkId, host: &str, way: &Way) -> Self {
+        let Way { route, next_hop, transport, egress } = way;
+        let mut hasher = SipHasher24::new();
+        let mut part = |mark: u8, octets: &[u8]| {
+            hasher.write_u8(mark);
+            hasher.write_usize(octets.len());
+            hasher.write(octets);
+        };
+        route.iter().for_each(|uri| part(1, uri));
+        next_hop.iter().for_each(|uri| part(2, uri));
+        transport.iter().for_each(|transport| part(3, transport.uri_name().as_bytes()));
+        egress.iter().for_each(|name| part(4, name.as_bytes()));
+        if route.is_empty() && next_hop.is_none() {
+            part(5, host.as_bytes());
+        }
+        Self { trunk, sum: hasher.finish() }
+    }
+}
+
+/// A way and how it is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchedWay {
+    /// The trunk's name.
+    pub trunk: Arc<str>,
+    /// Which of the trunk's ways it is, counted from 1.
+    pub number: u16,
+    /// The provider's host: where requests go that the way leads nowhere, and what probes ask for.
+    pub host: Arc<str>,
+    /// The way; its transport is the one that is forced, if any.
+    pub way: Way,
+    /// How it is watched.
+    pub probe: Probe,
+}
+
+impl WatchedWay {
+    /// What stands for it.
+    pub fn id(&self) -> WayId {
+        WayId::of(TrunkId::of(&self.trunk), &self.host, &self.way)
+    }
+}
+
+/// Where it leads and how: `sip:px1;lr from wan over tcp`.
+impl fmt::Display for WatchedWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Way { route, next_hop, transport, egress } = &self.way;
+        let uris = if route.is_empty() { next_hop.as_slice() } else { route };
+        for (index, uri) in uris.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{}", String::from_utf8_lossy(uri))?;
+        }
+        if uris.is_empty() {
+            f.write_str(&self.host)?;
+        }
+        egress.iter().try_for_each(|name| write!(f, " from {name}"))?;
+        transport.iter().try_for_each(|transport| write!(f, " over {transport}"))
+    }
+}
