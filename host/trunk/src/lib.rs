@@ -5,11 +5,13 @@
 pub mod admission;
 pub mod health;
 mod plan;
+pub mod registrations;
 mod settings;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use plan::Planned;
+pub use registrations::{RegistrationSettings, Registrations, UnixTime};
 pub use settings::{Access, AdmissionLimits, Busy, Forced, Incoming, Probe, Refusal, TrunkSettings, Way};
 pub use table::{Origin, Overridden, Table, Trunk};
