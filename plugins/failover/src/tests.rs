@@ -128,3 +128,11 @@ fn errors_name_the_key() {
         "targets.b.then: the sets go round in a circle: a comes twice"
     );
 }
+
+#[test]
+fn targets_may_be_trunks() {
+    let toml = "default = 'trunks'\n[targets.trunks]\ntarget = [{ trunk = 'telekom' }, { trunk = 'second', timeout-ms = 700 }]";
+    let decision = Failover::from_toml(toml).unwrap().on_request(&Request::parse("INVITE sip:1@anywhere.test")).unwrap();
+    let trunks: Vec<_> = decision.targets().iter().map(|target| target.option_value("trunk")).collect();
+    assert_eq!(trunks, [Some("telekom"), Some("second")]);
+}

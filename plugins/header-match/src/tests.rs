@@ -116,3 +116,12 @@ fn errors_name_the_key() {
         refusal("[[rule]]\nheader='X-A'\nexakt='a'\nto='pbx'")
     );
 }
+
+#[test]
+fn set_may_be_a_trunk() {
+    let rules = "header = 'X-A'\nmatch = { 1 = 'trunk' }\n[targets.trunk]\ntrunk = 'telekom'\nset-headers = { X-Seen = '1' }";
+    let decision = plugin(rules).on_request(&Request::parse("INVITE sip:1@sbc\nX-A: 1")).unwrap();
+    assert_eq!(*decision.targets()[0], Target::unchanged().trunk("telekom").set_header("X-Seen", "1").tag("trunk"));
+    let beside = refusal("header = 'X-A'\nmatch = { 1 = 'trunk' }\n[targets.trunk]\ntrunk = 'telekom'\nnext-hop = 'sip:192.0.2.1'");
+    assert_eq!(beside, "targets.trunk: next-hop beside trunk is the trunk's to say; leave one of them out");
+}

@@ -86,3 +86,10 @@ fn errors_name_the_key() {
         "line.a: written twice; values are compared without regard to case"
     );
 }
+
+#[test]
+fn set_may_be_a_trunk() {
+    let plugin = plugin("unknown = 'trunk'\ntargets.trunk.trunk = 'telekom'");
+    let decision = plugin.on_request(&Request::parse("INVITE sip:1@sbc;line=other")).unwrap();
+    assert_eq!(*decision.targets()[0], Target::unchanged().trunk("telekom").tag("trunk"));
+}

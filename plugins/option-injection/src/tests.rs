@@ -220,3 +220,14 @@ fn entries_that_hold_for_one_request_fit_into_one_list() {
     let refusal = OptionInjection::from_toml(&config(&[65])).err().unwrap().to_string();
     assert_eq!(refusal, "host: where three entries hold for one request: 65 edits are too many; at most 64 are possible");
 }
+
+#[test]
+fn target_that_goes_by_a_trunk_keeps_the_transport_of_the_trunk() {
+    let plan = Target::to("sip:1@tel.t-online.de").trunk("telekom");
+    let decision = plugin().on_request(&Request::parse("INVITE sip:1@sbc").with_plan(plan)).unwrap();
+    let target = decision.targets()[0];
+    assert_eq!((&target.edits, target.option_value("transport")), (&forced(), None));
+    let plan = Target::to("sip:1@x.test").trunk("telekom");
+    let request = Request::parse("INVITE sip:1@sbc\nRoute: <sip:tel.t-online.de;lr>").with_plan(plan);
+    assert_eq!(plugin().on_request(&request).unwrap(), Decision::pass(), "where the trunk's proxies are is not said by the sender's Route");
+}
