@@ -26,6 +26,10 @@
 //! assert_eq!(decision.targets()[0].route, ["sip:proxy.example;lr"]);
 //! ```
 //!
+//! A plugin has one function for each thing that it takes part in, and the host calls those that are written: [`Plugin::on_request`] says
+//! where a request goes, [`Plugin::on_response`] what becomes of a response, [`Plugin::on_failure`] what comes after a target that failed,
+//! and [`Plugin::on_registration`] is told what happens to the registrations that go through the proxy.
+//!
 //! `cargo build --target wasm32-wasip2 --release` makes the component; put it into the plugin directory of the proxy.
 
 // The attribute macro and the bindings name this crate as authors see it.
@@ -39,6 +43,7 @@ mod error;
 mod panics;
 mod plan;
 mod plugin;
+mod registration;
 mod request;
 mod response;
 mod subscription;
@@ -70,6 +75,7 @@ pub use error::{Error, Result};
 pub use jackfield_plugin_macros::plugin;
 pub use plan::{Group, Mode, Plan};
 pub use plugin::{Branch, Cause, Failure, Plugin};
+pub use registration::{Registration, RegistrationKind};
 pub use request::{Endpoint, Request, Transport};
 pub use response::Response;
 pub use subscription::{Hook, Subscription};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::{Decision, Outcome, Recovery, Request, Response, Result, Subscription, config};
+use crate::{Decision, Outcome, Recovery, Registration, Request, Response, Result, Subscription, config};
 
 /// A routing plugin. Written with the attribute [`macro@crate::plugin`], which fills in what the author leaves out: `Config`, `new`,
 /// and the subscriptions to the hooks that are written.
@@ -43,6 +43,32 @@ pub trait Plugin: Sized + 'static {
     fn on_failure(&self, request: &Request, response: Option<&Response>, failure: &Failure) -> Result<Recovery> {
         let _ = (request, response, failure);
         Ok(Recovery::Next)
+    }
+
+    /// Something has happened to a registration: it is new, refreshed, overdue, gone. There is nothing to answer; deciding about a REGISTER
+    /// itself is [`on_request`](Self::on_request) with that method.
+    ///
+    /// ```
+    /// use jackfield::prelude::*;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Watch {}
+    ///
+    /// #[jackfield::plugin]
+    /// impl Plugin for Watch {
+    ///     fn on_registration(&self, event: &Registration) {
+    ///         if event.kind() == RegistrationKind::Overdue {
+    ///             jackfield::warn!("no refresh has come for a line of {}", event.trunk().unwrap_or_default());
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let overdue = Registration::of(RegistrationKind::Overdue, "sip:1@provider.example").with_trunk("telekom");
+    /// Watch::from_toml("").unwrap().on_registration(&overdue);
+    /// assert_eq!(jackfield::testing::take_log()[0].1, "no refresh has come for a line of telekom");
+    /// ```
+    fn on_registration(&self, event: &Registration) {
+        let _ = event;
     }
 
     /// Work to be tried in one instance before a new version takes traffic. An error refuses the version.

@@ -9,6 +9,8 @@ pub enum Hook {
     Response,
     /// [`Plugin::on_failure`](crate::Plugin::on_failure).
     Failure,
+    /// [`Plugin::on_registration`](crate::Plugin::on_registration). It is called for all of them: nothing narrows it.
+    Registration,
 }
 
 /// Which messages the host calls some hooks for. The host checks this before it calls: what no plugin asked for costs nothing.

@@ -14,11 +14,13 @@
 //! assert_eq!(response.status(), 503);
 //! ```
 
+use std::time::Duration;
+
 use crate::clock::LocalTime;
 use crate::log::Level;
-use crate::native::message;
 use crate::native::services::{series, world};
-use crate::{Endpoint, Plan, Request, Response, Transport};
+use crate::native::{message, registration};
+use crate::{Endpoint, Plan, Registration, RegistrationKind, Request, Response, Transport};
 
 impl Request {
     /// Reads a request from a text. The line ends, the version and the header fields that RFC 3261 8.1.1 demands may be left out, and
@@ -89,6 +91,55 @@ impl Response {
     /// The same response from this address.
     pub fn with_source(mut self, address: &str, port: u16, transport: Transport) -> Self {
         self.0.source = Endpoint { address: address.to_owned(), port, transport };
+        self
+    }
+}
+
+impl Registration {
+    /// What has happened to a binding of this address of record; nothing more is known of it until it is said.
+    pub fn of(kind: RegistrationKind, aor: &str) -> Self {
+        Self(registration::Registration::new(kind, aor))
+    }
+
+    /// The same with this Contact URI.
+    pub fn with_contact(mut self, uri: &str) -> Self {
+        self.0.contact = uri.to_owned();
+        self
+    }
+
+    /// The same with this `line`.
+    pub fn with_line(mut self, line: &str) -> Self {
+        self.0.line = Some(line.to_owned());
+        self
+    }
+
+    /// The same, registered through the trunk of this name.
+    pub fn with_trunk(mut self, name: &str) -> Self {
+        self.0.trunk = Some(name.to_owned());
+        self
+    }
+
+    /// The same with this last status of the registrar.
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.0.status = Some(status);
+        self
+    }
+
+    /// The same with so much time left, in whole seconds.
+    pub fn with_expires_in(mut self, left: Duration) -> Self {
+        self.0.expires_in_s = Some(u32::try_from(left.as_secs()).unwrap_or(u32::MAX));
+        self
+    }
+
+    /// The same from this address.
+    pub fn with_source(mut self, address: &str, port: u16, transport: Transport) -> Self {
+        self.0.source = Endpoint { address: address.to_owned(), port, transport };
+        self
+    }
+
+    /// The same, come in on the listener of this name.
+    pub fn with_listener(mut self, name: &str) -> Self {
+        self.0.listener = name.to_owned();
         self
     }
 }

@@ -156,3 +156,48 @@ fn failure_can_be_given_other_targets() {
     let recovery = watcher().on_failure(&request, Some(&Response::parse("SIP/2.0 404 Not Found")), &failure).unwrap();
     assert_eq!(recovery, Recovery::Instead(vec![Group::serial([Target::to("sip:voicemail")])]));
 }
+
+#[derive(Deserialize)]
+struct Ledger {}
+
+#[jackfield::plugin(methods("INVITE"))]
+impl Plugin for Ledger {
+    fn on_request(&self, _: &Request) -> Result<Decision> {
+        Ok(Decision::pass())
+    }
+
+    fn on_registration(&self, event: &Registration) {
+        let (kind, trunk) = (event.kind(), event.trunk().unwrap_or_default());
+        metrics::Counter::new("registrations", &[("kind", kind.name()), ("trunk", &trunk)]).add(1);
+        jackfield::info!("{} {kind} from {} by {}", event.aor(), event.source().address, event.listener());
+    }
+}
+
+#[test]
+fn registrations_are_told_without_a_filter() {
+    let plugin = Ledger::from_toml("").unwrap();
+    let expected = [Subscription::to([Hook::Registration]), Subscription::to([Hook::Request]).methods(["INVITE"])];
+    assert_eq!(plugin.subscriptions(), expected);
+    assert!(watcher().subscriptions().iter().all(|made| !made.hooks.contains(&Hook::Registration)), "only where it is written");
+}
+
+#[test]
+fn registrations_can_be_made_for_tests() {
+    testing::take_log();
+    let event = Registration::of(RegistrationKind::Failed, "sip:1@tel.t-online.de")
+        .with_contact("sip:1@10.0.0.5;line=abc")
+        .with_line("abc")
+        .with_trunk("telekom")
+        .with_status(403)
+        .with_expires_in(Duration::from_secs(90))
+        .with_source("10.0.0.5", 5070, Transport::Tcp)
+        .with_listener("lan");
+    assert_eq!((event.contact().as_str(), event.line().as_deref()), ("sip:1@10.0.0.5;line=abc", Some("abc")));
+    assert_eq!((event.status(), event.expires_in()), (Some(403), Some(Duration::from_secs(90))));
+    let plugin = Ledger::from_toml("").unwrap();
+    plugin.on_registration(&event);
+    plugin.on_registration(&Registration::of(RegistrationKind::Other("moved".to_owned()), "sip:2@x"));
+    assert_eq!(testing::metric("registrations", &[("kind", "failed"), ("trunk", "telekom")]), 1.0);
+    assert_eq!(testing::metric("registrations", &[("kind", "moved"), ("trunk", "")]), 1.0);
+    assert_eq!(testing::take_log()[0].1, "sip:1@tel.t-online.de failed from 10.0.0.5 by lan");
+}

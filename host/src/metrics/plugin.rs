@@ -14,10 +14,12 @@ pub enum Hook {
     Response,
     /// `on-failure`.
     Failure,
+    /// `on-registration`.
+    Registration,
 }
 
 impl Hook {
-    pub(super) const ALL: [Self; 3] = [Self::Request, Self::Response, Self::Failure];
+    pub(super) const ALL: [Self; 4] = [Self::Request, Self::Response, Self::Failure, Self::Registration];
 
     /// The name in the plugin interface.
     pub fn label(self) -> &'static str {
@@ -25,6 +27,7 @@ impl Hook {
             Self::Request => "on-request",
             Self::Response => "on-response",
             Self::Failure => "on-failure",
+            Self::Registration => "on-registration",
         }
     }
 }
@@ -94,8 +97,8 @@ impl Decision {
 #[derive(Debug)]
 pub struct PluginMetrics {
     name: String,
-    calls: Counts<3>,
-    failures: [Counts<6>; 3],
+    calls: Counts<4>,
+    failures: [Counts<6>; 4],
     decisions: Counts<5>,
     reloads_applied: Count,
     reloads_refused: Count,
@@ -210,6 +213,6 @@ mod tests {
         }
         Decision::ALL.into_iter().for_each(|decision| plugin.decided(decision));
         assert_eq!(Decision::ALL.map(|decision| plugin.decisions_of(decision)), [1; 5]);
-        assert_eq!((plugin.calls(), plugin.failures()), (3, 18));
+        assert_eq!((plugin.calls(), plugin.failures()), (4, 24));
     }
 }

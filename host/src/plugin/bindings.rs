@@ -8,6 +8,7 @@ wasmtime::component::bindgen!({
     with: {
         "jackfield:plugin/message.request": super::state::Request,
         "jackfield:plugin/message.response": super::state::Response,
+        "jackfield:plugin/events.registration": super::state::Registration,
         "jackfield:plugin/metrics.counter": crate::metrics::Counter,
         "jackfield:plugin/metrics.gauge": crate::metrics::Gauge,
         "jackfield:plugin/metrics.histogram": crate::metrics::Histogram,
@@ -15,5 +16,5 @@ wasmtime::component::bindgen!({
     imports: { default: trappable },
 });
 
-pub use exports::jackfield::plugin::{lifecycle, on_failure, on_request, on_response};
-pub use jackfield::plugin::{clock, log, message, metrics, random, types};
+pub use exports::jackfield::plugin::{lifecycle, on_failure, on_registration, on_request, on_response};
+pub use jackfield::plugin::{clock, events, log, message, metrics, random, types};

@@ -260,7 +260,7 @@ impl Pass<'_> {
     fn fail(&mut self, link: &Link, failure: &CallFailure) -> Option<ChainAnswer> {
         let call = self.call.as_mut()?;
         call.forget_notes();
-        report(link.version.identity(), Hook::Request, call.id(), failure);
+        report(link.version.identity(), Hook::Request, Some(call.id()), failure);
         match link.on_error {
             OnError::Next => None,
             OnError::Reply(_) if is_unanswerable(self.view.request.method()) => Some(ChainAnswer::Drop),

@@ -63,8 +63,8 @@ impl CallFailure {
 }
 
 /// Counts a failure and tells the operator. A plugin that fails at every call does not fill the disk: its failures are rationed like its
-/// own lines, and counted all the same.
-pub(super) fn report(identity: &Identity, hook: Hook, transaction: u64, failure: &CallFailure) {
+/// own lines, and counted all the same. A hook outside of a request has no transaction.
+pub(super) fn report(identity: &Identity, hook: Hook, transaction: Option<u64>, failure: &CallFailure) {
     identity.metrics.failed(hook, failure.failure);
     *identity.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{}: {}", name_of(hook), failure.reason));
     let Some(suppressed) = identity.failures.take(Instant::now()) else { return };
@@ -73,7 +73,7 @@ pub(super) fn report(identity: &Identity, hook: Hook, transaction: u64, failure:
         plugin = %identity.name,
         version = %identity.version,
         hook = name_of(hook),
-        transaction = %TransactionId(transaction),
+        transaction = transaction.map(|id| tracing::field::display(TransactionId(id))),
         reason = failure.reason,
         backtrace = failure.backtrace,
         suppressed,
@@ -87,6 +87,7 @@ pub(super) fn name_of(hook: Hook) -> &'static str {
         Hook::Request => "on-request",
         Hook::Response => "on-response",
         Hook::Failure => "on-failure",
+        Hook::Registration => "on-registration",
     }
 }
 

@@ -194,7 +194,7 @@ fn header_names(view: &View<'_>) -> Vec<String> {
     view.header_names().into_iter().map(text).collect()
 }
 
-fn endpoint(address: std::net::SocketAddr, transport: Transport) -> types::Endpoint {
+pub(super) fn endpoint(address: std::net::SocketAddr, transport: Transport) -> types::Endpoint {
     let transport = match transport {
         Transport::Udp => types::Transport::Udp,
         Transport::Tcp => types::Transport::Tcp,

@@ -7,11 +7,12 @@ use std::time::Duration;
 use wasmtime::component::{self, InstancePre, Resource};
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
-use super::bindings::{lifecycle, on_failure, on_request, on_response, types};
+use super::bindings::{lifecycle, on_failure, on_registration, on_request, on_response, types};
 use super::call::Call;
 use super::failure::{CallFailure, one_line};
 use super::limits::{HANDLES, HOSTCALL_OCTETS};
 use super::random::Random;
+use super::registration::RegistrationEvent;
 use super::state::{Identity, State};
 use super::subscription::Exports;
 use super::ticker::Pace;
@@ -37,11 +38,17 @@ pub(super) struct HookIndices {
     pub(super) request: Option<on_request::GuestIndices>,
     pub(super) response: Option<on_response::GuestIndices>,
     pub(super) failure: Option<on_failure::GuestIndices>,
+    pub(super) registration: Option<on_registration::GuestIndices>,
 }
 
 impl HookIndices {
     pub(super) fn exports(&self) -> Exports {
-        Exports { request: self.request.is_some(), response: self.response.is_some(), failure: self.failure.is_some() }
+        Exports {
+            request: self.request.is_some(),
+            response: self.response.is_some(),
+            failure: self.failure.is_some(),
+            registration: self.registration.is_some(),
+        }
     }
 }
 
@@ -49,10 +56,16 @@ impl HookIndices {
 pub(super) struct Instance {
     store: Store<State>,
     lifecycle: lifecycle::Guest,
+    hooks: Hooks,
+    cpu_per_hook: Duration,
+}
+
+/// The hooks that it exports.
+struct Hooks {
     request: Option<on_request::Guest>,
     response: Option<on_response::Guest>,
     failure: Option<on_failure::Guest>,
-    cpu_per_hook: Duration,
+    registration: Option<on_registration::Guest>,
 }
 
 /// Why an instance cannot be made.
@@ -65,9 +78,6 @@ pub(super) enum StartFailure {
     #[error("{}", .0.reason)]
     Init(CallFailure),
 }
-
-/// The exports of an instance.
-type Exported = (lifecycle::Guest, Option<on_request::Guest>, Option<on_response::Guest>, Option<on_failure::Guest>);
 
 impl Blueprint {
     /// A new instance and what its `init`, which may use `cpu`, has subscribed to.
@@ -82,22 +92,24 @@ impl Blueprint {
             true => StartFailure::NoRoom(error.root_cause().to_string()),
             false => StartFailure::Init(CallFailure::of_trap(&error, &store.data().last_words)),
         })?;
-        let (lifecycle, request, response, failure) =
-            self.exported(&mut store, &instance).map_err(|error| StartFailure::Mismatch(one_line(&error)))?;
-        let mut instance = Instance { store, lifecycle, request, response, failure, cpu_per_hook: self.cpu_per_hook };
+        let exported = self.exported(&mut store, &instance);
+        let (lifecycle, hooks) = exported.map_err(|error| StartFailure::Mismatch(one_line(&error)))?;
+        let mut instance = Instance { store, lifecycle, hooks, cpu_per_hook: self.cpu_per_hook };
         let subscriptions = self.init(&mut instance).map_err(StartFailure::Init)?;
         instance.store.data_mut().memory.mark_start();
         Ok((instance, subscriptions))
     }
 
     /// The exports with their types, which are checked here.
-    fn exported(&self, store: &mut Store<State>, instance: &component::Instance) -> wasmtime::Result<Exported> {
-        Ok((
-            self.hooks.lifecycle.load(&mut *store, instance)?,
-            self.hooks.request.as_ref().map(|hook| hook.load(&mut *store, instance)).transpose()?,
-            self.hooks.response.as_ref().map(|hook| hook.load(&mut *store, instance)).transpose()?,
-            self.hooks.failure.as_ref().map(|hook| hook.load(&mut *store, instance)).transpose()?,
-        ))
+    fn exported(&self, store: &mut Store<State>, instance: &component::Instance) -> wasmtime::Result<(lifecycle::Guest, Hooks)> {
+        let lifecycle = self.hooks.lifecycle.load(&mut *store, instance)?;
+        let hooks = Hooks {
+            request: self.hooks.request.as_ref().map(|hook| hook.load(&mut *store, instance)).transpose()?,
+            response: self.hooks.response.as_ref().map(|hook| hook.load(&mut *store, instance)).transpose()?,
+            failure: self.hooks.failure.as_ref().map(|hook| hook.load(&mut *store, instance)).transpose()?,
+            registration: self.hooks.registration.as_ref().map(|hook| hook.load(&mut *store, instance)).transpose()?,
+        };
+        Ok((lifecycle, hooks))
     }
 
     fn init(&self, instance: &mut Instance) -> Result<Vec<types::Subscription>, CallFailure> {
@@ -137,7 +149,7 @@ impl Instance {
 
     /// `on-request`, with the call in the store for as long as it runs.
     pub(super) fn on_request(&mut self, call: &mut Option<Box<Call>>) -> Result<types::Decision, CallFailure> {
-        self.run(call, |instance| match &instance.request {
+        self.run(call, |instance| match &instance.hooks.request {
             Some(hook) => hook.call_handle(&mut instance.store, Resource::new_borrow(0)),
             None => Err(not_exported()),
         })
@@ -149,7 +161,7 @@ impl Instance {
         call: &mut Option<Box<Call>>,
         branch: &on_response::Branch,
     ) -> Result<on_response::Outcome, CallFailure> {
-        self.run(call, |instance| match &instance.response {
+        self.run(call, |instance| match &instance.hooks.response {
             Some(hook) => hook.call_handle(&mut instance.store, Resource::new_borrow(0), Resource::new_borrow(0), branch),
             None => Err(not_exported()),
         })
@@ -162,13 +174,25 @@ impl Instance {
         failure: &on_failure::Failure,
     ) -> Result<on_failure::Outcome, CallFailure> {
         let response = call.as_ref().is_some_and(|call| call.answer.is_some());
-        self.run(call, |instance| match &instance.failure {
+        self.run(call, |instance| match &instance.hooks.failure {
             Some(hook) => {
                 let response = response.then(|| Resource::new_borrow(0));
                 hook.call_handle(&mut instance.store, Resource::new_borrow(0), response, failure)
             }
             None => Err(not_exported()),
         })
+    }
+
+    /// `on-registration`, outside of any request: the event is in the store for as long as it runs.
+    pub(super) fn on_registration(&mut self, event: Arc<RegistrationEvent>) -> Result<(), CallFailure> {
+        begin(&mut self.store, self.cpu_per_hook);
+        self.store.data_mut().event = Some(event);
+        let told = match &self.hooks.registration {
+            Some(hook) => hook.call_handle(&mut self.store, Resource::new_borrow(0)),
+            None => Err(not_exported()),
+        };
+        self.store.data_mut().event = None;
+        self.judged(told.map(Ok))
     }
 
     /// Where chance for this instance's decisions comes from.

@@ -295,10 +295,13 @@ fn announce(member: &Member) {
 
 fn hooks(version: &Version) -> Vec<Hook> {
     let subscriptions = &version.subscriptions;
-    [(Hook::Request, &subscriptions.request), (Hook::Response, &subscriptions.response), (Hook::Failure, &subscriptions.failure)]
-        .into_iter()
-        .filter_map(|(hook, filters)| (!filters.is_empty()).then_some(hook))
-        .collect()
+    let wanted = [
+        (Hook::Request, !subscriptions.request.is_empty()),
+        (Hook::Response, !subscriptions.response.is_empty()),
+        (Hook::Failure, !subscriptions.failure.is_empty()),
+        (Hook::Registration, subscriptions.registration),
+    ];
+    wanted.into_iter().filter_map(|(hook, wanted)| wanted.then_some(hook)).collect()
 }
 
 struct Loaded {

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
-use super::bindings::{clock, lifecycle, log, message, metrics, on_failure, on_request, on_response, random, types};
+use super::bindings::{
+    clock, events, lifecycle, log, message, metrics, on_failure, on_registration, on_request, on_response, random, types,
+};
 use super::cache::Cache;
 use super::failure::{CallFailure, one_line};
 use super::instance::{Blueprint, HookIndices, StartFailure};
@@ -30,9 +32,10 @@ const PACKAGE: &str = "jackfield:plugin/";
 const FILE_MAX: u64 = 64 << 20;
 
 /// The interfaces that a plugin can import.
-const OFFERED: [&str; 21] = [
+const OFFERED: [&str; 22] = [
     "jackfield:plugin/types",
     "jackfield:plugin/message",
+    "jackfield:plugin/events",
     "jackfield:plugin/log",
     "jackfield:plugin/clock",
     "jackfield:plugin/random",
@@ -175,6 +178,7 @@ impl Loader {
             request: optional(exported("on-request"), || on_request::GuestIndices::new(&pre))?,
             response: optional(exported("on-response"), || on_response::GuestIndices::new(&pre))?,
             failure: optional(exported("on-failure"), || on_failure::GuestIndices::new(&pre))?,
+            registration: optional(exported("on-registration"), || on_registration::GuestIndices::new(&pre))?,
         };
         Ok(Program { digest, pre, hooks, compiled_in })
     }
@@ -205,6 +209,7 @@ impl Loader {
 fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     message::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    events::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     clock::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     random::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;

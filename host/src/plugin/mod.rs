@@ -1,4 +1,4 @@
-//! Plugins: WebAssembly components that decide about requests, responses and failures.
+//! Plugins: WebAssembly components that decide about requests, responses and failures, and are told of registrations.
 //!
 //! A plugin runs in instances of its own, one for each worker, with a bounded memory, a bounded CPU time for each call and nothing of the
 //! outside world but what the plugin interface offers. What it decides is checked before it counts. One that traps, loops, wants too much memory or
@@ -28,6 +28,7 @@ mod names;
 mod nursery;
 mod outcome;
 mod random;
+mod registration;
 mod services;
 mod state;
 mod status;
@@ -41,4 +42,5 @@ pub use call::{CallState, TransactionId};
 pub use chain::{Chain, ChainAnswer, RequestView};
 pub use host::{PluginHost, PluginSettings};
 pub use outcome::{FailureView, ResponseView};
+pub use registration::{RegistrationKind, RegistrationView};
 pub use status::{PluginState, PluginStatus};

@@ -169,7 +169,7 @@ impl CallState {
             }
             Err(failure) => {
                 call.forget_notes();
-                report(identity, hook, call.id(), &failure);
+                report(identity, hook, Some(call.id()), &failure);
                 None
             }
         }

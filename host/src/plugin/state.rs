@@ -9,6 +9,7 @@ use super::call::Call;
 use super::limits::{Budget, HANDLES, MemoryBound};
 use super::log::LineBudget;
 use super::random::Random;
+use super::registration::RegistrationEvent;
 use super::ticker::Pace;
 use crate::metrics::PluginMetrics;
 
@@ -22,6 +23,11 @@ pub struct Request;
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings export it")]
 pub struct Response;
+
+/// The resource `registration`, in the same way: the event is in [`State::event`].
+#[derive(Debug)]
+#[expect(unreachable_pub, reason = "the generated bindings export it")]
+pub struct Registration;
 
 /// One version of a plugin, as logs name it.
 #[derive(Debug)]
@@ -80,6 +86,8 @@ pub(super) struct State {
     pub(super) identity: Arc<Identity>,
     /// The message in hand while a hook runs.
     pub(super) call: Option<Box<Call>>,
+    /// What is told while a hook of no message runs.
+    pub(super) event: Option<Arc<RegistrationEvent>>,
     pub(super) budget: Budget,
     pub(super) memory: MemoryBound,
     pub(super) random: Random,
@@ -98,6 +106,7 @@ impl State {
         Self {
             identity,
             call: None,
+            event: None,
             budget: Budget::new(pace),
             memory: MemoryBound::new(memory),
             random: Random::new(),

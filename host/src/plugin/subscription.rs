@@ -28,6 +28,7 @@ pub(super) struct Exports {
     pub(super) request: bool,
     pub(super) response: bool,
     pub(super) failure: bool,
+    pub(super) registration: bool,
 }
 
 /// The subscriptions of a plugin by hook.
@@ -36,6 +37,8 @@ pub(super) struct Subscriptions {
     pub(super) request: Filters,
     pub(super) response: Filters,
     pub(super) failure: Filters,
+    /// All of them: nothing narrows these.
+    pub(super) registration: bool,
 }
 
 /// Alternatives: one that holds is enough.
@@ -75,15 +78,15 @@ impl Subscriptions {
         let mut all = Self::default();
         for subscription in made {
             let hooks = subscription.hooks;
-            for (hook, name) in [
-                (types::Hooks::REGISTRATION, "registrations"),
-                (types::Hooks::TIMER, "timers"),
-                (types::Hooks::COMPLETE, "ends of transactions"),
-            ] {
+            for (hook, name) in [(types::Hooks::TIMER, "timers"), (types::Hooks::COMPLETE, "ends of transactions")] {
                 if hooks.contains(hook) {
                     return Err(Refused::NotOffered(name));
                 }
             }
+            if hooks.contains(types::Hooks::REGISTRATION) && !exports.registration {
+                return Err(Refused::NotExported("on-registration"));
+            }
+            all.registration |= hooks.contains(types::Hooks::REGISTRATION);
             let filter = Filter::read(subscription)?;
             for (hook, name, exported, filters) in [
                 (types::Hooks::REQUEST, "on-request", exports.request, &mut all.request),

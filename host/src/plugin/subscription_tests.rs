@@ -4,7 +4,7 @@ use jackfield_proto::message::{Framing, Limits, Message};
 use super::super::view::Edits;
 use super::*;
 
-const ALL: Exports = Exports { request: true, response: true, failure: true };
+const ALL: Exports = Exports { request: true, response: true, failure: true, registration: true };
 
 fn subscription(hooks: types::Hooks) -> types::Subscription {
     types::Subscription { hooks, methods: vec![], statuses: vec![], if_header: vec![], if_uri_param: None, initial_only: false }
@@ -84,11 +84,21 @@ fn outcomes_are_chosen_by_status_and_by_the_header_of_the_response() {
 }
 
 #[test]
+fn nothing_narrows_a_subscription_to_registrations() {
+    let made = types::Subscription { methods: vec!["BYE".into()], ..subscription(types::Hooks::REGISTRATION) };
+    let subscriptions = Subscriptions::read(vec![subscription(types::Hooks::REQUEST), made], ALL).unwrap();
+    assert!(subscriptions.registration && !subscriptions.request.is_empty());
+    assert!(!Subscriptions::read(vec![subscription(types::Hooks::REQUEST)], ALL).unwrap().registration);
+}
+
+#[test]
 fn what_cannot_be_had_is_refused() {
     let read = |made, exports| Subscriptions::read(vec![made], exports).map(drop);
     assert_eq!(read(subscription(types::Hooks::TIMER), ALL), Err(Refused::NotOffered("timers")));
-    let exports = Exports { failure: false, ..ALL };
+    assert_eq!(read(subscription(types::Hooks::COMPLETE), ALL), Err(Refused::NotOffered("ends of transactions")));
+    let exports = Exports { failure: false, registration: false, ..ALL };
     assert_eq!(read(subscription(types::Hooks::FAILURE), exports), Err(Refused::NotExported("on-failure")));
+    assert_eq!(read(subscription(types::Hooks::REGISTRATION), exports), Err(Refused::NotExported("on-registration")));
     for status in ["0xx", "7xx", "99", "700", "x", "5XX", ""] {
         let made = types::Subscription { statuses: vec![status.into()], ..subscription(types::Hooks::RESPONSE) };
         assert_eq!(read(made, ALL), Err(Refused::Status(status.into())));

@@ -12,6 +12,9 @@ pub(crate) static BEHAVE: LazyLock<Vec<u8>> = LazyLock::new(|| component("behave
 /// A component whose on-request hook has another type.
 pub(crate) static MISTYPED: LazyLock<Vec<u8>> = LazyLock::new(|| component("mistyped"));
 
+/// A component that was built for interface 0.1.0.
+pub(crate) static EARLIEST: LazyLock<Vec<u8>> = LazyLock::new(|| component("earliest"));
+
 /// Another version of [`BEHAVE`]: it says so when it is asked for its version.
 pub(crate) fn behave_two() -> Vec<u8> {
     replaced(&BEHAVE, "VERSION-ONE", "VERSION-TWO")

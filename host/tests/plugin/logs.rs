@@ -29,7 +29,7 @@ impl MakeWriter<'_> for Lines {
 }
 
 /// The lines that this thread writes meanwhile.
-fn logged(run: impl FnOnce()) -> Vec<String> {
+pub(crate) fn logged(run: impl FnOnce()) -> Vec<String> {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
     tracing::subscriber::with_default(subscriber, run);

@@ -6,5 +6,6 @@ mod guests;
 mod limits;
 mod logs;
 mod outcomes;
+mod registrations;
 mod reload;
 mod rig;

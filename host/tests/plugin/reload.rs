@@ -111,10 +111,23 @@ fn files_that_the_chain_does_not_name_are_only_mentioned() {
 /// Broken files, and what is said of them.
 fn broken() -> Vec<(Vec<u8>, &'static str)> {
     let newer = replaced(&BEHAVE, "jackfield:plugin/", "jackfield:plugin/");
-    let newer = ["types", "message", "log", "clock", "random", "metrics", "lifecycle", "on-request", "on-response", "on-failure"]
-        .iter()
-        .filter(|name| newer.windows(name.len() + 6).any(|w| w == format!("{name}@0.1.1").as_bytes()))
-        .fold(newer.clone(), |octets, name| replaced(&octets, &format!("{name}@0.1.1"), &format!("{name}@0.2.0")));
+    let newer = [
+        "types",
+        "message",
+        "log",
+        "clock",
+        "random",
+        "metrics",
+        "events",
+        "lifecycle",
+        "on-request",
+        "on-response",
+        "on-failure",
+        "on-registration",
+    ]
+    .iter()
+    .filter(|name| newer.windows(name.len() + 6).any(|w| w == format!("{name}@0.1.1").as_bytes()))
+    .fold(newer.clone(), |octets, name| replaced(&octets, &format!("{name}@0.1.1"), &format!("{name}@0.2.0")));
     vec![
         (Vec::new(), "is empty"),
         (b"MZ garbage".to_vec(), "is no WebAssembly file"),

@@ -7,7 +7,8 @@ use syn::{Error, FnArg, ImplItem, ImplItemFn, ItemImpl, Result, Type, parse_quot
 use crate::attribute::{Filter, take_subscribe};
 
 /// The hooks and how the SDK names them.
-const HOOKS: [(&str, &str); 3] = [("on_request", "Request"), ("on_response", "Response"), ("on_failure", "Failure")];
+const HOOKS: [(&str, &str); 4] =
+    [("on_request", "Request"), ("on_response", "Response"), ("on_failure", "Failure"), ("on_registration", "Registration")];
 
 /// What else may be written.
 const OTHERS: [&str; 5] = ["new", "validate", "subscriptions", "self_check", "shutdown"];
@@ -45,14 +46,17 @@ fn written(item: &ItemImpl) -> Result<Vec<String>> {
         };
         let name = function.sig.ident.to_string();
         if !HOOKS.iter().any(|(hook, _)| *hook == name) && !OTHERS.contains(&name.as_str()) {
-            let known = "a plugin has on_request, on_response, on_failure, new, validate, subscriptions, self_check and shutdown; \
+            let known = "a plugin has on_request, on_response, on_failure, on_registration, new, validate, subscriptions, self_check and shutdown; \
                          put other functions into an `impl` of their own";
             return Err(Error::new_spanned(&function.sig.ident, known));
         }
         names.push(name);
     }
     if !names.iter().any(|name| HOOKS.iter().any(|(hook, _)| hook == name)) {
-        return Err(Error::new_spanned(&item.self_ty, "a plugin needs at least one of on_request, on_response and on_failure"));
+        return Err(Error::new_spanned(
+            &item.self_ty,
+            "a plugin needs at least one of on_request, on_response, on_failure and on_registration",
+        ));
     }
     Ok(names)
 }
@@ -72,6 +76,14 @@ fn subscriptions(item: &mut ItemImpl, common: &Filter) -> Result<Vec<TokenStream
             return Err(Error::new_spanned(&function.sig.ident, "#[subscribe] belongs on a hook"));
         };
         let hook = format_ident!("{hook}");
+        if hook == "Registration" {
+            // Filters look at messages, and this hook has none: neither its own nor the common ones could narrow it.
+            if !filters.is_empty() {
+                return Err(Error::new_spanned(&function.sig.ident, "#[subscribe] looks at messages: on_registration is told everything"));
+            }
+            expressions.push(quote!(::jackfield::Subscription::to([::jackfield::Hook::Registration])));
+            continue;
+        }
         for filter in &filters {
             if hook == "Request" {
                 filter.refuse_statuses()?;

@@ -19,8 +19,8 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// The hooks that are written (`on_request`, `on_response`, `on_failure`) are the hooks that the host calls. The arguments of the
-/// attribute narrow all of them; `#[subscribe(...)]` on a hook narrows that hook instead, and more than one are alternatives:
+/// The hooks that are written (`on_request`, `on_response`, `on_failure`, `on_registration`) are the hooks that the host calls. The
+/// arguments of the attribute narrow all of them but `on_registration`, which has no message that they could look at; `#[subscribe(...)]` on a hook narrows that hook instead, and more than one are alternatives:
 ///
 /// | argument | the host calls only for |
 /// |---|---|

@@ -17,7 +17,7 @@ fn author_learns_what_is_wrong() {
     );
     for (arguments, item, error) in [
         (quote!(), quote!(impl X {}), "#[jackfield::plugin] stands on `impl Plugin for YourType`"),
-        (quote!(), quote!(impl Plugin for X {}), "a plugin needs at least one of on_request, on_response and on_failure"),
+        (quote!(), quote!(impl Plugin for X {}), "a plugin needs at least one of on_request, on_response, on_failure and on_registration"),
         (
             quote!(),
             quote!(
@@ -46,7 +46,7 @@ fn misplaced_functions_are_named() {
             fn on_requst(&self) {}
         }
     );
-    assert!(refusal(quote!(), misspelt).starts_with("a plugin has on_request, on_response, on_failure"));
+    assert!(refusal(quote!(), misspelt).starts_with("a plugin has on_request, on_response, on_failure, on_registration"));
     let subscribed = quote!(
         impl Plugin for X {
             #[subscribe(methods("INVITE"))]
@@ -62,6 +62,13 @@ fn misplaced_functions_are_named() {
         }
     );
     assert_eq!(refusal(quote!(), status), "expected a status like \"503\" or a class like \"5xx\"");
+    let narrowed = quote!(
+        impl Plugin for X {
+            #[subscribe(methods("REGISTER"))]
+            fn on_registration(&self) {}
+        }
+    );
+    assert_eq!(refusal(quote!(), narrowed), "#[subscribe] looks at messages: on_registration is told everything");
     let constructor = quote!(
         impl Plugin for X {
             fn new() -> Self {}

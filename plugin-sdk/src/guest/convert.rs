@@ -105,6 +105,7 @@ impl IntoWit for Subscription {
             Hook::Request => wit::Hooks::REQUEST,
             Hook::Response => wit::Hooks::RESPONSE,
             Hook::Failure => wit::Hooks::FAILURE,
+            Hook::Registration => wit::Hooks::REGISTRATION,
         });
         wit::Subscription {
             hooks: hooks.collect(),

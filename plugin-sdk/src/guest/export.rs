@@ -4,12 +4,13 @@ use std::cell::OnceCell;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use super::bindings::exports::jackfield::plugin::{lifecycle, on_failure, on_request, on_response};
+use super::bindings::exports::jackfield::plugin::{lifecycle, on_failure, on_registration, on_request, on_response};
+use super::bindings::jackfield::plugin::events;
 use super::bindings::jackfield::plugin::message as wit;
 use super::bindings::jackfield::plugin::types;
 use super::convert::IntoWit as _;
-use super::message;
-use crate::{Branch, Cause, Decision, Error, Failure, Outcome, Plugin, Recovery, Request, Response, Result, panics};
+use super::{message, registration};
+use crate::{Branch, Cause, Decision, Error, Failure, Outcome, Plugin, Recovery, Registration, Request, Response, Result, panics};
 
 /// The exports of a component whose plugin is `P`. The attribute macro hands it to the bindings' `export!`.
 pub struct Exports<P>(PhantomData<P>);
@@ -19,6 +20,7 @@ trait Hooks {
     fn request(&self, request: &Request) -> Result<Decision>;
     fn response(&self, request: &Request, response: &Response, branch: &Branch) -> Result<Outcome>;
     fn failure(&self, request: &Request, response: Option<&Response>, failure: &Failure) -> Result<Recovery>;
+    fn registration(&self, event: &Registration);
     fn check(&self) -> Result<()>;
     fn stop(&self);
 }
@@ -32,6 +34,9 @@ impl<P: Plugin> Hooks for P {
     }
     fn failure(&self, request: &Request, response: Option<&Response>, failure: &Failure) -> Result<Recovery> {
         self.on_failure(request, response, failure)
+    }
+    fn registration(&self, event: &Registration) {
+        self.on_registration(event);
     }
     fn check(&self) -> Result<()> {
         self.self_check()
@@ -129,5 +134,15 @@ impl<P: Plugin> on_failure::Guest for Exports<P> {
                 Recovery::Reply(reply) => on_failure::Outcome::Reply(reply.into_wit()),
             })
         })
+    }
+}
+
+impl<P: Plugin> on_registration::Guest for Exports<P> {
+    fn handle(event: &events::Registration) {
+        // Before init nothing is subscribed.
+        let _ = with_plugin(|plugin| {
+            plugin.registration(registration::registration(event));
+            Ok(())
+        });
     }
 }

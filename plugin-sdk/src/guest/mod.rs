@@ -15,6 +15,7 @@ pub mod bindings {
 mod convert;
 mod export;
 pub(crate) mod message;
+pub(crate) mod registration;
 pub(crate) mod services;
 
 pub use export::Exports;
