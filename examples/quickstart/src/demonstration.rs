@@ -1,8 +1,7 @@
 //! The three calls that are demonstrated: what each asks for, and what has to become of it.
 
 use anyhow::{Result, bail, ensure};
-
-use crate::callee::Taken;
+use example_agents::Taken;
 
 /// One call and what it shows.
 #[derive(Debug)]

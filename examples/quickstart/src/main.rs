@@ -1,45 +1,28 @@
 //! The quickstart: a proxy on this machine, three calls through its plugins, and then your own experiments.
 
-mod agent;
-mod callee;
-mod caller;
 mod demonstration;
-mod ladder;
-mod proxy;
 mod settings;
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use example_agents::ladder::{self, Paint, Record};
+use example_agents::proxy::{Proxy, Start};
+use example_agents::stage;
+use example_agents::{Agent, Ended, Invitation, Profile, Taken};
 
-use callee::Taken;
-use caller::Caller;
 use demonstration::{ALL, Demonstration};
-use ladder::{Paint, Record};
-use proxy::Proxy;
 use settings::Settings;
 
 /// Starts Jackfield on 127.0.0.1, carries three calls through its plugins, and goes on serving until Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "run", bin_name = "examples/quickstart/run")]
 struct Arguments {
-    /// End after the calls, with status 1 if one of them failed
-    #[arg(long)]
-    exit: bool,
-    /// The proxy's program
-    #[arg(long, hide = true, default_value = "target/release/jackfield")]
-    program: PathBuf,
-    /// This folder
-    #[arg(long, hide = true, default_value = "examples/quickstart")]
-    folder: PathBuf,
-    /// Where files of the running example go
-    #[arg(long, hide = true, default_value = "target/quickstart")]
-    scratch: PathBuf,
+    #[command(flatten)]
+    stage: stage::Arguments,
     #[command(subcommand)]
     command: Option<Verb>,
 }
@@ -58,19 +41,12 @@ enum Verb {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let paint = Paint(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    let paint = stage::paint();
     let done = match &arguments.command {
-        Some(Verb::Call { what, headers }) => place_again(&arguments, what, headers, paint),
-        None => demonstrate(&arguments, paint),
+        Some(Verb::Call { what, headers }) => place_again(&arguments.stage, what, headers, paint),
+        None => demonstrate(&arguments.stage, paint),
     };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{} {error:#}", paint.bad("quickstart:"));
-            ExitCode::FAILURE
-        }
-    }
+    stage::exit_code("quickstart", done)
 }
 
 /// The file that tells another terminal with which configuration the example runs.
@@ -78,19 +54,20 @@ fn running(scratch: &Path) -> PathBuf {
     scratch.join("running")
 }
 
-fn demonstrate(arguments: &Arguments, paint: Paint) -> Result<bool> {
-    std::fs::create_dir_all(&arguments.scratch).with_context(|| format!("cannot make {}", arguments.scratch.display()))?;
+fn demonstrate(arguments: &stage::Arguments, paint: Paint) -> Result<bool> {
+    arguments.make_scratch()?;
     let shipped = arguments.folder.join("jackfield.toml");
     let settings = Settings::prepare(&shipped, &arguments.scratch.join("jackfield.toml"))?;
     let record = Record::default();
     let (tell, taken) = channel();
     for (name, address) in &settings.callees {
-        callee::start(name, *address, record.clone(), tell.clone())?;
+        Agent::start(Profile::new(name, *address, settings.proxy), record.clone(), tell.clone(), Default::default())?;
     }
     let log = arguments.scratch.join("jackfield.log");
-    let mut proxy = Proxy::start(&arguments.program, &settings.file, settings.proxy, log)?;
+    let start = Start { program: &arguments.program, configuration: &settings.file, address: settings.proxy, log, environment: &[] };
+    let mut proxy = Proxy::start(&start)?;
     println!("{} serves on {} (UDP and TCP) with {}", paint.strong("Jackfield"), settings.proxy, settings.file.display());
-    let caller = Caller::new(settings.proxy, record.clone())?;
+    let caller = caller(&settings, &record)?;
     let mut good = true;
     for (number, demonstration) in ALL.iter().enumerate() {
         println!("\n{}", paint.strong(&format!("Call {}: {}", number + 1, demonstration.title)));
@@ -112,12 +89,23 @@ fn demonstrate(arguments: &Arguments, paint: Paint) -> Result<bool> {
     served.map(|()| good)
 }
 
-fn carry(demonstration: &Demonstration, caller: &Caller, record: &Record, taken: &Receiver<Taken>, paint: Paint) -> Result<()> {
+/// An agent on a port of its own, which is not called itself.
+fn caller(settings: &Settings, record: &Record) -> Result<Agent> {
+    let profile = Profile::new("caller", "127.0.0.1:0".parse()?, settings.proxy);
+    Agent::start(profile, record.clone(), channel().0, Default::default())
+}
+
+fn call(caller: &Agent, uri: &str, headers: &[(&str, &str)]) -> Ended {
+    caller.call(&headers.iter().fold(Invitation::to(uri), |invitation, (name, value)| invitation.with(name, value)))
+}
+
+fn carry(demonstration: &Demonstration, caller: &Agent, record: &Record, taken: &Receiver<Taken>, paint: Paint) -> Result<()> {
     println!("  asked for   {}", demonstration.uri);
     for (name, value) in demonstration.headers {
         println!("  with        {name}: {value}");
     }
-    let (call_id, ended) = caller.call(demonstration.uri, demonstration.headers);
+    let ended = call(caller, demonstration.uri, demonstration.headers);
+    let call_id = &ended.call_id;
     let arrived = taken.try_iter().find(|arrived| arrived.request.call_id() == call_id.as_bytes());
     let steps = record.take(call_id.as_bytes());
     if let Some(arrived) = &arrived {
@@ -128,29 +116,29 @@ fn carry(demonstration: &Demonstration, caller: &Caller, record: &Record, taken:
         }
     }
     print!("\n{}", ladder::draw(&steps, paint));
-    ended?;
+    ended.succeeded()?;
     demonstration.check(&arrived.context("no callee took the call")?)
 }
 
-fn place_again(arguments: &Arguments, what: &str, headers: &[String], paint: Paint) -> Result<bool> {
+fn place_again(arguments: &stage::Arguments, what: &str, headers: &[String], paint: Paint) -> Result<bool> {
     let file = std::fs::read_to_string(running(&arguments.scratch))
         .context("the example is not running; start it with examples/quickstart/run")?;
     let settings = Settings::of_running(Path::new(file.trim()))?;
     let record = Record::default();
-    let caller = Caller::new(settings.proxy, record.clone())?;
+    let caller = caller(&settings, &record)?;
     let own: Vec<(&str, &str)> = headers
         .iter()
         .map(|line| line.split_once(':').map(|(n, v)| (n.trim(), v.trim())).context("a header field is `Name: value`"))
         .collect::<Result<_>>()?;
-    let (call_id, ended) = if what.starts_with("sip:") {
-        caller.call(what, &own)
+    let ended = if what.starts_with("sip:") {
+        call(&caller, what, &own)
     } else {
         let demonstration = Demonstration::named(what)?;
-        caller.call(demonstration.uri, &[demonstration.headers, &own].concat())
+        call(&caller, demonstration.uri, &[demonstration.headers, &own].concat())
     };
-    print!("{}", ladder::draw(&record.take(call_id.as_bytes()), paint));
+    stage::show(&record, &ended.call_id, paint);
     println!("{}", paint.faint("The other half of the ladder is in the terminal where the example runs."));
-    ended.map(|()| true)
+    ended.succeeded().map(|()| true)
 }
 
 fn print_hints(settings: &Settings, proxy: &Proxy, paint: Paint) {
@@ -168,32 +156,15 @@ fn print_hints(settings: &Settings, proxy: &Proxy, paint: Paint) {
     );
 }
 
-/// Shows the calls of other terminals until Ctrl-C, SIGTERM or the proxy's own end.
+/// Shows the calls of other terminals until Ctrl-C, SIGTERM or the proxy's own end: each half a second after its INVITE, when its BYE has
+/// passed too.
 fn serve(proxy: &mut Proxy, record: &Record, taken: &Receiver<Taken>, paint: Paint) -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut look = tokio::time::interval(Duration::from_millis(500));
-        let mut shown = Vec::new();
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-                _ = look.tick() => {}
-            }
-            if let Some(status) = proxy.ended()? {
-                anyhow::bail!("the proxy ended ({status}); its log:\n{}", proxy.log_tail());
-            }
-            // A call is shown half a second after its INVITE, when its BYE has passed too.
-            for arrived in std::mem::take(&mut shown) {
-                show_arrival(&arrived, record, paint);
-            }
-            shown.extend(taken.try_iter());
+    let mut shown = Vec::new();
+    stage::serve(proxy, || {
+        for arrived in std::mem::take(&mut shown) {
+            show_arrival(&arrived, record, paint);
         }
-        println!("\nending");
-        Ok(())
+        shown.extend(taken.try_iter());
     })
 }
 

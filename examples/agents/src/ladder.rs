@@ -7,13 +7,11 @@ use std::time::Instant;
 use jackfield_proto::message::Message;
 
 /// The proxy's name in a ladder.
-pub(crate) const PROXY: &str = "jackfield";
-/// The calling agent's name in a ladder.
-pub(crate) const CALLER: &str = "caller";
+pub const PROXY: &str = "jackfield";
 
 /// One message on its way.
 #[derive(Clone, Debug)]
-pub(crate) struct Step {
+pub struct Step {
     at: Instant,
     from: String,
     to: String,
@@ -23,11 +21,11 @@ pub(crate) struct Step {
 
 /// The steps that all agents of this process saw.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Record(Arc<Mutex<Vec<Step>>>);
+pub struct Record(Arc<Mutex<Vec<Step>>>);
 
 impl Record {
     /// Notes a message between two parties.
-    pub(crate) fn note(&self, from: &str, to: &str, message: &Message) {
+    pub fn note(&self, from: &str, to: &str, message: &Message) {
         let text = if message.is_request() {
             String::from_utf8_lossy(message.method().as_bytes()).into_owned()
         } else {
@@ -39,7 +37,7 @@ impl Record {
     }
 
     /// Takes out the steps of one call, in the order of time.
-    pub(crate) fn take(&self, call_id: &[u8]) -> Vec<Step> {
+    pub fn take(&self, call_id: &[u8]) -> Vec<Step> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut mine, others): (Vec<Step>, Vec<Step>) = all.drain(..).partition(|step| step.call_id == call_id);
         *all = others;
@@ -50,26 +48,26 @@ impl Record {
 
 /// How to print: with colours on a terminal, plain otherwise.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Paint(pub(crate) bool);
+pub struct Paint(pub bool);
 
 impl Paint {
     /// For what the eye should find first.
-    pub(crate) fn strong(self, text: &str) -> String {
+    pub fn strong(self, text: &str) -> String {
         self.wrap("1", text)
     }
 
     /// For good news.
-    pub(crate) fn good(self, text: &str) -> String {
+    pub fn good(self, text: &str) -> String {
         self.wrap("32", text)
     }
 
     /// For bad news.
-    pub(crate) fn bad(self, text: &str) -> String {
+    pub fn bad(self, text: &str) -> String {
         self.wrap("31", text)
     }
 
     /// For what may be overlooked.
-    pub(crate) fn faint(self, text: &str) -> String {
+    pub fn faint(self, text: &str) -> String {
         self.wrap("2", text)
     }
 
@@ -86,16 +84,17 @@ impl Paint {
 const SPAN: usize = 26;
 const MARGIN: usize = 6;
 
-/// Draws the steps of one call between the parties that took part, the caller on the left.
-pub(crate) fn draw(steps: &[Step], paint: Paint) -> String {
+/// Draws the steps of one call between the parties that took part, who began on the left.
+pub fn draw(steps: &[Step], paint: Paint) -> String {
     let mut parties: Vec<&str> = Vec::new();
     for name in steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]) {
         if !parties.contains(&name) {
             parties.push(name);
         }
     }
-    parties.sort_by_key(|name| (*name != CALLER, *name != PROXY));
-    let Some(start) = steps.first().map(|step| step.at) else { return String::new() };
+    let Some(first) = steps.first() else { return String::new() };
+    parties.sort_by_key(|name| (*name != first.from, *name != PROXY));
+    let start = first.at;
     let mut text = heading(&parties, paint);
     for step in steps {
         let place = |name: &str| parties.iter().position(|party| *party == name).unwrap_or(0);
@@ -144,20 +143,20 @@ mod tests {
     }
 
     #[test]
-    fn rungs_stand_in_columns_with_the_caller_on_the_left() {
+    fn rungs_stand_in_columns_with_who_began_on_the_left() {
         let steps = [
+            step("caller", PROXY, "INVITE"),
             step(PROXY, "telekom", "INVITE"),
-            step(CALLER, PROXY, "INVITE"),
             step("telekom", PROXY, "180 Ringing"),
-            step(PROXY, CALLER, "200 A reason phrase that is longer than the room between two parties"),
+            step(PROXY, "caller", "200 A reason phrase that is longer than the room between two parties"),
         ];
         let drawn = draw(&steps, Paint(false));
         let lines: Vec<&str> = drawn.lines().collect();
-        assert!(lines[0].find(CALLER) < lines[0].find(PROXY) && lines[0].find(PROXY) < lines[0].find("telekom"), "{drawn}");
+        assert!(lines[0].find("caller") < lines[0].find(PROXY) && lines[0].find(PROXY) < lines[0].find("telekom"), "{drawn}");
         let columns = |line: &str| line.match_indices('|').map(|(at, _)| at).collect::<Vec<_>>();
         for line in &lines[1..] {
             assert_eq!(columns(line), [MARGIN, MARGIN + SPAN, MARGIN + 2 * SPAN], "{drawn}");
         }
-        assert!(lines[1].contains("| -- INVITE ------------> |") && lines[3].contains("| <- 180 Ringing -------- |"), "{drawn}");
+        assert!(lines[2].contains("| -- INVITE ------------> |") && lines[3].contains("| <- 180 Ringing -------- |"), "{drawn}");
     }
 }

@@ -9,30 +9,59 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::agent::receive;
+use crate::wire::receive;
 
 /// A running proxy with its log in a file.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     child: Child,
+    program: PathBuf,
+    configuration: PathBuf,
     log: PathBuf,
 }
 
+/// How to start a proxy.
+#[derive(Clone, Debug)]
+pub struct Start<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// Its configuration file.
+    pub configuration: &'a Path,
+    /// Where it will answer over UDP.
+    pub address: SocketAddr,
+    /// The file that its log goes to.
+    pub log: PathBuf,
+    /// Environment variables that it gets.
+    pub environment: &'a [(&'a str, &'a str)],
+}
+
 impl Proxy {
-    /// Starts the program with a configuration file and waits until it answers.
-    pub(crate) fn start(program: &Path, configuration: &Path, address: SocketAddr, log: PathBuf) -> Result<Self> {
-        let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    /// Starts the program and waits until it answers.
+    pub fn start(how: &Start<'_>) -> Result<Self> {
+        let Start { program, configuration, address, log, environment } = how;
+        let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = Command::new(program);
-        command.arg("run").arg(configuration).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        command.arg("run").arg(configuration).envs(environment.iter().copied());
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
-        let mut proxy = Self { child, log };
-        proxy.wait_until_it_answers(address)?;
+        let mut proxy = Self { child, program: program.to_path_buf(), configuration: configuration.to_path_buf(), log: log.clone() };
+        proxy.wait_until_it_answers(*address)?;
         Ok(proxy)
     }
 
+    /// What the program's command, like `trunks`, says of the running proxy.
+    pub fn asked(&self, command: &str) -> Result<String> {
+        let output = Command::new(&self.program).arg(command).arg("--config").arg(&self.configuration).output()?;
+        if !output.status.success() {
+            bail!("jackfield {command}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     fn wait_until_it_answers(&mut self, address: SocketAddr) -> Result<()> {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        socket.connect(address)?;
         let us = socket.local_addr()?;
         let deadline = Instant::now() + Duration::from_secs(60);
         for attempt in 1.. {
@@ -47,7 +76,7 @@ impl Proxy {
                  To: <sip:{address}>\r\nCall-ID: ready@{us}\r\nCSeq: {attempt} OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
             );
             // Refused while nobody listens yet, and that is what is waited for.
-            let _ = socket.send_to(options.as_bytes(), address);
+            let _ = socket.send(options.as_bytes());
             if receive(&socket).is_some_and(|(answer, _)| answer.status() == 200) {
                 break;
             }
@@ -56,22 +85,22 @@ impl Proxy {
     }
 
     /// How it ended, if it has.
-    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
     /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The file with its log.
-    pub(crate) fn log(&self) -> &Path {
+    pub fn log(&self) -> &Path {
         &self.log
     }
 
     /// The last lines of its log.
-    pub(crate) fn log_tail(&self) -> String {
+    pub fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines.get(lines.len().saturating_sub(30)..).unwrap_or_default().join("\n")

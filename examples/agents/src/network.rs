@@ -1,0 +1,227 @@
+//! Where an example stands: in network namespaces with a cable for each link if it may make them, else at loopback addresses. The
+//! addresses in an example's files are those of the namespaces; on loopback, copies of the files serve in which the networks are others.
+
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// A cable between the proxy and somebody else.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// The name of the proxy's interface.
+    pub device: &'static str,
+    /// The proxy's address there, in a network of 24 bits.
+    pub proxy: &'static str,
+    /// The addresses at the other end.
+    pub far: &'static [&'static str],
+}
+
+/// The network of an example. It goes when this is dropped.
+#[derive(Debug)]
+pub struct Network {
+    links: &'static [Link],
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// One namespace for the proxy and one for the far end of each link, all with this prefix.
+    Namespaces(String),
+    /// 127.N.0.0/16, and why it has to do.
+    Loopback(u8, &'static str),
+}
+
+/// What became of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The interface is down.
+    Down,
+    /// There is no interface to take down: whoever stands there has to fall silent.
+    Pretended,
+}
+
+impl Network {
+    /// Makes namespaces and cables, or finds a part of 127.0.0.0/8 that nobody uses.
+    pub fn make(links: &'static [Link]) -> Result<Self> {
+        if let Some(why) = obstacle() {
+            return Ok(Self { links, kind: Kind::Loopback(free_loopback(links)?, why) });
+        }
+        let network = Self { links, kind: Kind::Namespaces(format!("jf{:x}", std::process::id())) };
+        network.lay_cables()?;
+        Ok(network)
+    }
+
+    /// In a line: where the example stands.
+    pub fn description(&self) -> String {
+        match &self.kind {
+            Kind::Namespaces(prefix) => {
+                let devices: Vec<String> = self.links.iter().map(|link| format!("{} {}", link.device, link.proxy)).collect();
+                format!("network namespaces {prefix}-*, the proxy's interfaces are {}", devices.join(", "))
+            }
+            Kind::Loopback(number, why) => {
+                format!(
+                    "NO REAL INTERFACES ({why}): loopback addresses 127.{number}.* stand for them, and who falls silent for a cut cable"
+                )
+            }
+        }
+    }
+
+    /// Where an address of the example's files is found here.
+    pub fn address(&self, written: &str, port: u16) -> Result<SocketAddr> {
+        let address: IpAddr = self.translated(written).parse().with_context(|| format!("{written} is no address"))?;
+        Ok(SocketAddr::new(address, port))
+    }
+
+    /// A text of the example's files with the addresses of here.
+    pub fn translated(&self, text: &str) -> String {
+        let Kind::Loopback(number, _) = self.kind else { return text.to_owned() };
+        self.links
+            .iter()
+            .enumerate()
+            .fold(text.to_owned(), |text, (index, link)| text.replace(network_of(link), &format!("127.{number}.{index}.")))
+    }
+
+    /// The example's file as it is used here: itself, or a copy in `scratch`, as deep in the tree as the original.
+    pub fn file(&self, shipped: &Path, scratch: &Path) -> Result<PathBuf> {
+        if matches!(self.kind, Kind::Namespaces(_)) {
+            return Ok(shipped.to_owned());
+        }
+        let text = std::fs::read_to_string(shipped).with_context(|| format!("cannot read {}", shipped.display()))?;
+        let copy = scratch.join(shipped.file_name().unwrap_or_default());
+        std::fs::write(&copy, self.translated(&text)).with_context(|| format!("cannot write {}", copy.display()))?;
+        Ok(copy)
+    }
+
+    /// Does something where the proxy is. Sockets and programs stay where they were made.
+    pub fn at_proxy<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        self.inside("proxy", work)
+    }
+
+    /// Does something at the far end of a link.
+    pub fn at<T: Send>(&self, device: &str, work: impl FnOnce() -> T + Send) -> Result<T> {
+        self.inside(device, work)
+    }
+
+    /// Takes the proxy's interface down.
+    pub fn cut(&self, device: &str) -> Result<Cut> {
+        self.set_link(device, "down")
+    }
+
+    /// Takes it up again.
+    pub fn mend(&self, device: &str) -> Result<Cut> {
+        self.set_link(device, "up")
+    }
+
+    fn set_link(&self, device: &str, state: &str) -> Result<Cut> {
+        let Kind::Namespaces(prefix) = &self.kind else { return Ok(Cut::Pretended) };
+        ip(&format!("-n {prefix}-proxy link set {device} {state}"))?;
+        Ok(Cut::Down)
+    }
+
+    fn inside<T: Send>(&self, role: &str, work: impl FnOnce() -> T + Send) -> Result<T> {
+        let Kind::Namespaces(prefix) = &self.kind else { return Ok(work()) };
+        let path = format!("/run/netns/{prefix}-{role}");
+        let namespace = File::open(&path).with_context(|| format!("cannot open {path}"))?;
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                use std::os::fd::AsFd;
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+                Ok(work())
+            });
+            match thread.join() {
+                Ok(done) => done,
+                Err(_) => bail!("a thread in {path} has panicked"),
+            }
+        })
+    }
+
+    fn lay_cables(&self) -> Result<()> {
+        let Kind::Namespaces(prefix) = &self.kind else { return Ok(()) };
+        for role in std::iter::once("proxy").chain(self.links.iter().map(|link| link.device)) {
+            ip(&format!("netns add {prefix}-{role}"))?;
+            ip(&format!("-n {prefix}-{role} link set lo up"))?;
+        }
+        for Link { device, proxy, far } in self.links {
+            ip(&format!("link add {device} netns {prefix}-proxy type veth peer name far netns {prefix}-{device}"))?;
+            ip(&format!("-n {prefix}-proxy addr add {proxy}/24 dev {device}"))?;
+            for address in *far {
+                ip(&format!("-n {prefix}-{device} addr add {address}/24 dev far"))?;
+            }
+            ip(&format!("-n {prefix}-{device} link set far up"))?;
+            self.mend(device)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let Kind::Namespaces(prefix) = &self.kind else { return };
+        for role in std::iter::once("proxy").chain(self.links.iter().map(|link| link.device)) {
+            // The cables go with it.
+            let _ = ip(&format!("netns del {prefix}-{role}"));
+        }
+    }
+}
+
+/// Why there can be no namespaces; none if there can.
+fn obstacle() -> Option<&'static str> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("network namespaces need root");
+    }
+    let tried = Command::new("ip").args(["netns", "list"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if tried.is_err() {
+        return Some("there is no `ip`; on Debian: apt-get install iproute2");
+    }
+    let probe = format!("jf{:x}-try", std::process::id());
+    let made = ip(&format!("netns add {probe}"));
+    let _ = ip(&format!("netns del {probe}"));
+    made.is_err().then_some("this machine lets nobody make network namespaces")
+}
+
+fn ip(arguments: &str) -> Result<()> {
+    let done = Command::new("ip").args(arguments.split_whitespace()).output().context("cannot start ip")?;
+    ensure!(done.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&done.stderr).trim());
+    Ok(())
+}
+
+/// The first three numbers of a link's network, with their dots.
+fn network_of(link: &Link) -> &'static str {
+    link.proxy.rfind('.').and_then(|dot| link.proxy.get(..=dot)).unwrap_or(link.proxy)
+}
+
+/// A number N so that nobody listens on SIP's port in 127.N.0.0/16.
+fn free_loopback(links: &[Link]) -> Result<u8> {
+    let first = std::process::id() % 200;
+    let is_free = |number: &u8| {
+        let hosts = links.iter().enumerate().flat_map(|(index, link)| {
+            std::iter::once(&link.proxy).chain(link.far).map(move |address| (index, address.trim_start_matches(network_of(link))))
+        });
+        hosts.into_iter().all(|(index, host)| UdpSocket::bind(format!("127.{number}.{index}.{host}:5060")).is_ok())
+    };
+    let mut numbers = (0..200).filter_map(|step| u8::try_from(20 + (first + step) % 200).ok());
+    numbers.find(is_free).context("something listens on port 5060 of every loopback address")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINKS: &[Link] = &[
+        Link { device: "lan", proxy: "10.0.0.1", far: &["10.0.0.20"] },
+        Link { device: "wan", proxy: "192.0.2.10", far: &["192.0.2.1", "192.0.2.2"] },
+    ];
+
+    #[test]
+    fn on_loopback_every_network_of_a_file_is_another_one() {
+        let network = Network { links: LINKS, kind: Kind::Loopback(99, "a test") };
+        let written = "proxy = \"sip:192.0.2.1;lr\" # for 10.0.0.20, from [\"10.0.0.0/24\"]";
+        assert_eq!(network.translated(written), "proxy = \"sip:127.99.1.1;lr\" # for 127.99.0.20, from [\"127.99.0.0/24\"]");
+        assert_eq!(network.address("192.0.2.10", 5060).unwrap(), "127.99.1.10:5060".parse().unwrap());
+        assert_eq!(network.cut("wan").unwrap(), Cut::Pretended);
+    }
+}
