@@ -11,7 +11,7 @@ const VALUES: [u8; 256] = values();
 
 const NONE: u8 = 0xff;
 
-/// Characters of the longest text that is read: more than any token of ours has.
+/// Characters of the longest text that is read: more than any token of a dialog or a flow has.
 const MAX_TEXT: usize = 160;
 
 /// Octets that have been read.
@@ -46,7 +46,12 @@ pub(super) fn put(out: &mut Scratch, octets: &[u8]) {
 
 /// Reads a text; none unless it is the one text for its octets.
 pub(super) fn read(text: &[u8]) -> Option<Octets> {
-    if text.len() > MAX_TEXT {
+    read_within(text, MAX_TEXT)
+}
+
+/// Reads a text of no more than `max` characters.
+pub(super) fn read_within(text: &[u8], max: usize) -> Option<Octets> {
+    if text.len() > max {
         return None;
     }
     let mut octets = Octets::new();

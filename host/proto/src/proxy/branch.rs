@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::challenge::Challenges;
 use super::io::Hop;
-use super::plan::Target;
+use super::plan::{Target, TrunkId, TrunkSide};
 use crate::net::{ListenerId, Path};
 use crate::time::Timestamp;
 use crate::transaction::{Class, ClientInvite, ClientNonInvite, Schedule, Step, Timer};
@@ -16,10 +17,13 @@ use crate::transaction::{Class, ClientInvite, ClientNonInvite, Schedule, Step, T
 pub(super) struct Branch {
     pub(super) phase: BranchPhase,
     pub(super) client: Client,
-    /// The target, while another of its addresses may have to be tried.
+    /// The target, while the request may have to go there once more: to another of its addresses, or with credentials.
     pub(super) target: Option<Box<Target>>,
     pub(super) candidates: VecDeque<Candidate>,
     pub(super) tag: Arc<str>,
+    pub(super) trunk: Option<TrunkSide>,
+    /// What answering the challenges of its trunk takes; none where they are not answered.
+    pub(super) challenges: Option<Box<Challenges>>,
     /// The number of the target in this context, counted from 1.
     pub(super) attempt: u32,
     /// The Max-Breadth to write, where the request is forked.
@@ -36,6 +40,8 @@ pub(super) struct Branch {
     pub(super) peer: Option<Arc<str>>,
     /// Whether its address was found by a name.
     pub(super) looked_up: bool,
+    /// It goes over a flow, and nowhere else.
+    pub(super) over_flow: bool,
     /// Another address of its target is tried beside it; whichever speaks first is taken. Then it is `abandoned` as well.
     pub(super) passed_over: bool,
     /// The hunt has gone on without it. A 2xx that still comes is forwarded, a failure only acknowledged.
@@ -47,10 +53,14 @@ pub(super) struct Branch {
 /// How far a branch has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BranchPhase {
+    /// Somebody is deciding whether the request may go there at all.
+    AwaitingAdmission,
     /// Its name is being looked up.
     Resolving,
     /// The request is out.
     Running,
+    /// It was challenged, and somebody is working out the answer.
+    AwaitingCredentials,
     /// It has failed, and somebody is deciding what comes next.
     AwaitingDecision,
     /// Its final response has been dealt with.
@@ -91,6 +101,8 @@ impl Branch {
             phase: BranchPhase::Resolving,
             client: Client::None,
             tag,
+            trunk: None,
+            challenges: None,
             target: None,
             candidates: VecDeque::new(),
             attempt,
@@ -102,6 +114,7 @@ impl Branch {
             cancel: Cancel::None,
             peer: None,
             looked_up: false,
+            over_flow: false,
             passed_over: false,
             abandoned: false,
             failed_with: None,
@@ -111,9 +124,9 @@ impl Branch {
     /// Whether the hunt waits for it.
     pub(super) fn is_active(&self) -> bool {
         match self.phase {
-            BranchPhase::Resolving | BranchPhase::AwaitingDecision => true,
             BranchPhase::Running => !self.abandoned,
             BranchPhase::Done => false,
+            _ => self.is_waiting(),
         }
     }
 
@@ -123,8 +136,32 @@ impl Branch {
             Cancel::None | Cancel::Wanted(_) => true,
             Cancel::Sent(client, _) => client.is_terminated(),
         };
-        let waiting = matches!(self.phase, BranchPhase::Resolving | BranchPhase::AwaitingDecision);
-        !waiting && cancel_over && self.client.is_terminated()
+        !self.is_waiting() && cancel_over && self.client.is_terminated()
+    }
+
+    /// Whether the answer to a question about it is awaited.
+    fn is_waiting(&self) -> bool {
+        match self.phase {
+            BranchPhase::AwaitingAdmission | BranchPhase::Resolving => true,
+            BranchPhase::AwaitingCredentials | BranchPhase::AwaitingDecision => true,
+            BranchPhase::Running | BranchPhase::Done => false,
+        }
+    }
+
+    /// The trunk that its target belongs to.
+    pub(super) fn trunk_id(&self) -> Option<TrunkId> {
+        self.trunk.map(|trunk| trunk.id)
+    }
+
+    /// Another branch for the same target, which takes over what is left of it.
+    pub(super) fn successor(&mut self, now: Timestamp) -> Self {
+        let mut branch = Self::new(Arc::clone(&self.tag), self.attempt, self.breadth, now);
+        branch.target = self.target.take();
+        branch.candidates = std::mem::take(&mut self.candidates);
+        branch.looked_up = self.looked_up;
+        branch.trunk = self.trunk;
+        branch.challenges = self.challenges.clone();
+        branch
     }
 
     /// Whether the transport it uses is reliable.
@@ -133,10 +170,13 @@ impl Branch {
     }
 
     /// A response has come. A 100 says that somebody is there and a 503 that another address is wanted (RFC 3263 4.3); after any other
-    /// none will be tried. A 2xx or a non-INVITE final leaves nothing to send again.
+    /// none will be tried; but the target may want to see credentials. A 2xx or a non-INVITE final leaves nothing to send again.
     pub(super) fn on_answered(&mut self, class: Class, status: u16) {
-        if !matches!(status, 100 | 503) {
-            self.settle();
+        match (class, &self.challenges) {
+            _ if matches!(status, 100 | 503) => {}
+            (Class::Failure, Some(_)) if is_challenge(status) => {}
+            (Class::Provisional, Some(_)) => self.candidates = VecDeque::new(),
+            _ => self.settle(),
         }
         if class == Class::Success || (class == Class::Failure && matches!(self.client, Client::NonInvite(_))) {
             self.sent = None;
@@ -148,6 +188,11 @@ impl Branch {
         self.target = None;
         self.candidates = VecDeque::new();
     }
+}
+
+/// Whether a response asks for credentials (RFC 3261 22.1).
+pub(super) fn is_challenge(status: u16) -> bool {
+    matches!(status, 401 | 407)
 }
 
 impl Client {

@@ -41,7 +41,8 @@ impl<S: Clone> Context<S> {
         let is_invite = self.is_invite();
         let Some(branch) = self.branch(index) else { return };
         match branch.phase {
-            BranchPhase::Resolving | BranchPhase::AwaitingDecision => branch.phase = BranchPhase::Done,
+            BranchPhase::AwaitingAdmission | BranchPhase::Resolving => branch.phase = BranchPhase::Done,
+            BranchPhase::AwaitingCredentials | BranchPhase::AwaitingDecision => branch.phase = BranchPhase::Done,
             BranchPhase::Running if !is_invite || !matches!(branch.cancel, Cancel::None) => {}
             BranchPhase::Running if branch.client.is_cancellable() => self.send_cancel(index, reason, env, out),
             BranchPhase::Running => branch.cancel = Cancel::Wanted(reason),

@@ -12,10 +12,11 @@ use super::branch::{Branch, BranchPhase, Cancel, Candidate};
 use super::branch_parameter;
 use super::context::{Answer, Context, Phase, Server};
 use super::environment::Environment;
-use super::forward::{Copy, NextHop, Prepared, prepare};
+use super::forward::{Copy, NextHop, Prepared};
 use super::io::{Cause, Hop, Located, Output, RequestKind};
+use super::numbering::Renumbered;
 use super::own::EgressChoice;
-use super::plan::{Reply, Target};
+use super::plan::Target;
 use crate::message::Message;
 use crate::net::{ListenerId, Path, Transport};
 
@@ -52,12 +53,12 @@ impl<S: Clone> Context<S> {
     fn try_target_again(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let Some(request) = self.request.clone() else { return };
         let Some(target) = self.branch(index).and_then(|branch| branch.target.take()) else { return };
-        let prepared = prepare(&request, &target, &self.hunt.edits);
+        let prepared = self.prepared(&request, &target);
         self.try_candidates(index, None, *target, &prepared, env, out);
     }
 
     /// Sends the request to the first candidate that there is a listener for: `first`, or those of the branch. The target is kept as
-    /// long as there are others.
+    /// long as the request may have to go there once more.
     pub(super) fn try_candidates(
         &mut self,
         index: u16,
@@ -71,7 +72,9 @@ impl<S: Clone> Context<S> {
         let mut next = first;
         while let Some(candidate) = next.take().or_else(|| self.branch(index)?.candidates.pop_front()) {
             if self.send_to(index, candidate, &request, &target, prepared, env, out) {
-                if let Some(branch) = self.branch(index).filter(|branch| !branch.candidates.is_empty()) {
+                let may_go_by_uri = self.hunt.may_go_by_uri(&target, prepared.flow());
+                let may_go_again = |branch: &&mut Branch| !branch.candidates.is_empty() || branch.challenges.is_some() || may_go_by_uri;
+                if let Some(branch) = self.branch(index).filter(may_go_again) {
                     branch.target = Some(Box::new(target));
                 }
                 return;
@@ -114,6 +117,10 @@ impl<S: Clone> Context<S> {
         let identity = (path.transport.is_secure() && !is_contact).then(|| prepared.next.identity()).flatten();
         if let Some(branch) = self.branch(index) {
             branch.peer = identity;
+            branch.over_flow = prepared.flow().is_some();
+            if let Some(challenges) = &mut branch.challenges {
+                challenges.any_size = candidate.any_size;
+            }
         }
         self.launch(index, target, path, bytes, env, out);
         true
@@ -154,6 +161,7 @@ impl<S: Clone> Context<S> {
                 Path { transport: hop.transport, listener: egress, remote: hop.address, over: connection.into() }
             }
         };
+        let branch_here = self.branches.get(usize::from(index));
         let copy = Copy {
             request,
             flow: &self.flow,
@@ -165,10 +173,18 @@ impl<S: Clone> Context<S> {
             egress: env.own.listener(egress)?,
             path: &path,
             branch: &branch,
-            breadth: self.branches.get(usize::from(index)).and_then(|branch| branch.breadth),
+            breadth: branch_here.and_then(|branch| branch.breadth),
+            trunk: branch_here.and_then(|branch| branch.trunk),
+            renumbered: branch_here.and_then(|branch| self.renumbered(branch, request, env)),
             settings: &env.settings,
         };
         Some((path, copy.write()))
+    }
+
+    /// The numbers of a branch's copy where they are not those of the request.
+    fn renumbered(&self, branch: &Branch, request: &Message, env: &Environment) -> Option<Renumbered> {
+        let attempt = branch.challenges.as_ref()?.attempt();
+        Renumbered::of(request, attempt, self.sides.as_deref(), &env.retried_invites, env.settings.token_keys.newest())
     }
 
     /// The listener to send from.
@@ -189,19 +205,6 @@ impl<S: Clone> Context<S> {
         listener.and_then(|id| env.own.listener(id)).map(|listener| listener.address.ip())
     }
 
-    /// The transport could not send a branch's request: its next address is tried, then it counts as a 503 (16.9), or as a 430 where it
-    /// had to go over a flow (RFC 5626 5.3.1).
-    pub(super) fn on_send_failed(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
-        let flow = self.hunt.flow;
-        let Some(branch) = self.branch(index) else { return };
-        if branch.phase != BranchPhase::Running || !branch.client.is_unanswered() {
-            return;
-        }
-        branch.client.terminate();
-        let status = if branch.path.is_some() && branch.path == flow { 430 } else { 503 };
-        self.address_failed(index, Cause::Transport, Answer::Made(Reply::status(status)), env, out);
-    }
-
     /// The address that a branch was sent to has failed: the next one is tried, or the target has failed.
     pub(super) fn address_failed(&mut self, index: u16, cause: Cause, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) {
         self.report_address(index, cause, out);
@@ -217,6 +220,7 @@ impl<S: Clone> Context<S> {
         match silent_one {
             Some(silent) => {
                 self.keep_if_best(answer);
+                self.hand_over(index, silent);
                 self.wait_for_again(silent);
             }
             None => self.try_next_candidate(index, env, out),
@@ -289,20 +293,23 @@ impl<S: Clone> Context<S> {
             return;
         }
         self.pass_over(other, env, out);
-        let Some((target, candidates)) = self.branch(other).map(|other| (other.target.take(), std::mem::take(&mut other.candidates)))
-        else {
+        self.hand_over(other, index);
+        self.wait_for_again(index);
+    }
+
+    /// What is left of a target goes from one of its branches to another.
+    fn hand_over(&mut self, from: u16, to: u16) {
+        let Some((target, candidates)) = self.branch(from).map(|from| (from.target.take(), std::mem::take(&mut from.candidates))) else {
             return;
         };
-        self.wait_for_again(index);
-        if let Some(branch) = self.branch(index) {
+        if let Some(branch) = self.branch(to) {
             (branch.target, branch.candidates) = (target, candidates);
         }
     }
 
     /// Whether the target of a branch has another address, and is still wanted.
     fn may_try_next(&mut self, index: u16, env: &Environment) -> bool {
-        let room = self.branches.len() < env.settings.limits.branches;
-        let wanted = self.phase == Phase::Hunting && !self.cancelled && room;
+        let wanted = self.may_start_branch(env);
         let has_next = |branch: &Branch| !branch.candidates.is_empty() && !branch.abandoned && matches!(branch.cancel, Cancel::None);
         wanted && self.branch(index).is_some_and(|branch| has_next(branch))
     }
@@ -310,10 +317,7 @@ impl<S: Clone> Context<S> {
     /// A new client transaction has a branch of its own (16.6 item 8).
     fn try_next_candidate(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let Some(old) = self.branch(index) else { return };
-        let mut branch = Branch::new(Arc::clone(&old.tag), old.attempt, old.breadth, env.now);
-        branch.target = old.target.take();
-        branch.candidates = std::mem::take(&mut old.candidates);
-        branch.looked_up = old.looked_up;
+        let branch = old.successor(env.now);
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
         self.branches.push(branch);
         self.try_target_again(index, env, out);

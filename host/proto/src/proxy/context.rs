@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::branch::Branch;
+use super::branch::{Branch, is_challenge};
 use super::branch_parameter::LoopDigest;
 use super::environment::{AlarmKind, Environment};
+use super::forward::{Prepared, prepare};
 use super::io::{BranchId, ContextId, Output, RequestKind, Transmit, Watch};
-use super::plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target};
+use super::numbering::Sides;
+use super::plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target, TrunkId};
 use crate::message::{Message, Method};
 use crate::net::{ConnectionId, Flow, ListenerId, Path};
 use crate::time::Timestamp;
@@ -34,6 +36,8 @@ pub(super) struct Context<S> {
     pub(super) watch: Watch,
     pub(super) phase: Phase,
     pub(super) kind: RequestKind,
+    /// The trunks of its dialog; none where it has none.
+    pub(super) sides: Option<Box<Sides>>,
     pub(super) hunt: Hunt,
     /// Most requests have one: it needs no allocation of its own.
     pub(super) branches: SmallVec<[Branch; 1]>,
@@ -81,12 +85,30 @@ pub(super) struct Hunt {
     pub(super) connection: Option<ConnectionId>,
     /// The flow that a token of ours names, where the request can go no other way.
     pub(super) flow: Option<Path>,
+    /// What is left when that has ended.
+    pub(super) after_flow: AfterFlow,
+}
+
+/// What is left for a request when the flow that its token names has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum AfterFlow {
+    /// Nothing: a 430 (RFC 5626 5.3.1).
+    #[default]
+    Nothing,
+    /// The address in its Request-URI.
+    RequestUri,
 }
 
 impl Hunt {
-    /// The flow that a target's request goes over: that of the token, unless the plan says where else.
+    /// The flow that a target's request goes over: its own, or that of the token, unless the plan says where else.
     pub(super) fn flow_for(&self, target: &Target) -> Option<Path> {
-        self.flow.filter(|_| target.leaves_the_way_open())
+        target.flow.or_else(|| self.flow.filter(|_| target.leaves_the_way_open()))
+    }
+
+    /// Whether a target that has gone over this flow may go by its Request-URI as well.
+    pub(super) fn may_go_by_uri(&self, target: &Target, flow: Option<&Path>) -> bool {
+        let by_token = target.flow.is_none() && self.flow_for(target).as_ref() == flow;
+        self.after_flow == AfterFlow::RequestUri && flow.is_some() && by_token
     }
 
     pub(super) fn load(&mut self, plan: Plan) {
@@ -150,24 +172,45 @@ impl Hunt {
 /// A final or provisional response on its way upstream.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
-    /// One that a branch received, with the edits of its review.
-    Received(Arc<Message>, Vec<Edit>),
+    /// One that a branch received.
+    Received(Received),
     /// One of our own.
     Made(Reply),
+    /// One of our own in which somebody says why a target was not admitted. Unlike a 503 that only stands for a failure (16.7 item 6) it is
+    /// meant for the caller.
+    Refusal(Reply),
+}
+
+/// A response that a branch received.
+#[derive(Clone, Debug)]
+pub(super) struct Received {
+    pub(super) message: Arc<Message>,
+    /// Those of its review.
+    pub(super) edits: Vec<Edit>,
+    /// The trunk that the branch's target belongs to.
+    pub(super) trunk: Option<TrunkId>,
 }
 
 impl Answer {
     pub(super) fn status(&self) -> u16 {
         match self {
-            Self::Received(message, _) => message.status(),
-            Self::Made(reply) => reply.status,
+            Self::Received(received) => received.message.status(),
+            Self::Made(reply) | Self::Refusal(reply) => reply.status,
         }
     }
 
     pub(super) fn received(&self) -> Option<Arc<Message>> {
         match self {
-            Self::Received(message, _) => Some(Arc::clone(message)),
-            Self::Made(_) => None,
+            Self::Received(received) => Some(Arc::clone(&received.message)),
+            Self::Made(_) | Self::Refusal(_) => None,
+        }
+    }
+
+    /// The trunk that has said so.
+    pub(super) fn trunk(&self) -> Option<TrunkId> {
+        match self {
+            Self::Received(received) => received.trunk,
+            Self::Made(_) | Self::Refusal(_) => None,
         }
     }
 }
@@ -179,6 +222,15 @@ impl<S: Clone> Context<S> {
 
     pub(super) fn schedule(&self, env: &Environment) -> Schedule {
         env.schedule(self.flow.transport.is_reliable())
+    }
+
+    /// How the request leaves for a target, and where it goes.
+    pub(super) fn prepared(&self, request: &Message, target: &Target) -> Prepared {
+        let mut prepared = prepare(request, target, &self.hunt.edits);
+        if let Some(flow) = self.hunt.flow_for(target) {
+            prepared.go_over(flow, request);
+        }
+        prepared
     }
 
     pub(super) fn branch_id(&self, index: u16) -> BranchId {
@@ -274,11 +326,14 @@ impl<S: Clone> Context<S> {
     /// The response as it leaves: without our Via, or built from the request.
     fn response_bytes(&self, answer: &Answer, env: &Environment) -> Option<Bytes> {
         match answer {
-            Answer::Received(message, edits) => {
+            Answer::Received(Received { message, edits, .. }) => {
                 let mut splice = message.splice();
                 splice.remove_value(&message.values(&crate::message::Name::Via).next()?);
+                if matches!(self.server, Server::NonInvite(_)) && message.method() == Method::REGISTER {
+                    super::contact::restore_contacts(message, &env.settings.token_keys, &mut splice);
+                }
                 super::forward::apply_response_edits(&mut splice, edits);
-                if matches!(message.status(), 401 | 407) {
+                if is_challenge(message.status()) {
                     self.append_challenges(message, &mut splice);
                 }
                 // 18.3: a datagram may leave it out, a stream cannot.
@@ -287,7 +342,7 @@ impl<S: Clone> Context<S> {
                 }
                 Some(splice.finish())
             }
-            Answer::Made(reply) => {
+            Answer::Made(reply) | Answer::Refusal(reply) => {
                 let request = self.request.as_ref()?;
                 let tag = super::reply::to_tag(request, env.secret);
                 Some(super::reply::build(request, &self.flow, reply, Some(&tag)))

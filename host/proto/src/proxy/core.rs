@@ -12,22 +12,23 @@ use smallvec::SmallVec;
 use super::branch_parameter::{self, LoopDigest, OwnBranch};
 use super::context::{Context, Hunt, Phase, Server};
 use super::environment::{Alarm, AlarmKind, Environment};
-use super::io::{BranchId, ContextId, DialogSides, FailureOutcome, Located, Output, RequestKind, Reviewed, Transmit, Verdict, Watch};
+use super::io::{Admitted, BranchId, ContextId, DialogSides, FailureOutcome, Located, Output, RequestKind, Reviewed, Verdict, Watch};
+use super::numbering::RetriedInvites;
 use super::own::OwnNames;
-use super::plan::Reply;
+use super::plan::{Edit, Reply};
 use super::preprocess::{Preprocessed, preprocess};
 use super::settings::Settings;
 use super::validate::{self, validate};
 use super::{context::Answer, reply, via};
 use crate::message::{Message, Method, Name};
-use crate::net::{Flow, Over, Path, Transport};
+use crate::net::Flow;
 use crate::time::Timestamp;
 use crate::transaction::{ServerInvite, ServerNonInvite, TimerWheel, TransactionKey, TransactionTable, shard_of_request};
 
 /// One shard of the proxy. `S` is what the shell keeps with a request from its verdict on.
 #[derive(Debug)]
 pub struct Core<S> {
-    env: Environment,
+    pub(super) env: Environment,
     slots: Vec<Slot<S>>,
     free: Vec<u32>,
     table: TransactionTable<ContextId>,
@@ -63,8 +64,15 @@ impl<S: Clone> Core<S> {
     /// An empty shard. `seed` makes its branches and tags: it must not be guessable, nor the same twice.
     pub fn new(settings: Arc<Settings>, shard: u8, seed: u128) -> Self {
         let own = OwnNames::new(&settings);
-        let env = Environment { settings, own, shard, secret: seed, wheel: TimerWheel::default(), now: Timestamp::ZERO };
+        let retried_invites = Arc::default();
+        let env = Environment { settings, own, shard, secret: seed, wheel: TimerWheel::default(), retried_invites, now: Timestamp::ZERO };
         Self { env, slots: Vec::new(), free: Vec::new(), table: TransactionTable::default(), in_use: 0, turned_away: 0 }
+    }
+
+    /// The same with what all shards share. The ACK for an INVITE comes to any of them, so that where there are several each needs to be told.
+    pub fn sharing(mut self, retried_invites: Arc<RetriedInvites>) -> Self {
+        self.env.retried_invites = retried_invites;
+        self
     }
 
     /// New settings, for everything that happens from now on. Listeners keep their places.
@@ -124,6 +132,26 @@ impl<S: Clone> Core<S> {
                 carry_out(context, verdict, env, out);
             }
         });
+    }
+
+    /// The answer to [`Output::Admit`].
+    pub fn admitted(&mut self, now: Timestamp, branch: BranchId, admitted: Admitted, out: &mut Vec<Output<S>>) {
+        self.env.now = now;
+        self.with(branch.context, |context, env| context.on_admitted(branch.index, admitted, env, out));
+    }
+
+    /// The answer to [`Output::Challenged`]; `response` is the one that came with it. With edits the same request goes to the same target
+    /// again, with what was edited before and with these; without, the response is processed as any failure.
+    pub fn challenge_answered(
+        &mut self,
+        now: Timestamp,
+        branch: BranchId,
+        response: Arc<Message>,
+        answer: Option<Vec<Edit>>,
+        out: &mut Vec<Output<S>>,
+    ) {
+        self.env.now = now;
+        self.with(branch.context, |context, env| context.on_challenge_answered(branch.index, response, answer, env, out));
     }
 
     /// The answer to [`Output::Resolve`]: addresses in the order to try them, none if the name has none.
@@ -272,7 +300,7 @@ impl<S: Clone> Core<S> {
         key: Option<TransactionKey>,
         out: &mut Vec<Output<S>>,
     ) {
-        let Preprocessed { request, kind, egress, connection, onward } = preprocessed;
+        let Preprocessed { request, kind, egress, connection, onward, sides } = preprocessed;
         let server = match key {
             None => Server::Stateless,
             Some(_) if request.method().is_invite() => Server::Invite(ServerInvite::start()),
@@ -282,6 +310,7 @@ impl<S: Clone> Core<S> {
         // A dialog that came in and left by one listener stays with it.
         let egress = egress.or((kind == RequestKind::InDialog).then_some(flow.listener));
         let id = self.reserve();
+        let asked_about = sides.as_deref().map(DialogSides::from).unwrap_or_default();
         let context = Context {
             id,
             server,
@@ -295,7 +324,8 @@ impl<S: Clone> Core<S> {
             watch: Watch::default(),
             phase: Phase::Deciding,
             kind,
-            hunt: Hunt { egress, connection, flow: onward.path(), ..Hunt::default() },
+            sides,
+            hunt: Hunt { egress, connection, flow: onward.path(), after_flow: onward.after_flow(), ..Hunt::default() },
             branches: SmallVec::new(),
             best: None,
             challenges: Vec::new(),
@@ -314,7 +344,9 @@ impl<S: Clone> Core<S> {
             Some(after) => self.env.arm(id, after, AlarmKind::Trying),
             None => {}
         }
-        out.push(Output::SelectTargets { context: id, request, flow, kind, over: onward.authority(), sides: DialogSides::default() });
+        let by_token = onward.is_by_token();
+        let over = onward.path().filter(|_| by_token);
+        out.push(Output::SelectTargets { context: id, request, flow, kind, over, by_token, sides: asked_about });
     }
 
     /// When a 100 is due: for INVITE within 200 ms (17.2.1), for others when the sender's timer E has reached T2 (RFC 4320 4.1).
@@ -352,32 +384,6 @@ impl<S: Clone> Core<S> {
             }
             OwnBranch::Stateless { digest } => self.forward_statelessly(&response, digest, flow, out),
         }
-    }
-
-    /// 16.11: the answer to a CANCEL that was forwarded without state.
-    fn forward_statelessly(&self, response: &Message, digest: u64, flow: &Flow, out: &mut Vec<Output<S>>) {
-        let Some(next) = response.vias().nth(1) else { return };
-        let (Some(branch), Some(remote)) = (next.branch(), via::stateless_reply_address(&next)) else { return };
-        let Some(transport) = Transport::from_name(next.transport_name()) else { return };
-        let genuine =
-            branch_parameter::stateless_digest(response.call_id(), branch, remote, self.env.settings.token_keys.newest()) == digest;
-        let Some(top) = response.values(&Name::Via).next().filter(|_| genuine) else { return };
-        let choice = super::own::EgressChoice { named: None, preferred: None, source: None, ingress: flow.listener };
-        let Some(listener) = self.env.own.egress(transport, remote, &choice) else { return };
-        let mut splice = response.splice();
-        splice.remove_value(&top);
-        let path = Path { transport, listener, remote, over: Over::Any };
-        out.push(Output::Send(Transmit { bytes: splice.finish(), path, branch: None, peer: None }));
-    }
-
-    /// 8.2.7: an answer that is made again for each retransmission, so that nothing is kept for a bad request. An ACK has none.
-    fn answer_statelessly(&self, request: &Message, flow: &Flow, refusal: &Reply, out: &mut Vec<Output<S>>) {
-        if request.method() == Method::ACK {
-            return;
-        }
-        let tag = reply::to_tag(request, self.env.secret);
-        let bytes = reply::build(request, flow, refusal, Some(&tag));
-        out.push(Output::Send(Transmit { bytes, path: via::reply_path(request, flow), branch: None, peer: None }));
     }
 
     fn reserve(&mut self) -> ContextId {
@@ -425,15 +431,6 @@ fn carry_out<S: Clone>(context: &mut Context<S>, verdict: Verdict<S>, env: &mut 
 }
 
 impl<S: Clone> Context<S> {
-    /// The verdict answers a request that is held without a transaction: a CANCEL; an ACK is just dropped.
-    fn reply_statelessly(&mut self, reply: &Reply, env: &Environment, out: &mut Vec<Output<S>>) {
-        if let Some(request) = self.request.take().filter(|request| request.method() != Method::ACK) {
-            let bytes = reply::build(&request, &self.flow, reply, Some(&reply::to_tag(&request, env.secret)));
-            out.push(Output::Send(Transmit { bytes, path: self.reply_path, branch: None, peer: None }));
-        }
-        self.phase = Phase::Finished;
-    }
-
     /// The verdict drops the request: as if it had never come, so that nothing is held for it.
     fn forget(&mut self) {
         self.server = Server::Stateless;

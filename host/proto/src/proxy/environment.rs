@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::io::ContextId;
+use super::numbering::RetriedInvites;
 use super::own::OwnNames;
 use super::settings::Settings;
 use crate::time::Timestamp;
@@ -18,6 +19,8 @@ pub(super) struct Environment {
     /// Secret of this shard: transaction keys, nonces and To tags.
     pub(super) secret: u128,
     pub(super) wheel: TimerWheel<Alarm>,
+    /// Shared with the other shards.
+    pub(super) retried_invites: Arc<RetriedInvites>,
     pub(super) now: Timestamp,
 }
 

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use super::branch_parameter::Scratch;
 use super::io::{Hop, Query};
+use super::numbering::Renumbered;
 use super::own::transport_of;
-use super::plan::{Edit, RecordRoute, Target};
+use super::plan::{Edit, RecordRoute, Target, TrunkSide};
 use super::record_route::is_sips;
 use super::settings::Settings;
 use super::via;
@@ -88,6 +89,19 @@ impl Prepared {
     pub(super) fn go_over(&mut self, flow: Path, request: &Message) {
         let insecure = is_sips(self.request_uri(request)) && !flow.transport.is_secure();
         self.next = if insecure { NextHop::Unusable } else { NextHop::Flow(flow) };
+    }
+
+    /// The flow that it goes over, and nowhere else.
+    pub(super) fn flow(&self) -> Option<&Path> {
+        match &self.next {
+            NextHop::Flow(flow) => Some(flow),
+            NextHop::Address(_) | NextHop::Name(_) | NextHop::Unusable => None,
+        }
+    }
+
+    /// The Request-URI as it leaves, to be kept.
+    pub(super) fn request_uri_as_sent(self, request: &Message) -> Bytes {
+        self.uri.unwrap_or_else(|| Bytes::copy_from_slice(request.request_uri()))
     }
 
     /// The Request-URI as it leaves.
@@ -179,6 +193,9 @@ pub(super) struct Copy<'a> {
     pub(super) path: &'a Path,
     pub(super) branch: &'a [u8],
     pub(super) breadth: Option<u32>,
+    /// The trunk that it goes to.
+    pub(super) trunk: Option<TrunkSide>,
+    pub(super) renumbered: Option<Renumbered>,
     pub(super) settings: &'a Settings,
 }
 
@@ -197,6 +214,9 @@ impl Copy<'_> {
         self.write_own_uris(&mut splice);
         for edit in self.common.iter().chain(&self.target.edits) {
             apply(&mut splice, edit);
+        }
+        if let Some(renumbered) = &self.renumbered {
+            renumbered.apply(self.request, &mut splice);
         }
         if let Some((value, annotated)) = via::annotated(self.request, self.flow) {
             splice.replace_value(&value, annotated);

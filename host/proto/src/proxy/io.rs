@@ -51,13 +51,17 @@ pub enum Output<S> {
         flow: Flow,
         /// Whether it belongs to a dialog of ours. An ACK or a CANCEL that matches nothing comes here too; it cannot be replied to.
         kind: RequestKind,
-        /// The flow that a flow token in its Route leads it to (RFC 5626 5.3). We have made that token for who is to send to that flow, so it
-        /// may go there without a decision ([`Verdict::Follow`]), and nowhere else.
+        /// The flow that a flow token in its Route leads it to (RFC 5626 5.3), or a Contact of ours in its Request-URI. We have made that
+        /// token for who is to send to that flow, so it may go there without a decision ([`Verdict::Follow`]), and nowhere else.
         over: Option<Path>,
+        /// Whether a token of ours leads the request somewhere outside of a dialog: over that flow, or by its Request-URI, which is then
+        /// the Contact that one of ours has stood for. It may go there without a decision, and nowhere else.
+        by_token: bool,
         /// The trunks at the sides of its dialog, as the token says.
         sides: DialogSides,
     },
-    /// A request is about to go to a target that wants to be asked for: answer with [`super::Core::admitted`].
+    /// A request is about to go to a target that wants to be asked for: answer with [`super::Core::admitted`]. Nothing has been looked up or
+    /// sent for it yet.
     Admit {
         /// To name in the answer.
         branch: BranchId,
@@ -70,7 +74,8 @@ pub enum Output<S> {
         /// The tag of the target.
         tag: Arc<str>,
     },
-    /// A trunk has challenged a request (RFC 3261 22): answer with [`super::Core::challenge_answered`].
+    /// A trunk has challenged a request (RFC 3261 22): answer with [`super::Core::challenge_answered`]. Only where its side is one whose
+    /// numbers are spaced ([`super::Numbering::Spaced`]); nobody else has seen the response yet.
     Challenged {
         /// To name in the answer.
         branch: BranchId,
@@ -80,7 +85,7 @@ pub enum Output<S> {
         request: Arc<Message>,
         /// Its Request-URI as it was sent.
         uri: Bytes,
-        /// The 401 or 407.
+        /// The 401 or 407, with the CSeq number of the request as received.
         response: Arc<Message>,
         /// How many challenges of this target have been answered before this one.
         answered: u32,

@@ -3,11 +3,15 @@
 //! [`Core`] is a shard of it. A request that comes in is validated (16.3), preprocessed (16.4) and turned into the question
 //! [`Output::SelectTargets`]; the [`Verdict`] is carried out branch by branch (16.5, 16.6), responses go back by 16.7.
 
+mod admission;
 mod base32;
 mod branch;
 mod branch_parameter;
 mod cancel;
 mod candidates;
+mod challenge;
+mod contact;
+mod contact_token;
 mod context;
 mod core;
 mod editable;
@@ -18,6 +22,8 @@ mod io;
 mod keys;
 mod nat;
 mod noted_flow;
+mod noted_trunk;
+mod numbering;
 mod onward;
 mod own;
 mod plan;
@@ -27,12 +33,15 @@ mod record_route;
 mod reply;
 mod responses;
 mod settings;
+mod stateless;
 mod target_set;
 mod token;
+mod unsent;
 mod validate;
 mod via;
 
 pub use self::core::{Core, shard_of, shard_of_quoted};
+pub use contact_token::original_contact;
 pub use editable::{is_editable, is_own};
 pub use forward::next_hop_uri;
 pub use io::{
@@ -40,6 +49,7 @@ pub use io::{
     Verdict, Watch,
 };
 pub use keys::{KeyRing, TokenKey};
+pub use numbering::RetriedInvites;
 pub use plan::{Admission, ContactPolicy, Edit, Group, Mode, Numbering, Plan, RecordRoute, Reply, StatusSet, Target, TrunkId, TrunkSide};
 pub use probe::probe;
 pub use settings::{Limits, PathPolicy, Settings, Timers};

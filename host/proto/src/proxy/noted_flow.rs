@@ -171,7 +171,8 @@ fn read_address(octets: &[u8], ipv6: bool) -> Option<(SocketAddr, &[u8])> {
     }
 }
 
-fn take<const N: usize>(octets: &[u8]) -> Option<([u8; N], &[u8])> {
+/// The first octets, and what is behind them.
+pub(super) fn take<const N: usize>(octets: &[u8]) -> Option<([u8; N], &[u8])> {
     octets.split_first_chunk().map(|(first, rest)| (*first, rest))
 }
 

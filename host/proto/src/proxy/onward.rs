@@ -1,11 +1,38 @@
 //! Where the tokens in a request lead it: over a flow, where that is the only way to its far end.
 
+use bytes::Bytes;
+
+use super::contact_token::{self, ContactToken};
+use super::context::AfterFlow;
+use super::keys::KeyRing;
 use super::nat;
 use super::noted_flow::{Binding, FarEnd, NotedFlow};
 use super::own::{OwnNames, transport_of};
 use super::token::FlowToken;
 use crate::message::{Message, Name, Uri};
-use crate::net::{Flow, Listener, Over, Path};
+use crate::net::{Flow, Listener, ListenerId, Over, Path, Transport};
+
+/// The tokens of a request that lead outside of dialogs.
+#[derive(Debug)]
+pub(super) struct Leading {
+    /// Of a Path, in its Route.
+    pub(super) flow: FlowToken,
+    /// In its Request-URI, which has become that of the Contact.
+    pub(super) contact: ContactToken,
+    /// It belongs to a dialog.
+    pub(super) in_dialog: bool,
+}
+
+/// The Contact of ours that a Request-URI is, at whatever port: some registrars write the one that they see.
+pub(super) fn contact_token(request: &Message, own: &OwnNames, keys: &KeyRing) -> ContactToken {
+    if !contact_token::may_be_token(request.request_uri()) {
+        return ContactToken::None;
+    }
+    match Uri::parse(request.request_uri()) {
+        Some(uri) if own.owns_host(&uri) => contact_token::verify(&uri, keys),
+        Some(_) | None => ContactToken::None,
+    }
+}
 
 /// The way that tokens of ours lay down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +41,9 @@ pub(super) enum Onward {
     ByUri,
     /// In a dialog whose end is reached over a flow.
     InDialog(Path),
-    /// By a flow token, to the flow that it stands for.
-    ByFlowToken(Path),
-    /// Its flow token is not ours.
+    /// By a flow token or a Contact of ours, to whom that stands for: over a flow, and then perhaps by its Request-URI.
+    ByToken { flow: Option<Path>, listener: Option<ListenerId>, after: AfterFlow },
+    /// Its token is not ours.
     Forged,
     /// The listener of its flow is no more.
     Gone,
@@ -24,16 +51,23 @@ pub(super) enum Onward {
 
 impl Onward {
     /// `noted` is the flow that the token of a dialog names for the side that the request goes to.
-    pub(super) fn of(request: &Message, came_over: &Flow, flow_token: FlowToken, noted: Option<NotedFlow>, own: &OwnNames) -> Self {
-        match flow_token {
+    pub(super) fn of(request: &Message, came_over: &Flow, tokens: &Leading, noted: Option<NotedFlow>, own: &OwnNames) -> Self {
+        match &tokens.flow {
             FlowToken::Forged => return Self::Forged,
-            FlowToken::Genuine(flow) => match path(&flow, own) {
-                None => return Self::Gone,
+            FlowToken::Genuine(flow) => match path(flow, own) {
                 // RFC 5626 5.3.2: it comes from the far end of that flow, and goes out into the world.
                 Some(path) if is_that(came_over, &path) => {}
-                Some(path) => return Self::ByFlowToken(path),
+                path => return Self::by_token(path, flow, after_flow_of_path(request, flow), own),
             },
             FlowToken::None => {}
+        }
+        match &tokens.contact {
+            ContactToken::Forged => return Self::Forged,
+            // A Route that is left goes before: then the request is not for who has registered, and our word is not for where it leads.
+            ContactToken::Genuine(flow, original) if !tokens.in_dialog && !request.has(&Name::Route) => {
+                return Self::by_token(path(flow, own), flow, after_flow_of_contact(original, flow), own);
+            }
+            ContactToken::Genuine(..) | ContactToken::None => {}
         }
         match noted {
             Some(noted) if needs_flow(request, &noted) => match (path(&noted, own), noted.binding) {
@@ -45,20 +79,41 @@ impl Onward {
         }
     }
 
+    fn by_token(flow: Option<Path>, noted: &NotedFlow, after: AfterFlow, own: &OwnNames) -> Self {
+        match (flow, after) {
+            (None, AfterFlow::Nothing) => Self::Gone,
+            _ => Self::ByToken { flow, listener: own.listener_of(noted.listener), after },
+        }
+    }
+
     /// The flow to send over.
     pub(super) fn path(&self) -> Option<Path> {
         match self {
-            Self::InDialog(path) | Self::ByFlowToken(path) => Some(*path),
+            Self::InDialog(path) => Some(*path),
+            Self::ByToken { flow, .. } => *flow,
             Self::ByUri | Self::Forged | Self::Gone => None,
         }
     }
 
-    /// The flow that the request may go to because it names it.
-    pub(super) fn authority(&self) -> Option<Path> {
+    /// What is left when that has ended.
+    pub(super) fn after_flow(&self) -> AfterFlow {
         match self {
-            Self::ByFlowToken(path) => Some(*path),
-            Self::InDialog(_) | Self::ByUri | Self::Forged | Self::Gone => None,
+            Self::ByToken { after, .. } => *after,
+            Self::InDialog(_) | Self::ByUri | Self::Forged | Self::Gone => AfterFlow::Nothing,
         }
+    }
+
+    /// The listener to send from where there is no flow.
+    pub(super) fn listener(&self) -> Option<ListenerId> {
+        match self {
+            Self::ByToken { flow: None, listener, .. } => *listener,
+            Self::ByToken { .. } | Self::InDialog(_) | Self::ByUri | Self::Forged | Self::Gone => None,
+        }
+    }
+
+    /// Whether the request may go where it is led because a token of ours leads it there.
+    pub(super) fn is_by_token(&self) -> bool {
+        matches!(self, Self::ByToken { .. })
     }
 
     /// What the request is answered with at once (RFC 5626 5.3.1).
@@ -66,9 +121,30 @@ impl Onward {
         match self {
             Self::Forged => Some(403),
             Self::Gone => Some(430),
-            Self::ByUri | Self::InDialog(_) | Self::ByFlowToken(_) => None,
+            Self::ByUri | Self::InDialog(_) | Self::ByToken { .. } => None,
         }
     }
+}
+
+/// What is left when the flow of a Path has ended, or the process that had it: the address in the Request-URI, if who has registered was there
+/// himself. Any other would be anybody's choice who has seen the Path. RFC 5626 5.3.1: nothing for outbound, where the registrar tries the
+/// next flow, and nothing leads to a browser.
+fn after_flow_of_path(request: &Message, flow: &NotedFlow) -> AfterFlow {
+    let remote = flow.far_end.map(|far_end| far_end.remote.ip());
+    let is_there = || Uri::parse(request.request_uri()).is_some_and(|uri| uri.host_ip() == remote && has_address(&uri));
+    let may = flow.binding == Binding::Fallback && remote.is_some() && !request.has(&Name::Route) && is_there();
+    if may { AfterFlow::RequestUri } else { AfterFlow::Nothing }
+}
+
+/// The same for a Contact of ours: the original URI is our own word.
+fn after_flow_of_contact(original: &Bytes, flow: &NotedFlow) -> AfterFlow {
+    let may = flow.binding == Binding::Fallback && Uri::parse(original).is_some_and(|uri| has_address(&uri));
+    if may { AfterFlow::RequestUri } else { AfterFlow::Nothing }
+}
+
+/// Whether a URI may have an address that a connection can be opened to (RFC 7118 5).
+fn has_address(uri: &Uri<'_>) -> bool {
+    !nat::is_invalid_name(uri.host()) && !matches!(transport_of(uri), Transport::Ws | Transport::Wss)
 }
 
 /// Whether a request in a dialog goes over the flow that is noted: always where there is no other way, else where its Request-URI leads

@@ -15,7 +15,7 @@ pub enum RecordRoute {
     /// Record-Route in requests that form a dialog: INVITE, SUBSCRIBE and REFER without a To tag.
     #[default]
     Dialogs,
-    /// None.
+    /// None; but a dialog with a side whose numbers are spaced ([`Numbering::Spaced`]) has nobody else to keep them.
     Never,
 }
 
@@ -96,7 +96,7 @@ pub enum Admission {
     /// It is not.
     #[default]
     Open,
-    /// It is, by [`super::Output::Admit`].
+    /// It is, by [`super::Output::Admit`], before an INVITE that begins a dialog goes there.
     Asked,
 }
 
@@ -135,7 +135,8 @@ pub struct Target {
     pub edits: Vec<Edit>,
     /// Comes back with every response and failure of this branch.
     pub tag: Arc<str>,
-    /// Send over this flow, and look nothing up; a `uri` changes the Request-URI all the same.
+    /// Send over this flow, whatever the size, and look nothing up; a `uri` changes the Request-URI all the same. The target has failed
+    /// with 430 where the flow has ended (RFC 5626 5.3.1).
     pub flow: Option<Path>,
     /// The trunk that it belongs to.
     pub trunk: Option<TrunkSide>,

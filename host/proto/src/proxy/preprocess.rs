@@ -5,10 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::contact_token::ContactToken;
 use super::io::RequestKind;
 use super::keys::KeyRing;
-use super::onward::Onward;
+use super::noted_flow::Side;
+use super::numbering::Sides;
+use super::onward::{Leading, Onward, contact_token};
 use super::own::{OwnNames, transport_of};
+use super::plan::TrunkSide;
 use super::token::{self, FlowToken, Token};
 use crate::message::{Message, Name, NameAddr, Uri, Value, uri_without_param};
 use crate::net::{ConnectionId, Flow, ListenerId};
@@ -24,15 +28,16 @@ pub(super) struct Preprocessed {
     pub(super) connection: Option<ConnectionId>,
     /// Where our tokens lead it.
     pub(super) onward: Onward,
+    /// The trunks of its dialog; none where it has none.
+    pub(super) sides: Option<Box<Sides>>,
 }
 
 /// Applies 16.4 to a request that came over `flow`.
 pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &KeyRing) -> Preprocessed {
-    let mut tokens = Tokens { dialog: [None, None], flow: FlowToken::None };
+    let mut tokens = Tokens { dialog: [None, None], from: None, flow: FlowToken::None };
     let request = match has_uri_params(&request).then(|| repair_strict_route(&request, own, keys)).flatten() {
         Some((bytes, route)) => {
-            tokens.dialog[0] = route.dialog;
-            tokens.flow = route.flow;
+            tokens.note(0, &route);
             reparse(bytes, request)
         }
         None => request,
@@ -43,9 +48,13 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
     };
     let mut egress = None;
     let mut bytes = None;
+    let contact = contact_token(&request, own, keys);
     let routes = own_routes(&request, own, keys);
-    if !routes.is_empty() {
+    if !routes.is_empty() || matches!(contact, ContactToken::Genuine(..)) {
         let mut splice = request.splice();
+        if let ContactToken::Genuine(_, original) = &contact {
+            splice.set_request_uri(original.clone());
+        }
         for (index, (value, route)) in routes.iter().enumerate() {
             tokens.note(index, route);
             // Only our own word says where to send from: anybody can write our address twice.
@@ -63,12 +72,14 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
     };
     let in_dialog = tokens.dialog.iter().any(Option::is_some) && request.to_tag().is_some();
     // The last of them is next to where the request goes: of a pair, and of two passes through here.
-    let noted = tokens.dialog.iter().flatten().next_back().and_then(|token| token.onward).filter(|_| in_dialog);
-    let onward = Onward::of(&request, flow, tokens.flow, noted, own);
+    let last = tokens.dialog.iter().flatten().next_back().filter(|_| in_dialog);
+    let noted = last.and_then(|token| token.onward);
+    let onward = Onward::of(&request, flow, &Leading { flow: tokens.flow, contact, in_dialog }, noted, own);
     Preprocessed {
         kind: if in_dialog { RequestKind::InDialog } else { RequestKind::Initial },
         connection: noted.and_then(|noted| noted.far_end?.connection),
-        egress: noted.and_then(|noted| own.listener_of(noted.listener)).or(egress),
+        egress: noted.and_then(|noted| own.listener_of(noted.listener)).or(onward.listener()).or(egress),
+        sides: last.and_then(|last| tokens.sides(last)),
         onward,
         request: Arc::new(request),
     }
@@ -77,6 +88,8 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
 /// The tokens of a request: those of our two Record-Routes, and the one of our Path.
 struct Tokens {
     dialog: [Option<Token>; 2],
+    /// The trunk that the request comes from: the topmost token is next to it.
+    from: Option<TrunkSide>,
     flow: FlowToken,
 }
 
@@ -84,9 +97,17 @@ impl Tokens {
     /// Takes those of a Route in, the topmost being number 0. A strict router's Request-URI stood above them all.
     fn note(&mut self, index: usize, route: &OwnUri) {
         self.dialog = if index == 0 { [route.dialog.or(self.dialog[0]), None] } else { [self.dialog[0], route.dialog] };
+        self.from = self.from.or(route.dialog.and_then(|token| token.from));
         if self.flow == FlowToken::None {
             self.flow = route.flow;
         }
+    }
+
+    /// `last` is next to where the request goes.
+    fn sides(&self, last: &Token) -> Option<Box<Sides>> {
+        let to = last.to.map(|noted| noted.trunk);
+        let retried = last.to.and_then(|noted| noted.retried.filter(|_| noted.side == Side::Callee));
+        (to.is_some() || self.from.is_some()).then(|| Box::new(Sides { to, from: self.from, retried }))
     }
 }
 

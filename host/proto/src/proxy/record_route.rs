@@ -8,6 +8,7 @@ use super::branch_parameter::Scratch;
 use super::forward::{Copy, NextHop};
 use super::nat;
 use super::noted_flow::{Binding, ListenerDigest, NotedFlow, Side};
+use super::noted_trunk::{Note, NotedTrunk};
 use super::plan::RecordRoute;
 use super::settings::PathPolicy;
 use super::token;
@@ -19,9 +20,13 @@ impl Copy<'_> {
     pub(super) fn write_own_uris(&self, splice: &mut Splice<'_>) {
         let method = self.request.method();
         if method == Method::REGISTER {
-            self.write_path(splice);
+            if self.stands_for_contacts() {
+                self.write_contacts(splice);
+            } else if self.may_write_path() {
+                self.write_path(splice);
+            }
         } else if matches!(method, Method::INVITE | Method::SUBSCRIBE | Method::REFER)
-            && self.record_route != RecordRoute::Never
+            && (self.record_route != RecordRoute::Never || self.renumbered.is_some())
             && self.request.to_tag().is_none()
         {
             self.write_record_route(splice);
@@ -32,21 +37,33 @@ impl Copy<'_> {
         let scheme = self.scheme();
         let caller = nat::flow_of_caller(self.request, self.flow, || ListenerDigest::of(self.ingress));
         let callee = self.flow_of_callee();
+        let (from, to) = self.trunks();
         if self.ingress == self.egress {
-            splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, caller.into_iter().chain(callee)));
+            let flows = caller.into_iter().chain(callee).map(Note::Flow);
+            splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, flows.chain(from).chain(to)));
             return;
         }
         // Each names its listener, whatever becomes of its host and port on the way: some peers write the port that they see.
         let only = |side, listener: &Listener| NotedFlow::listener_only(side, listener.transport, ListenerDigest::of(listener));
         let caller = caller.unwrap_or_else(|| only(Side::Caller, self.ingress));
         let callee = callee.unwrap_or_else(|| only(Side::Callee, self.egress));
-        splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, std::iter::once(caller)));
-        splice.prepend(Name::RecordRoute, self.record_route(self.egress, scheme, std::iter::once(callee)));
+        let (caller, callee) = (std::iter::once(Note::Flow(caller)).chain(from), std::iter::once(Note::Flow(callee)).chain(to));
+        splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, caller));
+        splice.prepend(Name::RecordRoute, self.record_route(self.egress, scheme, callee));
     }
 
-    fn record_route(&self, listener: &Listener, scheme: Scheme, flows: impl Iterator<Item = NotedFlow>) -> Bytes {
+    /// The trunks that the request has come from and goes to. The numbers that it began with hold for its dialog.
+    fn trunks(&self) -> (Option<Note>, Option<Note>) {
+        let note = |side, trunk, retried| Note::Trunk(NotedTrunk { side, trunk, retried });
+        let from = self.target.from.map(|trunk| note(Side::Caller, trunk, None));
+        let retried = self.renumbered.as_ref().and_then(|renumbered| renumbered.retried);
+        (from, self.trunk.map(|trunk| note(Side::Callee, trunk, retried)))
+    }
+
+    fn record_route(&self, listener: &Listener, scheme: Scheme, notes: impl Iterator<Item = Note>) -> Bytes {
         let mut value = begin(listener, scheme, |_| {});
-        token::put_parameter(&mut value, flows, self.request, &self.settings.token_keys);
+        value.extend_from_slice(b";lr");
+        token::put_parameter(&mut value, notes, self.request, &self.settings.token_keys);
         value.push(b'>');
         Bytes::copy_from_slice(&value)
     }
@@ -63,34 +80,38 @@ impl Copy<'_> {
         goes_there.then(|| NotedFlow::towards(self.path, digest, Binding::Fallback))
     }
 
-    /// RFC 3327 5.2: above the Paths that are there, and only where the sender has said that it knows what it is: a registrar refuses it
-    /// otherwise (420). The lowest of ours leads to where the REGISTER came from; RFC 5626 5.1: with `ob` if that is a user agent which
-    /// can be told of it.
+    /// RFC 3327 5.2: only where the sender has said that it knows what a Path is: a registrar refuses it otherwise (420).
+    pub(super) fn may_write_path(&self) -> bool {
+        self.settings.path != PathPolicy::Never && (supports(self.request, b"path") || supports(self.request, b"outbound"))
+    }
+
+    /// Above the Paths that are there. The lowest of ours leads to where the REGISTER came from; RFC 5626 5.1: with `ob` if that is a user
+    /// agent which can be told of it. One that is reached over its flow and not otherwise gets nothing else.
     fn write_path(&self, splice: &mut Splice<'_>) {
-        if self.settings.path == PathPolicy::Never || !(supports(self.request, b"path") || supports(self.request, b"outbound")) {
-            return;
-        }
         let scheme = self.scheme();
-        let flow = NotedFlow::of(self.flow, ListenerDigest::of(self.ingress), Binding::Exclusive);
+        let outbound = nat::is_first_hop(self.request) && registers_a_flow(self.request);
+        let only = outbound || matches!(self.flow.transport, Transport::Ws | Transport::Wss);
+        let binding = if only { Binding::Exclusive } else { Binding::Fallback };
+        let flow = NotedFlow::of(self.flow, ListenerDigest::of(self.ingress), binding);
         let mut lower = begin(self.ingress, scheme, |out| token::put_flow(out, &flow, &self.settings.token_keys));
-        lower.extend_from_slice(if nat::is_first_hop(self.request) && registers_a_flow(self.request) { b";ob>" } else { b">" });
+        lower.extend_from_slice(if outbound { b";lr;ob>" } else { b";lr>" });
         splice.prepend(Name::Path, Bytes::copy_from_slice(&lower));
         if self.ingress != self.egress {
             let mut upper = begin(self.egress, scheme, |_| {});
-            upper.push(b'>');
+            upper.extend_from_slice(b";lr>");
             splice.prepend(Name::Path, Bytes::copy_from_slice(&upper));
         }
     }
 
     /// RFC 3261 16.6 item 4, RFC 5630 3.1: `sips` where the Request-URI or the topmost Route has it.
-    fn scheme(&self) -> Scheme {
+    pub(super) fn scheme(&self) -> Scheme {
         let uri = self.prepared.request_uri(self.request);
         if is_sips(uri) || self.prepared.first_route(self.request).is_some_and(is_sips) { Scheme::Sips } else { Scheme::Sip }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
+pub(super) enum Scheme {
     Sip,
     Sips,
 }
@@ -100,8 +121,8 @@ pub(super) fn is_sips(uri: &[u8]) -> bool {
     uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
 }
 
-/// A value of ours up to `lr`, which is not closed yet; `user` writes the user part. `sips` is for listeners that can keep its promise.
-fn begin(listener: &Listener, scheme: Scheme, user: impl FnOnce(&mut Scratch)) -> Scratch {
+/// A value of ours up to its transport, which is not closed yet; `user` writes the user part. `sips` is for listeners that can keep its promise.
+pub(super) fn begin(listener: &Listener, scheme: Scheme, user: impl FnOnce(&mut Scratch)) -> Scratch {
     let secure = scheme == Scheme::Sips && listener.transport.is_secure();
     let mut value = Scratch::from_slice(if secure { b"<sips:" } else { b"<sip:" });
     let before = value.len();
@@ -114,7 +135,6 @@ fn begin(listener: &Listener, scheme: Scheme, user: impl FnOnce(&mut Scratch)) -
         value.extend_from_slice(b";transport=");
         value.extend_from_slice(listener.transport.uri_name().as_bytes());
     }
-    value.extend_from_slice(b";lr");
     value
 }
 
@@ -124,6 +144,11 @@ fn supports(request: &Message, option: &[u8]) -> bool {
 
 /// RFC 5626 4.2 and 5.1: the user agent supports outbound, and registers a Contact for this flow.
 fn registers_a_flow(request: &Message) -> bool {
-    let is_flow = |contact: NameAddr<'_>| contact.param(b"reg-id").is_some() && contact.param(b"+sip.instance").is_some();
-    supports(request, b"outbound") && request.values(&Name::Contact).filter_map(|value| NameAddr::parse(value.bytes)).any(is_flow)
+    let mut contacts = request.values(&Name::Contact).filter_map(|value| NameAddr::parse(value.bytes));
+    contacts.any(|contact| registers_flow(request, &contact))
+}
+
+/// Whether this is such a Contact.
+pub(super) fn registers_flow(request: &Message, contact: &NameAddr<'_>) -> bool {
+    contact.param(b"reg-id").is_some() && contact.param(b"+sip.instance").is_some() && supports(request, b"outbound")
 }

@@ -1,15 +1,17 @@
 //! Response processing (RFC 3261 16.7).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::branch::{Branch, BranchPhase, Cancel};
-use super::context::{Answer, Context, Phase, Server};
+use super::branch::{Branch, BranchPhase, Cancel, is_challenge};
+use super::context::{Answer, Context, Phase, Received, Server};
 use super::environment::{AlarmKind, Environment};
 use super::hop_by_hop;
 use super::io::{Cause, Output, Reviewed, Transmit};
-use super::plan::Reply;
+use super::numbering;
+use super::plan::{Edit, Reply, TrunkId};
 use crate::message::{Message, Method, Name, Splice};
 use crate::net::Flow;
 use crate::transaction::{Class, Send};
@@ -29,6 +31,8 @@ impl<S: Clone> Context<S> {
             return;
         }
         let Some(branch) = self.branch(index) else { return };
+        let restored = branch.challenges.as_ref().and_then(|challenges| numbering::restored(&response, challenges.number));
+        let response = restored.unwrap_or(response);
         let schedule = env.schedule(branch.is_reliable());
         let first = branch.client.is_unanswered();
         let step = branch.client.on_response(class, &schedule);
@@ -49,11 +53,29 @@ impl<S: Clone> Context<S> {
         if response.status() == 100 || (class == Class::Provisional && !self.is_invite()) {
             return;
         }
-        self.review(index, Arc::new(response), flow, env, out);
+        let response = Arc::new(response);
+        if !self.ask_for_credentials(index, &response, flow.remote, env, out) {
+            self.settle_after_challenge(index, response.status());
+            self.review(index, response, flow.remote, env, out);
+        }
+    }
+
+    /// A challenge that is not answered is a failure as any other.
+    fn settle_after_challenge(&mut self, index: u16, status: u16) {
+        if let Some(branch) = self.branch(index).filter(|branch| is_challenge(status) && branch.challenges.is_some()) {
+            branch.settle();
+        }
     }
 
     /// Shows the response to whoever asked for it, or goes straight on.
-    fn review(&mut self, index: u16, response: Arc<Message>, flow: &Flow, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    pub(super) fn review(
+        &mut self,
+        index: u16,
+        response: Arc<Message>,
+        source: SocketAddr,
+        env: &mut Environment,
+        out: &mut Vec<Output<S>>,
+    ) {
         let id = self.branch_id(index);
         if let (true, Some(state), Some(request)) = (self.watch.responses, self.state.clone(), self.request.clone()) {
             let Some(branch) = self.branch(index) else { return };
@@ -63,14 +85,20 @@ impl<S: Clone> Context<S> {
                 tag: Arc::clone(&branch.tag),
                 attempt: branch.attempt,
                 elapsed: env.now.since(branch.sent_at),
-                trunk: None,
+                trunk: branch.trunk_id(),
                 request,
                 response,
-                source: flow.remote,
+                source,
             });
         } else {
-            self.process(index, Answer::Received(response, Vec::new()), env, out);
+            let answer = self.received(index, response, Vec::new());
+            self.process(index, answer, env, out);
         }
+    }
+
+    fn received(&self, index: u16, message: Arc<Message>, edits: Vec<Edit>) -> Answer {
+        let trunk = self.branches.get(usize::from(index)).and_then(Branch::trunk_id);
+        Answer::Received(Received { message, edits, trunk })
     }
 
     /// The answer to [`Output::ReviewResponse`].
@@ -84,10 +112,10 @@ impl<S: Clone> Context<S> {
     ) {
         let callee_is_up = self.is_invite() && Class::of(response.status()) == Class::Success;
         let answer = match reviewed {
-            Reviewed::Pass(edits) => Answer::Received(response, edits),
-            Reviewed::Replace(_) if callee_is_up => Answer::Received(response, Vec::new()),
+            Reviewed::Pass(edits) => self.received(index, response, edits),
+            Reviewed::Replace(_) if callee_is_up => self.received(index, response, Vec::new()),
             // A final response stays final, whatever it is replaced by: the branch has ended.
-            Reviewed::Replace(reply) if (reply.status < 200) != (response.status() < 200) => Answer::Received(response, Vec::new()),
+            Reviewed::Replace(reply) if (reply.status < 200) != (response.status() < 200) => self.received(index, response, Vec::new()),
             Reviewed::Replace(reply) => Answer::Made(reply),
         };
         self.process(index, answer, env, out);
@@ -155,8 +183,8 @@ impl<S: Clone> Context<S> {
 
     /// Item 6: keeps the better one of the best so far and `answer`, and item 7: all challenges.
     pub(super) fn keep_if_best(&mut self, answer: Answer) {
-        if let Answer::Received(message, _) = &answer
-            && matches!(message.status(), 401 | 407)
+        if let Answer::Received(Received { message, .. }) = &answer
+            && is_challenge(message.status())
         {
             for name in [Name::WwwAuthenticate, Name::ProxyAuthenticate] {
                 for field in message.fields().filter(|field| field.name == name) {
@@ -184,13 +212,14 @@ impl<S: Clone> Context<S> {
     pub(super) fn answer_best(&mut self, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let answer = match self.best.take() {
             // 9.1: who cancelled hears that it is cancelled, even if no callee has said so.
-            Some(Answer::Made(_)) if self.cancelled => Answer::Made(Reply::status(487)),
+            Some(Answer::Made(_) | Answer::Refusal(_)) if self.cancelled => Answer::Made(Reply::status(487)),
             None if self.cancelled => Answer::Made(Reply::status(487)),
             // 16.7 item 6: a 503 says that this proxy is overloaded, which its upstream would act on.
+            Some(Answer::Refusal(reply)) => Answer::Refusal(reply),
             Some(best) if best.status() == 503 => Answer::Made(Reply::status(500)),
             // RFC 4320 4.2: a late answer is worse than none to a request that has timed out upstream as well.
             Some(best) if best.status() == 408 && !self.is_invite() => {
-                self.complete(None, env, out);
+                self.complete(None, None, env, out);
                 self.end_silently(env, out);
                 self.shrink();
                 return;
@@ -210,16 +239,16 @@ impl<S: Clone> Context<S> {
         // A decision that answers with what is no final response must not leave the caller without one.
         let answer = if (200..700).contains(&answer.status()) { answer } else { Answer::Made(Reply::status(500)) };
         let status = answer.status();
-        self.complete(Some(status), env, out);
+        self.complete(Some(status), answer.trunk(), env, out);
         self.phase = Phase::Finished;
         self.send_upstream(answer, env, out);
         self.shrink();
     }
 
-    fn complete(&self, status: Option<u16>, env: &Environment, out: &mut Vec<Output<S>>) {
+    fn complete(&self, status: Option<u16>, trunk: Option<TrunkId>, env: &Environment, out: &mut Vec<Output<S>>) {
         if !matches!(self.server, Server::Stateless) {
             let elapsed = env.now.since(self.arrived);
-            out.push(Output::Completed { state: self.state.clone(), status, attempts: self.attempts, elapsed, trunk: None });
+            out.push(Output::Completed { state: self.state.clone(), status, attempts: self.attempts, elapsed, trunk });
         }
     }
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::branch::{Branch, BranchPhase, Candidate, Client};
+use super::challenge::Challenges;
 use super::context::{Answer, Context, Phase};
 use super::environment::{AlarmKind, Environment};
-use super::forward::{NextHop, prepare};
+use super::forward::NextHop;
 use super::io::{BranchId, Cause, FailureOutcome, Hop, Output, Query, Transmit};
-use super::plan::{Plan, Reply, Target};
+use super::numbering::side_of;
+use super::plan::{Admission, Plan, Reply, Target};
 use super::validate;
 use crate::message::Message;
 use crate::net::Path;
@@ -63,11 +65,20 @@ impl<S: Clone> Context<S> {
     fn start_target(&mut self, target: Target, breadth: Option<u32>, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
         self.attempts += 1;
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
-        let mut prepared = prepare(request, &target, &self.hunt.edits);
-        if let Some(flow) = self.hunt.flow_for(&target) {
-            prepared.go_over(flow, request);
+        let mut branch = Branch::new(Arc::clone(&target.tag), self.attempts, breadth, env.now);
+        branch.trunk = side_of(request, self.kind, self.sides.as_deref(), target.trunk);
+        branch.challenges = Challenges::of(request, branch.trunk);
+        self.branches.push(branch);
+        if target.admission == Admission::Asked && request.method().is_invite() && request.to_tag().is_none() {
+            self.ask_for_admission(index, target, out);
+        } else {
+            self.set_out(index, target, request, env, out);
         }
-        self.branches.push(Branch::new(Arc::clone(&target.tag), self.attempts, breadth, env.now));
+    }
+
+    /// Sends the request of a branch to its target, or finds out where that is.
+    pub(super) fn set_out(&mut self, index: u16, target: Target, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let prepared = self.prepared(request, &target);
         let query = match &prepared.next {
             NextHop::Address(hop) if !self.needs_route(*hop, &target, env) => {
                 let candidate = Candidate { hop: *hop, egress: self.egress(*hop, None, &target, env), any_size: false };
@@ -194,7 +205,7 @@ impl<S: Clone> Context<S> {
     }
 
     /// Keeps the response for the choice of the best, and asks or decides whether the hunt goes on.
-    fn note_failure(&mut self, index: u16, cause: Cause, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    pub(super) fn note_failure(&mut self, index: u16, cause: Cause, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let status = answer.status();
         let response = answer.received();
         let (cancelled, hunting) = (self.cancelled, self.phase == Phase::Hunting);
@@ -207,7 +218,7 @@ impl<S: Clone> Context<S> {
         branch.failed_with = Some(status);
         let ask = !cancelled;
         branch.phase = BranchPhase::Done;
-        let (tag, attempt) = (Arc::clone(&branch.tag), branch.attempt);
+        let (tag, attempt, trunk) = (Arc::clone(&branch.tag), branch.attempt, branch.trunk_id());
         self.keep_if_best(answer);
         if let (true, true, Some(state), Some(request)) = (ask, self.watch.failures, self.state.clone(), self.request.clone()) {
             if let Some(branch) = self.branch(index) {
@@ -215,7 +226,7 @@ impl<S: Clone> Context<S> {
             }
             let remaining = self.hunt.remaining();
             let branch = self.branch_id(index);
-            out.push(Output::BranchFailed { branch, state, tag, cause, attempt, remaining, trunk: None, request, response });
+            out.push(Output::BranchFailed { branch, state, tag, cause, attempt, remaining, trunk, request, response });
             return;
         }
         self.continue_after(status, env, out);

@@ -5,7 +5,7 @@
 //! ```text
 //! <sip:192.0.2.1:5060;lr;jf=TTTT>                       Record-Route: a token
 //! <sip:jf-TTTT@192.0.2.1:5060;transport=tcp;lr;ob>      Path: a flow token
-//! TTTT = base 32 of KK MMMMMMMMMMMMMMMM FF..            name of the key, digest, flows
+//! TTTT = base 32 of KK MMMMMMMMMMMMMMMM FF..            name of the key, digest, notes: flows, and trunks where there are any
 //! ```
 //!
 //! The digest is SipHash-2-4, which is made for this: a keyed function whose values cannot be told without the key. Of its 64 bits nobody
@@ -19,6 +19,8 @@ use super::base32::{self, Octets};
 use super::branch_parameter::Scratch;
 use super::keys::{KeyId, KeyRing, TokenKey};
 use super::noted_flow::{NotedFlow, Side};
+use super::noted_trunk::{Note, NotedTrunk};
+use super::plan::TrunkSide;
 use crate::message::{Message, Uri};
 
 /// The URI parameter that holds the token of a Record-Route.
@@ -27,7 +29,7 @@ const PARAMETER: &[u8] = b"jf";
 /// What the user part that holds a flow token begins with.
 const FLOW: &[u8] = b"jf-";
 
-/// Octets before the flows: the name of the key, and the digest.
+/// Octets before the notes: the name of the key, and the digest.
 const HEAD: usize = 1 + 8;
 
 /// What the token of a Record-Route says once it has been found genuine.
@@ -35,6 +37,10 @@ const HEAD: usize = 1 + 8;
 pub(super) struct Token {
     /// The flow of the side that the request goes to, where that is noted.
     pub(super) onward: Option<NotedFlow>,
+    /// The trunk at the side that the request goes to.
+    pub(super) to: Option<NotedTrunk>,
+    /// The trunk at the side that it comes from.
+    pub(super) from: Option<TrunkSide>,
 }
 
 /// What the user part of a URI of ours is.
@@ -47,12 +53,17 @@ pub(super) enum FlowToken {
     Forged,
 }
 
-/// Appends the parameter of a Record-Route in `request`, with the flows of the two sides as far as they matter.
-pub(super) fn put_parameter(out: &mut Scratch, flows: impl Iterator<Item = NotedFlow>, request: &Message, keys: &KeyRing) {
+/// Appends the parameter of a Record-Route in `request`, with what is noted of the two sides as far as it matters.
+pub(super) fn put_parameter(out: &mut Scratch, notes: impl Iterator<Item = Note>, request: &Message, keys: &KeyRing) {
     out.push(b';');
     out.extend_from_slice(PARAMETER);
     out.push(b'=');
-    put(out, flows, keys, |key, notes| dialog_digest(key, request.call_id(), request.from_tag(), notes));
+    put(
+        out,
+        |octets| notes.for_each(|note| note.put(octets)),
+        keys,
+        |key, notes| dialog_digest(key, request.call_id(), request.from_tag(), notes),
+    );
 }
 
 /// Reads the token of a URI of ours; none if it has none, or if it was not made for the dialog of `request`. The caller of the first
@@ -62,15 +73,15 @@ pub(super) fn verify_parameter(uri: &Uri<'_>, request: &Message, keys: &KeyRing)
     let (key, digest, notes) = split(&octets)?;
     let made_for = |tag| keys.named(key).any(|key| dialog_digest(key, request.call_id(), tag, notes) == digest);
     if made_for(request.from_tag()) {
-        return Some(Token { onward: of_side(notes, Side::Callee) });
+        return Some(Token::towards(Side::Callee, notes));
     }
-    made_for(request.to_tag()).then(|| Token { onward: of_side(notes, Side::Caller) })
+    made_for(request.to_tag()).then(|| Token::towards(Side::Caller, notes))
 }
 
 /// Appends the user part that stands for a flow.
 pub(super) fn put_flow(out: &mut Scratch, flow: &NotedFlow, keys: &KeyRing) {
     out.extend_from_slice(FLOW);
-    put(out, std::iter::once(*flow), keys, flow_digest);
+    put(out, |octets| flow.put(octets), keys, flow_digest);
 }
 
 /// Reads the user part of a URI of ours.
@@ -86,9 +97,10 @@ pub(super) fn verify_flow(uri: &Uri<'_>, keys: &KeyRing) -> FlowToken {
     genuine().map_or(FlowToken::Forged, FlowToken::Genuine)
 }
 
-fn put(out: &mut Scratch, flows: impl Iterator<Item = NotedFlow>, keys: &KeyRing, digest: impl FnOnce(&TokenKey, &[u8]) -> u64) {
+/// Appends the text of a token whose notes `write` writes.
+pub(super) fn put(out: &mut Scratch, write: impl FnOnce(&mut Octets), keys: &KeyRing, digest: impl FnOnce(&TokenKey, &[u8]) -> u64) {
     let mut octets = Octets::from_slice(&[0; HEAD]);
-    flows.for_each(|flow| flow.put(&mut octets));
+    write(&mut octets);
     let (head, notes) = octets.split_at_mut(HEAD);
     let KeyId(id) = keys.newest_id();
     let written = std::iter::once(id).chain(digest(keys.newest(), notes).to_be_bytes());
@@ -96,22 +108,29 @@ fn put(out: &mut Scratch, flows: impl Iterator<Item = NotedFlow>, keys: &KeyRing
     base32::put(out, &octets);
 }
 
-fn split(octets: &[u8]) -> Option<(KeyId, u64, &[u8])> {
+/// The parts of a token: the name of its key, its digest and its notes.
+pub(super) fn split(octets: &[u8]) -> Option<(KeyId, u64, &[u8])> {
     let (key, rest) = octets.split_first()?;
     let (digest, notes) = rest.split_first_chunk()?;
     Some((KeyId(*key), u64::from_be_bytes(*digest), notes))
 }
 
-/// The flow of one side, of the notes of a genuine token.
-fn of_side(mut notes: &[u8], side: Side) -> Option<NotedFlow> {
-    while !notes.is_empty() {
-        let (flow, rest) = NotedFlow::read(notes)?;
-        if flow.side == side {
-            return Some(flow);
+impl Token {
+    /// What the notes of a genuine token say about a request that goes to `side`. One that cannot be read ends them: another version of this
+    /// proxy may have written it.
+    fn towards(side: Side, mut notes: &[u8]) -> Self {
+        let mut token = Self { onward: None, to: None, from: None };
+        while let Some((note, rest)) = Note::read(notes) {
+            match note {
+                Note::Flow(flow) if flow.side == side => token.onward = token.onward.or(Some(flow)),
+                Note::Trunk(trunk) if trunk.side == side => token.to = token.to.or(Some(trunk)),
+                Note::Trunk(trunk) => token.from = token.from.or(Some(trunk.trunk)),
+                Note::Flow(_) => {}
+            }
+            notes = rest;
         }
-        notes = rest;
+        token
     }
-    None
 }
 
 fn dialog_digest(key: &TokenKey, call_id: &[u8], tag: Option<&[u8]>, notes: &[u8]) -> u64 {
@@ -139,6 +158,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::super::noted_flow::{Binding, FarEnd, ListenerDigest};
+    use super::super::plan::{Numbering, TrunkId};
     use super::*;
     use crate::message::{Framing, Limits};
     use crate::net::{ConnectionId, Listener, ListenerState, Transport};
@@ -199,13 +219,32 @@ mod tests {
         let keys = KeyRing::from([1; 16]);
         let (caller, callee) = (flow(Side::Caller, "192.0.2.97:4000"), flow(Side::Callee, "[2001:db8::98]:5060"));
         for flows in [vec![], vec![caller], vec![callee], vec![caller, callee]] {
-            let text = written(|out| put_parameter(out, flows.iter().copied(), &request("caller", ""), &keys));
-            let of = |side| flows.iter().copied().find(|flow| flow.side == side);
-            assert_eq!(verify(&text, &request("caller", "callee"), &keys), Some(Token { onward: of(Side::Callee) }));
-            assert_eq!(verify(&text, &request("callee", "caller"), &keys), Some(Token { onward: of(Side::Caller) }));
+            let text = written(|out| put_parameter(out, flows.iter().copied().map(Note::Flow), &request("caller", ""), &keys));
+            let of = |side| Token { onward: flows.iter().copied().find(|flow| flow.side == side), to: None, from: None };
+            assert_eq!(verify(&text, &request("caller", "callee"), &keys), Some(of(Side::Callee)));
+            assert_eq!(verify(&text, &request("callee", "caller"), &keys), Some(of(Side::Caller)));
             assert_eq!(verify(&text, &request("callee", "x"), &keys), None);
             assert_eq!(verify(&text, &request("caller", "callee"), &KeyRing::from([2; 16])), None);
         }
+    }
+
+    /// And the other side's trunk, with the number of an INVITE where that has gone there with credentials.
+    #[test]
+    fn a_token_names_the_trunks_of_both_sides() {
+        let keys = KeyRing::from([1; 16]);
+        let (caller, callee) = (trunk(Side::Caller, None), trunk(Side::Callee, Some(7)));
+        for notes in [vec![Note::Trunk(caller), Note::Trunk(callee)], vec![Note::Trunk(callee), Note::Trunk(caller)]] {
+            let text = written(|out| put_parameter(out, notes.into_iter(), &request("caller", ""), &keys));
+            let expected = Token { onward: None, to: Some(callee), from: Some(caller.trunk) };
+            assert_eq!(verify(&text, &request("caller", "callee"), &keys), Some(expected));
+            let expected = Token { onward: None, to: Some(caller), from: Some(callee.trunk) };
+            assert_eq!(verify(&text, &request("callee", "caller"), &keys), Some(expected));
+        }
+    }
+
+    fn trunk(side: Side, retried: Option<u32>) -> NotedTrunk {
+        let id = TrunkId::of(if side == Side::Caller { "caller" } else { "callee" });
+        NotedTrunk { side, trunk: TrunkSide { id, numbering: Numbering::Spaced }, retried }
     }
 
     #[test]
@@ -213,7 +252,9 @@ mod tests {
         let keys = KeyRing::new(&[[1; 16], [2; 16], [3; 16]]).unwrap();
         let dialog = request("caller", "callee");
         let flows = [flow(Side::Caller, "192.0.2.97:4000"), flow(Side::Callee, "192.0.2.98:5060")];
-        let text = written(|out| put_parameter(out, flows.into_iter(), &dialog, &keys));
+        let trunks = [trunk(Side::Caller, None), trunk(Side::Callee, Some(4711))];
+        let notes = flows.map(Note::Flow).into_iter().chain(trunks.map(Note::Trunk));
+        let text = written(|out| put_parameter(out, notes, &dialog, &keys));
         assert!(verify(&text, &dialog, &keys).is_some());
         // A semicolon ends the value, which is another one then.
         for spoiled in spoiled(&text, ";jf=".len()) {

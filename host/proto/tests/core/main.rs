@@ -1,7 +1,9 @@
 //! The core by its public face: scenarios in simulated time, named by the behaviour they show.
 
+mod admission;
 mod cancelling;
 mod candidates;
+mod challenges;
 mod flow_tokens;
 mod forking;
 mod hooks;
@@ -17,4 +19,6 @@ mod retransmissions;
 mod routing;
 mod simulation;
 mod support;
+mod target_flows;
+mod trunks;
 mod validation;

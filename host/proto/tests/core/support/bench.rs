@@ -8,8 +8,8 @@ use std::time::Duration;
 use jackfield_proto::message::{Message, Name, ResponseBuilder, respond};
 use jackfield_proto::net::{ConnectionId, Flow, Listener, ListenerId, ListenerState, Over, Path, Transport};
 use jackfield_proto::proxy::{
-    BranchId, Cause, ContextId, Core, FailureOutcome, Hop, Limits, Located, Output, PathPolicy, Plan, Query, RequestKind, Reviewed,
-    Settings, Timers, Verdict, Watch,
+    Admitted, BranchId, Cause, ContextId, Core, DialogSides, Edit, FailureOutcome, Hop, Limits, Located, Output, PathPolicy, Plan, Query,
+    RequestKind, Reviewed, Settings, Timers, TrunkId, Verdict, Watch,
 };
 use jackfield_proto::time::Timestamp;
 
@@ -57,6 +57,27 @@ pub(crate) struct Asked {
     pub(crate) request: Arc<Message>,
     pub(crate) kind: RequestKind,
     pub(crate) over: Option<Path>,
+    pub(crate) by_token: bool,
+    pub(crate) sides: DialogSides,
+}
+
+/// A target that wants to be asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitting {
+    pub(crate) branch: BranchId,
+    pub(crate) state: Option<State>,
+    pub(crate) trunk: Option<TrunkId>,
+    pub(crate) tag: String,
+}
+
+/// A challenge that wants an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Challenge {
+    pub(crate) branch: BranchId,
+    pub(crate) trunk: TrunkId,
+    pub(crate) uri: String,
+    pub(crate) response: Arc<Message>,
+    pub(crate) answered: u32,
 }
 
 /// A failure that wants a decision.
@@ -68,8 +89,11 @@ pub(crate) struct Failed {
     pub(crate) attempt: u32,
     pub(crate) remaining: u32,
     pub(crate) status: Option<u16>,
+    pub(crate) trunk: Option<TrunkId>,
 }
 
+type Admitter = Box<dyn FnMut(&Admitting) -> Option<Admitted>>;
+type Answerer = Box<dyn FnMut(&Challenge) -> Option<Option<Vec<Edit>>>>;
 type Decider = Box<dyn FnMut(&Asked) -> Option<Verdict<State>>>;
 type Reviewer = Box<dyn FnMut(&str, &Message) -> Reviewed>;
 type Chooser = Box<dyn FnMut(&Failed) -> Option<FailureOutcome>>;
@@ -82,6 +106,8 @@ pub(crate) struct Bench {
     review: Reviewer,
     choose: Chooser,
     resolve: Resolver,
+    admit: Admitter,
+    answer_challenge: Answerer,
     /// Nothing can be sent there: the core is told so.
     pub(crate) unreachable: BTreeSet<(Transport, SocketAddr)>,
     /// Connections that have ended: what insists on one of them cannot be sent.
@@ -101,6 +127,12 @@ pub(crate) struct Bench {
     pub(crate) queries: Vec<(BranchId, Query)>,
     /// Status and number of attempts of each completed request.
     pub(crate) completed: Vec<(Option<u16>, u32)>,
+    /// The trunk of each of these.
+    pub(crate) completed_by: Vec<Option<TrunkId>>,
+    pub(crate) admitting: Vec<Admitting>,
+    pub(crate) challenges: Vec<Challenge>,
+    /// The trunk and status of each response that was reviewed.
+    pub(crate) reviewed: Vec<(Option<TrunkId>, u16)>,
 }
 
 /// Two transports at one address, one more address, and IPv6.
@@ -148,6 +180,8 @@ impl Bench {
             review: Box::new(|_, _| Reviewed::Pass(Vec::new())),
             choose: Box::new(|_| Some(FailureOutcome::Next)),
             resolve: Box::new(|_| None),
+            admit: Box::new(|_| Some(Admitted::Yes)),
+            answer_challenge: Box::new(|_| Some(None)),
             unreachable: BTreeSet::new(),
             ended: BTreeSet::new(),
             routes: BTreeMap::new(),
@@ -160,6 +194,10 @@ impl Bench {
             failed: Vec::new(),
             queries: Vec::new(),
             completed: Vec::new(),
+            completed_by: Vec::new(),
+            admitting: Vec::new(),
+            challenges: Vec::new(),
+            reviewed: Vec::new(),
         };
         bench.watch(plan, Watch::default());
         bench
@@ -188,6 +226,28 @@ impl Bench {
 
     pub(crate) fn on_query(&mut self, resolve: impl FnMut(&Query) -> Option<Vec<Hop>> + 'static) {
         self.resolve = Box::new(resolve);
+    }
+
+    /// What is said about targets that want to be asked for; none leaves the question open, for [`Bench::admitted`].
+    pub(crate) fn on_admission(&mut self, admit: impl FnMut(&Admitting) -> Option<Admitted> + 'static) {
+        self.admit = Box::new(admit);
+    }
+
+    /// How challenges are answered; the outer none leaves the question open, for [`Bench::challenge_answered`].
+    pub(crate) fn on_challenge(&mut self, answer: impl FnMut(&Challenge) -> Option<Option<Vec<Edit>>> + 'static) {
+        self.answer_challenge = Box::new(answer);
+    }
+
+    pub(crate) fn admitted(&mut self, branch: BranchId, admitted: Admitted) {
+        let mut out = Vec::new();
+        self.core.admitted(self.now, branch, admitted, &mut out);
+        self.carry_out(out);
+    }
+
+    pub(crate) fn challenge_answered(&mut self, challenge: &Challenge, answer: Option<Vec<Edit>>) {
+        let mut out = Vec::new();
+        self.core.challenge_answered(self.now, challenge.branch, Arc::clone(&challenge.response), answer, &mut out);
+        self.carry_out(out);
     }
 
     /// A request of `a` comes in over UDP.
@@ -310,8 +370,8 @@ impl Bench {
                 assert!(message.status() == 400 || message.defect().is_none(), "what leaves is well formed: {message:?}");
                 self.sent.push(Sent { at: self.now, path: transmit.path, peer: transmit.peer, message: Arc::new(message) });
             }
-            Output::SelectTargets { context, request, kind, over, .. } => {
-                let asked = Asked { context, request, kind, over };
+            Output::SelectTargets { context, request, kind, over, by_token, sides, .. } => {
+                let asked = Asked { context, request, kind, over, by_token, sides };
                 if let Some(verdict) = (self.decide)(&asked) {
                     self.core.decided(self.now, context, verdict, more);
                 }
@@ -331,21 +391,39 @@ impl Bench {
                 }
                 self.queries.push((branch, query));
             }
-            Output::ReviewResponse { branch, tag, response, .. } => {
+            Output::ReviewResponse { branch, tag, response, trunk, .. } => {
+                self.reviewed.push((trunk, response.status()));
                 let reviewed = (self.review)(&tag, &response);
                 self.core.reviewed(self.now, branch, response, reviewed, more);
             }
-            Output::BranchFailed { branch, tag, cause, attempt, remaining, response, .. } => {
+            Output::BranchFailed { branch, tag, cause, attempt, remaining, trunk, response, .. } => {
                 let status = response.map(|response| response.status());
-                let failed = Failed { branch, tag: tag.to_string(), cause, attempt, remaining, status };
+                let failed = Failed { branch, tag: tag.to_string(), cause, attempt, remaining, status, trunk };
                 if let Some(outcome) = (self.choose)(&failed) {
                     self.core.failure_decided(self.now, branch, outcome, more);
                 }
                 self.failed.push(failed);
             }
             Output::AddressFailed { path, cause, .. } => self.addresses_failed.push((peer_of(path.remote), path.listener, cause)),
-            Output::Admit { .. } | Output::Challenged { .. } => {}
-            Output::Completed { status, attempts, .. } => self.completed.push((status, attempts)),
+            Output::Admit { branch, state, trunk, tag, .. } => {
+                let asked = Admitting { branch, state, trunk, tag: tag.to_string() };
+                if let Some(admitted) = (self.admit)(&asked) {
+                    self.core.admitted(self.now, branch, admitted, more);
+                }
+                self.admitting.push(asked);
+            }
+            Output::Challenged { branch, trunk, uri, response, answered, .. } => {
+                let uri = super::wire::text_of(&uri);
+                let challenge = Challenge { branch, trunk, uri, response: Arc::clone(&response), answered };
+                if let Some(answer) = (self.answer_challenge)(&challenge) {
+                    self.core.challenge_answered(self.now, branch, response, answer, more);
+                }
+                self.challenges.push(challenge);
+            }
+            Output::Completed { status, attempts, trunk, .. } => {
+                self.completed.push((status, attempts));
+                self.completed_by.push(trunk);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Decisions in short form: a target is the letter of its peer.
 
-use jackfield_proto::proxy::{Group, Mode, Plan, Target};
+use jackfield_proto::proxy::{Group, Mode, Numbering, Plan, Target, TrunkId, TrunkSide};
 
 use super::wire::address;
 
@@ -25,4 +25,14 @@ pub(crate) fn serial(peers: &str) -> Plan {
 /// All at once.
 pub(crate) fn parallel(peers: &str) -> Plan {
     plan(vec![group(Mode::Parallel, peers)])
+}
+
+/// A side whose challenges are answered here.
+pub(crate) fn spaced(trunk: &str) -> Option<TrunkSide> {
+    Some(TrunkSide { id: TrunkId::of(trunk), numbering: Numbering::Spaced })
+}
+
+/// A side that answers for itself.
+pub(crate) fn kept(trunk: &str) -> Option<TrunkSide> {
+    Some(TrunkSide { id: TrunkId::of(trunk), numbering: Numbering::Kept })
 }

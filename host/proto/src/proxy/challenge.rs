@@ -1,0 +1,133 @@
+//! Answering the challenges of a trunk whose credentials are held here (RFC 3261 22.2, 22.3; 16.7 item 7 would send them to the caller). The
+//! core asks what the answer is, and sends the request once more: to the same address, in a transaction of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::branch::{BranchPhase, Cancel, Candidate, is_challenge};
+use super::context::{Context, Phase};
+use super::environment::Environment;
+use super::io::{Hop, Output};
+use super::numbering::Attempt;
+use super::plan::{Edit, Numbering, TrunkSide};
+use crate::message::{Message, Method};
+use crate::net::Transport;
+
+/// How many challenges of one target are answered at most, whatever the shell says: it should have given up after the first that its
+/// credentials did not satisfy.
+const ANSWERED_MAX: u32 = 2;
+
+/// What answering the challenges of a target takes.
+#[derive(Clone, Debug)]
+pub(super) struct Challenges {
+    /// The request's own CSeq number.
+    pub(super) number: u32,
+    /// How many have been answered.
+    answered: u32,
+    /// It was sent over UDP whatever its size.
+    pub(super) any_size: bool,
+    /// Where the challenge came from that is being answered.
+    source: Option<SocketAddr>,
+}
+
+impl Challenges {
+    /// For a target at this side; none where its challenges are not answered here.
+    pub(super) fn of(request: &Message, side: Option<TrunkSide>) -> Option<Box<Self>> {
+        side.filter(|side| side.numbering == Numbering::Spaced)?;
+        let (number, _) = request.cseq()?;
+        Some(Box::new(Self { number, answered: 0, any_size: false, source: None }))
+    }
+
+    /// Which copy of the request the branch sends.
+    pub(super) fn attempt(&self) -> Attempt {
+        if self.answered == 0 { Attempt::First } else { Attempt::WithCredentials }
+    }
+}
+
+impl<S: Clone> Context<S> {
+    /// Asks for the answer to a challenge. False if there is nobody to ask, or no reason to.
+    pub(super) fn ask_for_credentials(
+        &mut self,
+        index: u16,
+        response: &Arc<Message>,
+        source: SocketAddr,
+        env: &Environment,
+        out: &mut Vec<Output<S>>,
+    ) -> bool {
+        let wanted = is_challenge(response.status()) && self.may_start_branch(env);
+        let Some(request) = self.request.clone().filter(|_| wanted) else { return false };
+        let id = self.branch_id(index);
+        let Some(branch) = self.branches.get(usize::from(index)) else { return false };
+        let may_answer = branch.phase == BranchPhase::Running && !branch.abandoned && matches!(branch.cancel, Cancel::None);
+        let (Some(target), Some(trunk), Some(challenges)) = (&branch.target, branch.trunk_id(), &branch.challenges) else { return false };
+        if !may_answer || challenges.answered >= ANSWERED_MAX {
+            return false;
+        }
+        let uri = self.prepared(&request, target).request_uri_as_sent(&request);
+        let (answered, response) = (challenges.answered, Arc::clone(response));
+        out.push(Output::Challenged { branch: id, trunk, request, uri, response, answered });
+        if let Some(branch) = self.branch(index) {
+            branch.phase = BranchPhase::AwaitingCredentials;
+            if let Some(challenges) = &mut branch.challenges {
+                challenges.source = Some(source);
+            }
+        }
+        true
+    }
+
+    /// The answer to [`Output::Challenged`]: without one the response is processed as any failure.
+    pub(super) fn on_challenge_answered(
+        &mut self,
+        index: u16,
+        response: Arc<Message>,
+        answer: Option<Vec<Edit>>,
+        env: &mut Environment,
+        out: &mut Vec<Output<S>>,
+    ) {
+        let may_start = self.may_start_branch(env);
+        let Some(branch) = self.branch(index).filter(|branch| branch.phase == BranchPhase::AwaitingCredentials) else { return };
+        let Some(source) = branch.challenges.as_ref().and_then(|challenges| challenges.source) else { return };
+        match answer.filter(|_| may_start) {
+            Some(edits) => self.send_with_credentials(index, edits, env, out),
+            None => {
+                branch.phase = BranchPhase::Running;
+                branch.settle();
+                self.review(index, response, source, env, out);
+            }
+        }
+        self.advance(env, out);
+    }
+
+    /// The same target at the same address again, which is no new attempt of the plan. What else it has of addresses comes along.
+    fn send_with_credentials(&mut self, index: u16, edits: Vec<Edit>, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let Some(old) = self.branch(index) else { return };
+        old.phase = BranchPhase::Done;
+        let mut branch = old.successor(env.now);
+        let (Some(mut target), Some(path), Some(challenges)) = (branch.target.take(), old.path, &mut branch.challenges) else { return };
+        challenges.answered += 1;
+        let any_size = challenges.any_size && path.transport == Transport::Udp;
+        let hop = Hop { transport: path.transport, address: path.remote };
+        let candidate = Candidate { hop, egress: Some(path.listener), any_size };
+        target.edits.extend(edits);
+        let Ok(index) = u16::try_from(self.branches.len()) else { return };
+        self.branches.push(branch);
+        self.note_retried_invite(env);
+        let Some(request) = self.request.clone() else { return };
+        let prepared = self.prepared(&request, &target);
+        self.try_candidates(index, Some(candidate), *target, &prepared, env, out);
+    }
+
+    /// An INVITE in a dialog carries no token of ours that its ACK could bring back.
+    fn note_retried_invite(&self, env: &Environment) {
+        if let Some(request) = self.request.as_ref().filter(|request| request.method() == Method::INVITE && request.to_tag().is_some())
+            && let Some((number, _)) = request.cseq()
+        {
+            env.retried_invites.insert(request, number, env.settings.token_keys.newest());
+        }
+    }
+
+    /// Whether the hunt goes on and there is room for one more branch.
+    pub(super) fn may_start_branch(&self, env: &Environment) -> bool {
+        self.phase == Phase::Hunting && !self.cancelled && self.branches.len() < env.settings.limits.branches
+    }
+}

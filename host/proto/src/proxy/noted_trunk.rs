@@ -1,0 +1,129 @@
+//! A trunk as the token of a dialog holds it, beside the flows: who is at that side, and how what goes there is numbered, so that a
+//! dialog keeps its numbers whatever becomes of the configuration or of this process.
+//!
+//! ```text
+//! 111CSR00                  kind (no flow has this transport), side of the callee (C), numbers are spaced (S), an INVITE is noted (R)
+//! TTTTTTTT                  trunk
+//! NNNNNNNN                  CSeq number of the INVITE that has answered a challenge; if it is noted
+//! ```
+
+use super::base32::Octets;
+use super::noted_flow::{NotedFlow, Side, take};
+use super::plan::{Numbering, TrunkId, TrunkSide};
+
+/// The trunk at one side of a dialog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotedTrunk {
+    pub(super) side: Side,
+    pub(super) trunk: TrunkSide,
+    /// The number, as its sender wrote it, of the dialog's first INVITE, where the copy that this is written into answers a challenge.
+    pub(super) retried: Option<u32>,
+}
+
+/// What a token of a dialog consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    Flow(NotedFlow),
+    Trunk(NotedTrunk),
+}
+
+const KIND: u8 = 0b0000_0111;
+const CALLEE: u8 = 1 << 3;
+const SPACED: u8 = 1 << 4;
+const RETRIED: u8 = 1 << 5;
+const UNUSED: u8 = 0b1100_0000;
+
+impl NotedTrunk {
+    fn put(&self, out: &mut Octets) {
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        out.push(
+            KIND | flag(self.side == Side::Callee, CALLEE)
+                | flag(self.trunk.numbering == Numbering::Spaced, SPACED)
+                | flag(self.retried.is_some(), RETRIED),
+        );
+        out.extend_from_slice(&self.trunk.id.0.to_be_bytes());
+        if let Some(number) = self.retried {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+    }
+
+    fn read(octets: &[u8]) -> Option<(Self, &[u8])> {
+        let ([flags], rest) = take(octets)?;
+        let has = |flag: u8| flags & flag != 0;
+        if flags & KIND != KIND || has(UNUSED) {
+            return None;
+        }
+        let (id, mut rest) = take(rest)?;
+        let mut retried = None;
+        if has(RETRIED) {
+            let (number, after) = take(rest)?;
+            (retried, rest) = (Some(u32::from_be_bytes(number)), after);
+        }
+        let numbering = if has(SPACED) { Numbering::Spaced } else { Numbering::Kept };
+        let trunk = TrunkSide { id: TrunkId(u32::from_be_bytes(id)), numbering };
+        Some((Self { side: if has(CALLEE) { Side::Callee } else { Side::Caller }, trunk, retried }, rest))
+    }
+}
+
+impl Note {
+    /// Appends its octets.
+    pub(super) fn put(&self, out: &mut Octets) {
+        match self {
+            Self::Flow(flow) => flow.put(out),
+            Self::Trunk(trunk) => trunk.put(out),
+        }
+    }
+
+    /// Reads one; what is behind it comes back with it.
+    pub(super) fn read(octets: &[u8]) -> Option<(Self, &[u8])> {
+        if octets.first()? & KIND == KIND {
+            NotedTrunk::read(octets).map(|(trunk, rest)| (Self::Trunk(trunk), rest))
+        } else {
+            NotedFlow::read(octets).map(|(flow, rest)| (Self::Flow(flow), rest))
+        }
+    }
+}
+
+impl From<NotedFlow> for Note {
+    fn from(flow: NotedFlow) -> Self {
+        Self::Flow(flow)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trunk_reads_back() {
+        for side in [Side::Caller, Side::Callee] {
+            for numbering in [Numbering::Kept, Numbering::Spaced] {
+                for retried in [None, Some(0), Some(u32::MAX)] {
+                    let note = Note::Trunk(NotedTrunk { side, trunk: TrunkSide { id: TrunkId::of("telekom"), numbering }, retried });
+                    let mut octets = Octets::new();
+                    note.put(&mut octets);
+                    octets.push(9);
+                    assert_eq!(Note::read(&octets), Some((note, &[9][..])));
+                    for length in 0..octets.len() - 1 {
+                        assert_eq!(Note::read(&octets[..length]), None, "{note:?} cut to {length}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_trunk() {
+        for flags in [KIND | 0x40, KIND | 0x80, KIND | UNUSED | CALLEE, 5, 6] {
+            let mut octets = [0; 64];
+            octets[0] = flags;
+            assert_eq!(Note::read(&octets), None, "{flags:08b}");
+        }
+    }
+
+    /// What stands in dialogs that are up: it must not change between versions.
+    #[test]
+    fn a_trunk_is_known_by_its_name_for_ever() {
+        assert_eq!(TrunkId::of("telekom"), TrunkId(2_058_300_424));
+    }
+}

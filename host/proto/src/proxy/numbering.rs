@@ -1,0 +1,269 @@
+//! CSeq towards a side whose challenges are answered here. The request that answers one has the next number (RFC 3261 22.2), of which its
+//! sender knows nothing; so its own numbers are spaced, and there is room for that copy without a table of who is how far ahead:
+//!
+//! ```text
+//! sender   1 INVITE    2 PRACK   3 BYE          spaced = 2 n, in 31 bits (RFC 3261 8.1.1.5)
+//! trunk    2 INVITE    4 PRACK   6 BYE
+//!          3 INVITE                             its answer to the challenge: spaced + 1
+//! ```
+//!
+//! Responses go back with the number that the sender wrote. An ACK for a 2xx (13.2.2.4) and RAck in a PRACK (RFC 3262 7.2) name an INVITE by
+//! its number, and have to name the copy that was answered: the token of the dialog says so of its first INVITE, and [`RetriedInvites`] of
+//! those that came later.
+
+use std::collections::VecDeque;
+use std::hash::Hasher;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use siphasher::sip::SipHasher24;
+
+use super::io::{DialogSides, RequestKind};
+use super::keys::TokenKey;
+use super::plan::{Numbering, TrunkSide};
+use crate::message::{Framing, Limits, Message, Method, Name, Splice};
+
+/// Which of the copies of a request goes to one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    First,
+    /// It answers a challenge.
+    WithCredentials,
+}
+
+/// The trunks of a request in a dialog, as its tokens say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sides {
+    pub(super) to: Option<TrunkSide>,
+    pub(super) from: Option<TrunkSide>,
+    /// The number of the dialog's first INVITE, where its sender sends again and it was answered with credentials.
+    pub(super) retried: Option<u32>,
+}
+
+impl From<&Sides> for DialogSides {
+    fn from(sides: &Sides) -> Self {
+        Self { to: sides.to.map(|side| side.id), from: sides.from.map(|side| side.id) }
+    }
+}
+
+/// The numbers of a copy where they are not those of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Renumbered {
+    pub(super) cseq: u32,
+    pub(super) rack: Option<u32>,
+    /// The request's own number, where this copy answers a challenge: for the token.
+    pub(super) retried: Option<u32>,
+}
+
+/// INVITEs in dialogs that were answered with credentials, for the ACK and the PRACK that name them. These may come to any shard: all of
+/// them share one. It holds [`RetriedInvites::DEFAULT_MAX`] and lets the oldest go: an ACK that is as old as that many such calls has
+/// nobody waiting for it.
+#[derive(Debug)]
+pub struct RetriedInvites {
+    /// Digests of dialog, sender and number.
+    known: Mutex<VecDeque<u64>>,
+    max: usize,
+}
+
+impl RetriedInvites {
+    /// How many INVITEs it holds by default.
+    pub const DEFAULT_MAX: usize = 1024;
+
+    /// An empty one that holds `max` INVITEs.
+    pub fn new(max: usize) -> Self {
+        Self { known: Mutex::default(), max }
+    }
+
+    pub(super) fn insert(&self, invite: &Message, number: u32, key: &TokenKey) {
+        let digest = digest(invite, number, key);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(&digest) {
+            while known.len() >= self.max.max(1) {
+                known.pop_front();
+            }
+            known.push_back(digest);
+        }
+    }
+
+    /// Whether the INVITE of this number, by the sender of `request` in the same dialog, is one of them.
+    fn contains(&self, request: &Message, number: u32, key: &TokenKey) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest(request, number, key))
+    }
+}
+
+impl Default for RetriedInvites {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_MAX)
+    }
+}
+
+fn digest(request: &Message, number: u32, key: &TokenKey) -> u64 {
+    let mut hasher = SipHasher24::new_with_key(key);
+    hasher.write_u8(b'i');
+    for field in [request.call_id(), request.from_tag().unwrap_or_default()] {
+        hasher.write_u64(field.len() as u64);
+        hasher.write(field);
+    }
+    hasher.write_u32(number);
+    hasher.finish()
+}
+
+/// What the number of a request becomes.
+pub(super) fn spaced(number: u32, attempt: Attempt) -> u32 {
+    (number.wrapping_shl(1) & 0x7fff_ffff) | u32::from(attempt == Attempt::WithCredentials)
+}
+
+/// The trunk at the side that a request goes to: in a dialog the token's word holds, so that its numbers go on as they began, whatever is
+/// configured now. A CANCEL that comes here matches no INVITE of ours, and so no numbers.
+pub(super) fn side_of(request: &Message, kind: RequestKind, sides: Option<&Sides>, in_target: Option<TrunkSide>) -> Option<TrunkSide> {
+    let side = match kind {
+        RequestKind::InDialog => {
+            let kept = || in_target.map(|side| TrunkSide { numbering: Numbering::Kept, ..side });
+            sides.and_then(|sides| sides.to).or_else(kept)
+        }
+        RequestKind::Initial => in_target,
+    };
+    side.filter(|side| side.numbering == Numbering::Kept || request.method() != Method::CANCEL)
+}
+
+impl Renumbered {
+    /// The numbers of a copy for a side whose numbers are spaced.
+    pub(super) fn of(request: &Message, attempt: Attempt, sides: Option<&Sides>, known: &RetriedInvites, key: &TokenKey) -> Option<Self> {
+        let (number, _) = request.cseq()?;
+        // Which copy of another request of the same sender has been answered.
+        let named = |number| {
+            let first = sides.is_some_and(|sides| sides.retried == Some(number));
+            if first || known.contains(request, number, key) { Attempt::WithCredentials } else { Attempt::First }
+        };
+        let attempt = if request.method() == Method::ACK { named(number) } else { attempt };
+        let rack = (request.method() == Method::PRACK).then(|| rack(request)).flatten().map(|(_, number)| spaced(number, named(number)));
+        let retried = (attempt == Attempt::WithCredentials).then_some(number);
+        Some(Self { cseq: spaced(number, attempt), rack, retried })
+    }
+
+    pub(super) fn apply(&self, request: &Message, splice: &mut Splice<'_>) {
+        set_cseq(request, self.cseq, splice);
+        if let (Some(number), Some((range, _))) = (self.rack, rack(request)) {
+            splice.replace(range, number.to_string());
+        }
+    }
+}
+
+/// The response with the number that the request's sender wrote; none if it has it already.
+pub(super) fn restored(response: &Message, number: u32) -> Option<Message> {
+    if response.cseq().is_none_or(|(found, _)| found == number) {
+        return None;
+    }
+    let mut splice = response.splice();
+    set_cseq(response, number, &mut splice);
+    let limits = Limits { message: usize::MAX, headers: usize::MAX };
+    Message::parse(splice.finish(), Framing::Datagram, &limits).ok()
+}
+
+fn set_cseq(message: &Message, number: u32, splice: &mut Splice<'_>) {
+    if let Some(cseq) = message.values(&Name::CSeq).next() {
+        let digits = digits(cseq.bytes);
+        splice.replace(cseq.range.start..cseq.range.start + digits, Bytes::from(number.to_string()));
+    }
+}
+
+/// The number of the INVITE that a PRACK acknowledges, and where it stands: the second of RAck (RFC 3262 7.2).
+fn rack(prack: &Message) -> Option<(Range<usize>, u32)> {
+    let value = prack.values(&Name::RAck).next()?;
+    let after_first = value.bytes.get(digits(value.bytes)..)?;
+    let blank = after_first.iter().take_while(|octet| octet.is_ascii_whitespace()).count();
+    let second = after_first.get(blank..)?;
+    let (number, rest) = second.split_at_checked(digits(second))?;
+    (blank > 0 && rest.first().is_some_and(u8::is_ascii_whitespace)).then_some(())?;
+    let start = value.range.start + (value.bytes.len() - second.len());
+    Some((start..start + number.len(), std::str::from_utf8(number).ok()?.parse().ok()?))
+}
+
+fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|octet| octet.is_ascii_digit()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(method: &str, cseq: &str, more: &str) -> Message {
+        let text = format!(
+            "{method} sip:b@x.test SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@x.test>;tag=a\r\nTo: <sip:b@x.test>;tag=b\r\n\
+             Call-ID: call\r\nCSeq: {cseq} {method}\r\n{more}\r\n"
+        );
+        Message::parse(Bytes::from(text), Framing::Datagram, &Limits::default()).unwrap()
+    }
+
+    /// RFC 3261 8.1.1.5: 31 bits. What is beyond 2^30 comes round, and goes on growing from there.
+    #[test]
+    fn numbers_are_doubled_in_31_bits() {
+        for (number, first, again) in [
+            (0, 0, 1),
+            (1, 2, 3),
+            (2, 4, 5),
+            (0x3fff_ffff, 0x7fff_fffe, 0x7fff_ffff),
+            (0x4000_0000, 0, 1),
+            (0x4000_0001, 2, 3),
+            (0x7fff_ffff, 0x7fff_fffe, 0x7fff_ffff),
+            (u32::MAX, 0x7fff_fffe, 0x7fff_ffff),
+        ] {
+            assert_eq!((spaced(number, Attempt::First), spaced(number, Attempt::WithCredentials)), (first, again), "{number}");
+        }
+    }
+
+    /// RFC 3262 7.2: `RAck: response-num CSeq-num Method`, with whatever blanks.
+    #[test]
+    fn rack_names_an_invite() {
+        for (value, number) in [
+            ("776656 1 INVITE", Some(1)),
+            ("1\t22   INVITE", Some(22)),
+            ("1\r\n 0022\r\n INVITE", Some(22)),
+            ("1 4294967296 INVITE", None),
+            ("1 x INVITE", None),
+            ("1 1", None),
+            ("1  ", None),
+            ("1", None),
+            ("x 1 INVITE", None),
+            ("11INVITE", None),
+        ] {
+            let prack = message("PRACK", "2", &format!("RAck: {value}\r\n"));
+            assert_eq!(rack(&prack).map(|(_, number)| number), number, "{value}");
+            if let Some((range, _)) = rack(&prack) {
+                assert_eq!(std::str::from_utf8(&prack.bytes()[range]).unwrap().parse(), Ok(number.unwrap()));
+            }
+        }
+        assert_eq!(rack(&message("PRACK", "2", "")), None);
+    }
+
+    #[test]
+    fn only_the_number_is_replaced() {
+        let response = Message::parse(
+            Bytes::from_static(
+                b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@x.test>;tag=a\r\nTo: <sip:b@x.test>;tag=b\r\nCall-ID: call\r\n\
+                  cseq :  0015\t INVITE \r\nX: 0015\r\n\r\nbody",
+            ),
+            Framing::Datagram,
+            &Limits::default(),
+        )
+        .unwrap();
+        let restored = restored(&response, 7).unwrap();
+        assert_eq!(restored.defect(), None);
+        let text = String::from_utf8(restored.bytes().to_vec()).unwrap();
+        assert!(text.contains("\r\ncseq :  7\t INVITE \r\nX: 0015\r\n\r\nbody"), "{text}");
+        assert!(super::restored(&response, 15).is_none());
+    }
+
+    #[test]
+    fn the_oldest_invite_goes_first() {
+        let (known, key) = (RetriedInvites::new(2), [1; 16]);
+        let invite = message("INVITE", "1", "");
+        for number in [1, 2, 2, 3] {
+            known.insert(&invite, number, &key);
+        }
+        let found: Vec<_> = (0..5).filter(|number| known.contains(&message("ACK", "9", ""), *number, &key)).collect();
+        assert_eq!(found, [2, 3]);
+        assert!(!known.contains(&message("ACK", "9", ""), 3, &[2; 16]));
+    }
+}
