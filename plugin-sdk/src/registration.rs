@@ -74,7 +74,7 @@ pub enum RegistrationKind {
     Overdue,
     /// Its time has run out.
     Expired,
-    /// Its owner has removed it.
+    /// Its owner has removed it, or it has made room for a newer one.
     Removed,
     /// Something that this version of the SDK does not know, by the host's name for it.
     Other(String),

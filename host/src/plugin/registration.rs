@@ -31,7 +31,7 @@ pub enum RegistrationKind {
     Overdue,
     /// Its time has run out.
     Expired,
-    /// Its owner has removed it.
+    /// Its owner has removed it, or it has made room for a newer one.
     Removed,
 }
 
