@@ -10,12 +10,13 @@
 //!                                 +-------------------------------+
 //! ```
 //!
-//! Trying and up hold their places. An attempt is forgotten when its INVITE has its final response and no leg of it is up.
+//! A target that is refused is a leg too, which holds nothing, so that it is not taken for another one. Trying and up hold their places. An
+//! attempt is forgotten when its INVITE has its final response and no leg of it is up.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jackfield_proto::proxy::TrunkId;
+use jackfield_proto::proxy::{BranchId, TrunkId};
 use jackfield_proto::time::Timestamp;
 use smallvec::SmallVec;
 
@@ -65,11 +66,29 @@ pub(super) struct Attempt<B> {
 }
 
 /// What a leg is counted for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Purpose {
     pub(super) trunk: Option<TrunkId>,
     /// Only a tag that has limits.
     pub(super) tag: Option<Arc<str>>,
+}
+
+impl Purpose {
+    fn fits<B>(&self, target: &TargetKey<'_, B>) -> bool {
+        self.trunk == target.trunk && self.tag.as_deref().is_none_or(|tag| tag == target.tag)
+    }
+}
+
+/// A target of an attempt, as the core names it. Where a name has several addresses, the branch that is heard of later is another one than
+/// was asked for (RFC 3261 16.6 item 8), so that trunk and tag have to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetKey<'a, B = BranchId> {
+    /// Its branch.
+    pub branch: B,
+    /// The trunk that it belongs to.
+    pub trunk: Option<TrunkId>,
+    /// Its tag.
+    pub tag: &'a str,
 }
 
 /// The places that a leg holds: its trunk's and its tag's.
@@ -85,6 +104,7 @@ struct Leg<B> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    Refused,
     Trying,
     Spent,
     Up { callee: u64, since: Timestamp, session: Option<Timestamp> },
@@ -110,33 +130,52 @@ impl<B: Copy + PartialEq> Attempt<B> {
         self.legs.push(Leg { branch: Some(branch), purpose, places, phase: Phase::Trying });
     }
 
-    pub(super) fn target_failed(&mut self, branch: B, refund: Refund) {
-        let trying = self.legs.iter_mut().filter(|leg| leg.branch == Some(branch) && leg.phase == Phase::Trying);
-        trying.for_each(|leg| leg.spend(refund));
+    pub(super) fn refused(&mut self, branch: B) {
+        if self.has_room() {
+            let refused = Leg { branch: Some(branch), purpose: Purpose::default(), places: Places::new(), phase: Phase::Refused };
+            self.legs.push(refused);
+        }
+    }
+
+    pub(super) fn target_failed(&mut self, target: &TargetKey<'_, B>, refund: Refund) {
+        if let Some(leg) = self.leg(target).filter(|leg| leg.phase == Phase::Trying) {
+            leg.spend(refund);
+        }
+    }
+
+    /// The leg of a target: that of its branch; or, if none was asked for by that name, one for its purpose, which still holds its places
+    /// rather than one that does not.
+    fn leg(&mut self, target: &TargetKey<'_, B>) -> Option<&mut Leg<B>> {
+        let by_branch = self.legs.iter().position(|leg| leg.branch == Some(target.branch));
+        let fits = |leg: &Leg<B>| leg.phase != Phase::Refused && leg.purpose.fits(target) && leg.branch.is_some();
+        let trying = || self.legs.iter().position(|leg| fits(leg) && leg.phase == Phase::Trying);
+        let found = by_branch.or_else(trying).or_else(|| self.legs.iter().position(fits))?;
+        self.legs.get_mut(found)
     }
 
     /// A 2xx has come. The other targets are out of the race, but one of them may send a 2xx all the same (RFC 3261 16.7 item 5).
-    pub(super) fn answered(&mut self, now: Timestamp, branch: B, callee: u64, session: Option<u32>) {
+    pub(super) fn answered(&mut self, now: Timestamp, target: &TargetKey<'_, B>, callee: u64, session: Option<u32>) {
         self.invite = Invite::Done;
         let phase = Phase::Up { callee, since: now, session: session_end(now, session) };
         let is_known = self.legs.iter().any(|leg| leg.phase.is_of(callee));
-        let of_branch = |leg: &&mut Leg<B>| leg.branch == Some(branch);
         if !is_known {
-            match self.legs.iter_mut().filter(of_branch).find(|leg| leg.phase == Phase::Trying) {
-                Some(winner) => winner.phase = phase,
-                None => self.answered_beside(branch, phase),
+            match self.leg(target) {
+                Some(winner) if winner.phase == Phase::Trying => winner.phase = phase,
+                _ => self.answered_beside(target, phase),
             }
         }
         self.give_up(Refund::None);
     }
 
-    /// One more dialog: of a branch that was given up, or was forked again further down, or that nobody had to be asked for.
-    fn answered_beside(&mut self, branch: B, phase: Phase) {
-        let like = self.legs.iter().find(|leg| leg.branch == Some(branch));
-        let purpose = like.map_or(Purpose { trunk: None, tag: None }, |leg| leg.purpose.clone());
-        let places = like.map(|leg| leg.places.iter().map(Place::another).collect()).unwrap_or_default();
+    /// One more dialog: of a target that was given up, or was forked again further down, or that nobody had to be asked for.
+    fn answered_beside(&mut self, target: &TargetKey<'_, B>, phase: Phase) {
+        let like = self.leg(target);
+        let (purpose, places) = match like {
+            Some(leg) => (leg.purpose.clone(), leg.places.iter().map(Place::another).collect()),
+            None => (Purpose::default(), Places::new()),
+        };
         if self.has_room() {
-            self.legs.push(Leg { branch: Some(branch), purpose, places, phase });
+            self.legs.push(Leg { branch: Some(target.branch), purpose, places, phase });
         }
     }
 
@@ -158,8 +197,7 @@ impl<B: Copy + PartialEq> Attempt<B> {
         if let Some(leg) = self.legs.iter_mut().find(|leg| leg.phase.is_of(callee)) {
             leg.end(callee);
         } else if self.has_room() {
-            let purpose = Purpose { trunk: None, tag: None };
-            self.legs.push(Leg { branch: None, purpose, places: Places::new(), phase: Phase::Over { callee } });
+            self.legs.push(Leg { branch: None, purpose: Purpose::default(), places: Places::new(), phase: Phase::Over { callee } });
         }
     }
 
@@ -224,7 +262,7 @@ impl<B> Leg<B> {
 impl Phase {
     fn is_of(self, of: u64) -> bool {
         match self {
-            Self::Trying | Self::Spent => false,
+            Self::Refused | Self::Trying | Self::Spent => false,
             Self::Up { callee, .. } | Self::Over { callee } => callee == of,
         }
     }

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jackfield_proto::network::Network;
-use jackfield_proto::proxy::{BranchId, Reply, TrunkId};
+use jackfield_proto::proxy::{BranchId, Reply};
 use jackfield_proto::time::Timestamp;
 
 use crate::settings::{AdmissionLimits, Busy};
@@ -43,7 +43,7 @@ use sources::Sources;
 use table::{PARTS, Table};
 use tally::{Charge, Place};
 
-pub use attempt::{Dialog, Expired};
+pub use attempt::{Dialog, Expired, TargetKey};
 pub use messages::{ends_dialog, session_interval};
 pub use settings::{AdmissionSettings, TRACKED};
 pub use tally::Counts;
@@ -173,14 +173,15 @@ impl<B: Copy + PartialEq> Admission<B> {
     }
 
     /// The attempt is about to go to a target. Until that has failed, it holds a place of the trunk and one of the tag.
-    pub fn admit(&self, now: Timestamp, id: AttemptId, branch: B, trunk: Option<TrunkId>, tag: &str) -> Result<(), Refused> {
+    pub fn admit(&self, now: Timestamp, id: AttemptId, target: TargetKey<'_, B>) -> Result<(), Refused> {
+        let TargetKey { branch, trunk, tag } = target;
         let active = self.active.load();
         let of_trunk = trunk.and_then(|id| active.trunk(id));
         let of_tag = active.tag(tag);
         if of_trunk.is_none() && of_tag.is_none() {
             return Ok(());
         }
-        let purpose = Purpose { trunk: of_trunk.and(trunk), tag: of_tag.map(|tag| tag.name.clone()) };
+        let purpose = Purpose { trunk, tag: of_tag.map(|tag| tag.name.clone()) };
         let asked = [of_trunk.map(|trunk| (trunk, Whose::Trunk as Named)), of_tag.map(|tag| (tag, Whose::Tag as Named))];
         let asked = asked.into_iter().flatten();
         let mut part = self.table.part(id.call);
@@ -188,23 +189,25 @@ impl<B: Copy + PartialEq> Admission<B> {
             Some(attempt) => (attempt.has_room(), attempt.charge(&purpose)),
             None => (part.has_room(id.call, active.settings.tracked), Charge::Call),
         };
-        if !has_room {
-            return self.without_room(asked);
-        }
-        let places = take(now, asked, charge)?;
-        match part.attempt(id.call, id.serial) {
-            Some(attempt) => attempt.admitted(branch, purpose, places),
-            None => {
+        let taken = if has_room { take(now, asked, charge) } else { self.without_room(asked) };
+        match (taken, part.attempt(id.call, id.serial)) {
+            (Ok(Some(places)), Some(attempt)) => attempt.admitted(branch, purpose, places),
+            (Ok(Some(places)), None) => {
                 let mut attempt = Attempt::new(id.serial, now, None);
                 attempt.admitted(branch, purpose, places);
                 part.insert(id.call, attempt);
+            }
+            (Ok(None), _) => {}
+            (Err(refused), attempt) => {
+                attempt.into_iter().for_each(|attempt| attempt.refused(branch));
+                return Err(refused);
             }
         }
         Ok(())
     }
 
     /// What has a limit is refused where it cannot be counted; all else goes on.
-    fn without_room<'a>(&self, asked: impl Iterator<Item = (&'a Limited, Named)>) -> Result<(), Refused> {
+    fn without_room<'a>(&self, asked: impl Iterator<Item = (&'a Limited, Named)>) -> Result<Option<Places>, Refused> {
         for (limited, whose) in asked {
             if limits_anything(&limited.limits) {
                 limited.tally.refused();
@@ -212,22 +215,22 @@ impl<B: Copy + PartialEq> Admission<B> {
             }
         }
         self.uncounted.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(None)
     }
 
     /// A target has failed, with this status if there was a response: its places are given back. One that was challenged has not been a call.
-    pub fn target_failed(&self, id: AttemptId, branch: B, status: Option<u16>) {
+    pub fn target_failed(&self, id: AttemptId, target: TargetKey<'_, B>, status: Option<u16>) {
         if let Some(attempt) = self.table.part(id.call).attempt(id.call, id.serial) {
-            attempt.target_failed(branch, Refund::after(status));
+            attempt.target_failed(&target, Refund::after(status));
         }
     }
 
-    /// A 2xx to the INVITE has come from this branch; it may be the first, another one of the same dialog, or of another dialog (RFC 3261 13.2.2.4).
+    /// A 2xx to the INVITE has come from this target; it may be the first, another one of the same dialog, or of another dialog (RFC 3261 13.2.2.4).
     /// The places of the other targets are given back. `session` is the interval of its Session-Expires (RFC 4028), in seconds.
-    pub fn answered(&self, now: Timestamp, id: AttemptId, branch: B, dialog: Dialog, session: Option<u32>) {
+    pub fn answered(&self, now: Timestamp, id: AttemptId, target: TargetKey<'_, B>, dialog: Dialog, session: Option<u32>) {
         self.table.part(id.call).each(id.call, |attempt| {
             if attempt.serial == id.serial {
-                attempt.answered(now, branch, dialog.to, session);
+                attempt.answered(now, &target, dialog.to, session);
             }
         });
     }
@@ -287,7 +290,7 @@ impl<B: Copy + PartialEq> Admission<B> {
 type Named = fn(Arc<str>) -> Whose;
 
 /// A place of each who is asked, or of none of them.
-fn take<'a>(now: Timestamp, asked: impl Iterator<Item = (&'a Limited, Named)> + Clone, charge: Charge) -> Result<Places, Refused> {
+fn take<'a>(now: Timestamp, asked: impl Iterator<Item = (&'a Limited, Named)> + Clone, charge: Charge) -> Result<Option<Places>, Refused> {
     let mut places = Places::new();
     for (limited, whose) in asked {
         match limited.tally.take(now, &limited.limits, charge) {
@@ -301,7 +304,7 @@ fn take<'a>(now: Timestamp, asked: impl Iterator<Item = (&'a Limited, Named)> + 
     if charge == Charge::Call {
         places.iter().for_each(|place| place.tally().admitted());
     }
-    Ok(places)
+    Ok(Some(places))
 }
 
 /// What is counted.

@@ -5,6 +5,7 @@ mod storm;
 use std::time::Duration;
 
 use jackfield_proto::message::{Framing, Limits, Message, Method};
+use jackfield_proto::proxy::TrunkId;
 
 use super::*;
 
@@ -41,12 +42,17 @@ impl Desk {
         self.admission.begin(at(0), call, HERE).unwrap()
     }
 
-    fn admit(&self, id: AttemptId, branch: u8, trunk: &str) -> Result<(), Refused> {
-        self.admission.admit(at(0), id, branch, Some(TrunkId::of(trunk)), "")
+    fn admit(&self, id: AttemptId, branch: u8, trunk: &'static str) -> Result<(), Refused> {
+        self.admission.admit(at(0), id, target(branch, trunk, ""))
     }
 
+    /// A target without a trunk stands for any of which only the branch matters.
     fn answered(&self, id: AttemptId, branch: u8, callee: u64) {
-        self.admission.answered(at(0), id, branch, Dialog { from: id.call, to: callee }, None);
+        self.admission.answered(at(0), id, target(branch, "", ""), Dialog { from: id.call, to: callee }, None);
+    }
+
+    fn failed(&self, id: AttemptId, branch: u8, status: Option<u16>) {
+        self.admission.target_failed(id, target(branch, "", ""), status);
     }
 
     /// Calls and peak of a trunk.
@@ -59,6 +65,11 @@ impl Desk {
     fn calls(&self, name: &str) -> u32 {
         self.trunk(name).0
     }
+}
+
+/// A target; one of no trunk if its name is empty.
+fn target(branch: u8, trunk: &str, tag: &'static str) -> TargetKey<'static, u8> {
+    TargetKey { branch, trunk: (!trunk.is_empty()).then(|| TrunkId::of(trunk)), tag }
 }
 
 fn named(trunks: &[(&str, AdmissionLimits)]) -> Vec<(Arc<str>, AdmissionLimits)> {
@@ -95,7 +106,7 @@ fn a_call_that_goes_on_to_another_trunk_gives_back_the_place_on_the_one_that_fai
     let desk = Desk::with(&[("a", calls(1)), ("b", calls(1))]);
     let id = desk.begin(1);
     desk.admit(id, 0, "a").unwrap();
-    desk.admission.target_failed(id, 0, Some(503));
+    desk.failed(id, 0, Some(503));
     assert_eq!((desk.calls("a"), desk.calls("b")), (0, 0));
     desk.admit(id, 1, "b").unwrap();
     assert_eq!((desk.calls("a"), desk.calls("b")), (0, 1));
@@ -110,7 +121,7 @@ fn a_target_that_was_refused_takes_nothing_from_another_that_was_not() {
     let id = desk.begin(1);
     desk.admit(id, 0, "a").unwrap();
     desk.admit(id, 1, "a").unwrap_err();
-    desk.admission.target_failed(id, 1, Some(503));
+    desk.admission.target_failed(id, target(1, "a", ""), Some(503));
     assert_eq!(desk.calls("a"), 1);
 }
 
@@ -124,6 +135,22 @@ fn parallel_targets_hold_a_place_each_until_one_answers() {
     assert_eq!((desk.calls("a"), desk.calls("b")), (2, 1));
     desk.answered(id, 1, 100);
     assert_eq!((desk.calls("a"), desk.calls("b")), (0, 1));
+}
+
+/// RFC 3261 16.6 item 8, RFC 3263 4.3: each address of a name has a branch of its own, and only the first of them was asked for.
+#[test]
+fn a_target_that_goes_on_at_another_address_is_the_same_target() {
+    let desk = Desk::with(&[("a", calls(2)), ("b", calls(2))]);
+    let id = desk.begin(1);
+    desk.admit(id, 0, "a").unwrap();
+    desk.admission.target_failed(id, target(1, "a", ""), None);
+    assert_eq!(desk.calls("a"), 0);
+    desk.admit(id, 2, "b").unwrap();
+    desk.admission.answered(at(0), id, target(3, "b", ""), Dialog { from: 1, to: 100 }, None);
+    desk.admission.over(id, Some(200));
+    assert_eq!((desk.calls("a"), desk.calls("b")), (0, 1));
+    desk.admission.ended(Dialog { from: 100, to: 1 });
+    assert_eq!((desk.calls("b"), desk.admission.snapshot().tracked), (0, 0));
 }
 
 /// RFC 3261 13.2.2.4: each 2xx with another To tag is a dialog of its own, and is ended by itself.
@@ -169,7 +196,7 @@ fn ends_that_come_again_and_answers_that_come_too_late_change_nothing() {
     desk.answered(ended, 0, 100);
     for _ in 0..2 {
         desk.admission.over(failed, Some(408));
-        desk.admission.target_failed(failed, 0, None);
+        desk.failed(failed, 0, None);
         desk.answered(failed, 0, 101);
         desk.admission.ended(Dialog { from: 100, to: 2 });
         desk.answered(ended, 0, 100);
@@ -201,7 +228,7 @@ fn ways_of_one_trunk_cost_a_call_once() {
     let desk = Desk::with(&[("a", limits)]);
     let id = desk.begin(1);
     desk.admit(id, 0, "a").unwrap();
-    desk.admission.target_failed(id, 0, None);
+    desk.failed(id, 0, None);
     assert_eq!(desk.admit(id, 1, "a"), Ok(()));
     let other = desk.begin(2);
     assert_eq!(desk.admit(other, 0, "a").unwrap_err().limit, Limit::CallsPerSecond);
@@ -220,12 +247,11 @@ fn a_source_and_a_tag_have_limits_of_their_own() {
     let refused = desk.admission.begin(at(0), 3, HERE).unwrap_err();
     assert_eq!((refused.whose, refused.limit), (Whose::Source, Limit::Calls));
     assert!(desk.admission.begin(at(0), 3, "10.0.0.1".parse().unwrap()).is_ok());
-    let a = Some(TrunkId::of("a"));
-    desk.admission.admit(at(0), first, 0, a, "gold").unwrap();
-    let refused = desk.admission.admit(at(0), second, 0, a, "gold").unwrap_err();
+    desk.admission.admit(at(0), first, target(0, "a", "gold")).unwrap();
+    let refused = desk.admission.admit(at(0), second, target(0, "a", "gold")).unwrap_err();
     assert_eq!((refused.whose, refused.limit), (Whose::Tag("gold".into()), Limit::Calls));
     assert_eq!(desk.calls("a"), 1, "who is refused for the tag holds no place of the trunk");
-    desk.admission.admit(at(0), second, 1, a, "silver").unwrap();
+    desk.admission.admit(at(0), second, target(1, "a", "silver")).unwrap();
     let Counts { calls, refused, .. } = desk.admission.snapshot().sources[0].1;
     assert_eq!((calls, refused), (2, 1));
     desk.answered(first, 0, 100);
@@ -241,7 +267,7 @@ fn a_source_and_a_tag_have_limits_of_their_own() {
 fn a_source_is_counted_while_its_call_is_up_wherever_that_went() {
     let desk = Desk::new(&AdmissionSettings { source: calls(1), ..AdmissionSettings::default() }, &[]);
     let id = desk.begin(1);
-    desk.admission.admit(at(0), id, 0, None, "").unwrap();
+    desk.admission.admit(at(0), id, target(0, "", "")).unwrap();
     desk.answered(id, 0, 100);
     desk.admission.over(id, Some(200));
     assert!(desk.admission.begin(at(0), 2, HERE).is_err());
@@ -263,7 +289,7 @@ fn a_call_ends_with_its_session_timer() {
     for call in 1..=3 {
         let id = desk.begin(call);
         desk.admit(id, 0, "a").unwrap();
-        desk.admission.answered(at(0), id, 0, dialog(call), Some(90));
+        desk.admission.answered(at(0), id, target(0, "a", ""), dialog(call), Some(90));
     }
     desk.admission.refreshed(at(100), dialog(2), Some(1800));
     desk.admission.refreshed(at(100), Dialog { from: 103, to: 3 }, None);
@@ -347,10 +373,10 @@ fn a_dialog_is_found_from_both_sides() {
     let Desk { admission } = Desk::with(&[("a", calls(9))]);
     let invite = message("INVITE sip:b@b.test SIP/2.0", ";tag=caller", "", "");
     let id = admission.begin(at(0), admission.call(&invite), HERE).unwrap();
-    admission.admit(at(0), id, 0, Some(TrunkId::of("a")), "").unwrap();
+    admission.admit(at(0), id, target(0, "a", "")).unwrap();
     let answer = message("SIP/2.0 200 OK", ";tag=caller", ";tag=callee", "x: 1800;refresher=uac\r\n");
     assert_eq!(session_interval(&answer), Some(1800));
-    admission.answered(at(0), id, 0, admission.dialog(&answer), session_interval(&answer));
+    admission.answered(at(0), id, target(0, "a", ""), admission.dialog(&answer), session_interval(&answer));
     let other = message("BYE sip:a@a.test SIP/2.0", ";tag=somebody", ";tag=caller", "");
     admission.ended(admission.dialog(&other));
     assert_eq!(admission.snapshot().tracked, 1);

@@ -109,7 +109,7 @@ impl Health {
         let mut inner = self.lock();
         let mut former = std::mem::take(&mut inner.ways);
         for way in ways {
-            let (id, interval) = (way.id(), way.probe.interval);
+            let (id, interval) = (way.id, way.probe.interval);
             let mut watched = former.remove(&id).unwrap_or_else(|| Watched {
                 way: Arc::new(way.clone()),
                 condition: Condition::new(now),
@@ -179,12 +179,9 @@ impl Health {
         self.lock().ways.values().filter_map(Watched::next_due).min()
     }
 
-    /// Puts the ways that are down behind the others, and leaves the order of both as it is.
-    pub fn order<T>(&self, ways: &mut [T], id: impl Fn(&T) -> WayId) {
-        if self.down.load(Ordering::Relaxed) > 0 && ways.len() > 1 {
-            let inner = self.lock();
-            ways.sort_by_key(|way| inner.ways.get(&id(way)).is_some_and(|watched| watched.condition.state == State::Down));
-        }
+    /// Whether a way is down, and to be tried last.
+    pub fn is_down(&self, id: WayId) -> bool {
+        self.down.load(Ordering::Relaxed) > 0 && self.state(id) == State::Down
     }
 
     /// The state of a way; up, if nothing is known of it.
@@ -192,7 +189,7 @@ impl Health {
         self.lock().ways.get(&id).map_or(State::Up, |watched| watched.condition.state)
     }
 
-    /// Ways that are down.
+    /// How many ways are down.
     pub fn down(&self) -> usize {
         self.down.load(Ordering::Relaxed)
     }

@@ -1,8 +1,8 @@
 use jackfield_proto::net::Transport;
-use jackfield_proto::proxy::{Cause, TrunkId};
+use jackfield_proto::proxy::{Cause, ContactPolicy, StatusSet};
 
 use super::*;
-use crate::settings::{Probe, Way};
+use crate::settings::{Access, AdmissionLimits, Forced, Incoming, Probe, TrunkSettings, Way};
 
 fn at(millis: u64) -> Timestamp {
     Timestamp::from_duration(Duration::from_millis(millis))
@@ -13,9 +13,31 @@ fn half() -> u32 {
     1 << 31
 }
 
-fn way(number: u16, uri: &'static str, egress: &str, transport: Option<Transport>) -> WatchedWay {
-    let way = Way { route: vec![uri.into()], next_hop: None, transport, egress: Some(egress.into()) };
-    WatchedWay { trunk: "telekom".into(), number, host: "tel.t-online.de".into(), way, probe: Probe::default() }
+fn settings(ways: Vec<Way>) -> TrunkSettings {
+    TrunkSettings {
+        name: "telekom".into(),
+        providers: vec!["tel.t-online.de".into()],
+        ways,
+        forced: Forced::default(),
+        response_timeout: None,
+        answer_timeout: None,
+        fallback: Vec::new(),
+        fallback_on: StatusSet::EMPTY,
+        incoming: Incoming::default(),
+        callers: Access::default(),
+        contact: ContactPolicy::Kept,
+        account: None,
+        admission: AdmissionLimits::default(),
+        probe: Probe::default(),
+    }
+}
+
+fn by(uri: &'static str, egress: &str, transport: Option<Transport>) -> Way {
+    Way { route: vec![uri.into()], next_hop: None, transport, egress: Some(egress.into()) }
+}
+
+fn way(uri: &'static str, egress: &str, transport: Option<Transport>) -> WatchedWay {
+    WatchedWay::all(&settings(vec![by(uri, egress, transport)])).next().unwrap()
 }
 
 fn unprobed(way: WatchedWay) -> WatchedWay {
@@ -53,7 +75,7 @@ fn seen(expected: &[(u64, &str)]) -> Vec<(u64, String)> {
 
 #[test]
 fn a_way_is_probed_in_its_interval_and_sooner_while_it_fails() {
-    let health = watching([&way(1, "sip:px1;lr", "wan", None)]);
+    let health = watching([&way("sip:px1;lr", "wan", None)]);
     // Silent from 31 s to 45 s.
     let fate = |millis| (!(31_000..45_000).contains(&millis)).then_some(Ok(200));
     let expected = [
@@ -72,8 +94,8 @@ fn a_way_is_probed_in_its_interval_and_sooner_while_it_fails() {
 
 #[test]
 fn a_transition_is_a_line_for_the_log() {
-    let watched = way(1, "sip:px1;lr", "wan", Some(Transport::Tcp));
-    let (health, id) = (watching([&watched]), watched.id());
+    let watched = way("sip:px1;lr", "wan", Some(Transport::Tcp));
+    let (health, id) = (watching([&watched]), watched.id);
     let line = |transition: Option<Transition>| transition.map(|transition| transition.to_string());
     let name = "trunk telekom way 1 (sip:px1;lr from wan over tcp)";
     assert_eq!(line(health.failed(at(0), id, timeout())), Some(format!("{name} is suspect: no answer for 2s (1 of 3 failures)")));
@@ -120,8 +142,8 @@ fn a_call_says_of_its_way_only_what_the_way_has_done() {
 
 #[test]
 fn calls_and_probes_fail_together_and_an_answer_between_begins_anew() {
-    let watched = way(1, "sip:px1;lr", "wan", None);
-    let (health, id) = (watching([&watched]), watched.id());
+    let watched = way("sip:px1;lr", "wan", None);
+    let (health, id) = (watching([&watched]), watched.id);
     health.failed(at(0), id, Reason::Silence);
     health.failed(at(0), id, Reason::Silence);
     health.answered(at(0), id);
@@ -134,9 +156,9 @@ fn calls_and_probes_fail_together_and_an_answer_between_begins_anew() {
 
 #[test]
 fn as_many_answers_as_configured_bring_a_way_back() {
-    let watched = way(1, "sip:px1;lr", "wan", None);
+    let watched = way("sip:px1;lr", "wan", None);
     let watched = WatchedWay { probe: Probe { failures: 1, successes: 3, ..watched.probe }, ..watched };
-    let (health, id) = (watching([&watched]), watched.id());
+    let (health, id) = (watching([&watched]), watched.id);
     let down = health.failed(at(0), id, timeout()).unwrap();
     assert_eq!(
         (down.from, down.to, down.to_string().ends_with("is down: no answer for 2s (1 failure); trying it last")),
@@ -154,17 +176,17 @@ fn any_final_response_but_503_and_408_is_a_sign_of_life() {
     for (status, alive) in
         [(200, true), (404, true), (405, true), (501, true), (401, true), (500, true), (600, true), (503, false), (408, false)]
     {
-        let watched = way(1, "sip:px1;lr", "wan", None);
+        let watched = way("sip:px1;lr", "wan", None);
         let health = watching([&watched]);
         let due = health.due(at(1000), &mut half);
         health.probe_ended(at(1000), &due.probes[0], Ok(status), &mut half);
-        assert_eq!(health.state(watched.id()) == State::Up, alive, "{status}");
+        assert_eq!(health.state(watched.id) == State::Up, alive, "{status}");
     }
 }
 
 #[test]
 fn one_probe_of_a_way_is_out_at_a_time_and_a_late_answer_counts_for_nothing() {
-    let watched = way(1, "sip:px1;lr", "wan", None);
+    let watched = way("sip:px1;lr", "wan", None);
     let health = watching([&watched]);
     let first = health.due(at(1000), &mut half).probes;
     assert_eq!((first.len(), health.due(at(1500), &mut half)), (1, Due::default()));
@@ -172,21 +194,21 @@ fn one_probe_of_a_way_is_out_at_a_time_and_a_late_answer_counts_for_nothing() {
     assert_eq!(health.due(at(3000), &mut half).transitions.len(), 1);
     assert_eq!(health.next_due(), Some(at(6000)));
     assert_eq!(health.probe_ended(at(3100), &first[0], Ok(200), &mut half), None);
-    assert_eq!(health.state(watched.id()), State::Suspect);
+    assert_eq!(health.state(watched.id), State::Suspect);
     let second = health.due(at(6000), &mut half).probes;
     health.probe_ended(at(6001), &first[0], Ok(200), &mut half);
-    assert_eq!(health.state(watched.id()), State::Suspect);
+    assert_eq!(health.state(watched.id), State::Suspect);
     assert_eq!(health.probe_ended(at(6002), &second[0], Ok(200), &mut half).map(|up| up.to), Some(State::Up));
 }
 
 #[test]
 fn a_failed_call_brings_the_next_probe_forward() {
-    let watched = way(1, "sip:px1;lr", "wan", None);
+    let watched = way("sip:px1;lr", "wan", None);
     let health = watching([&watched]);
     let probe = health.due(at(1000), &mut half).probes.remove(0);
     health.probe_ended(at(1100), &probe, Ok(200), &mut half);
     assert_eq!(health.next_due(), Some(at(31_000)));
-    health.failed(at(2000), watched.id(), Reason::Silence);
+    health.failed(at(2000), watched.id, Reason::Silence);
     assert_eq!(health.next_due(), Some(at(7000)));
 }
 
@@ -201,24 +223,22 @@ fn jitter_keeps_probes_apart() {
 /// kamailio#4330: one state for the same URI by two sockets let a dead interface take the sound one down, and the sound one bring the dead one up.
 #[test]
 fn the_same_uri_by_two_listeners_is_two_ways_kamailio_4330() {
-    let (wan, lte) = (way(1, "sip:px1;lr", "wan", None), way(2, "sip:px1;lr", "lte", None));
+    let (wan, lte) = (way("sip:px1;lr", "wan", None), way("sip:px1;lr", "lte", None));
     let health = watching([&wan, &lte]);
     for millis in 0..3 {
-        health.failed(at(millis), wan.id(), timeout());
-        health.answered(at(millis), lte.id());
+        health.failed(at(millis), wan.id, timeout());
+        health.answered(at(millis), lte.id);
     }
-    assert_eq!((health.state(wan.id()), health.state(lte.id())), (State::Down, State::Up));
-    let mut order = [&wan, &lte];
-    health.order(&mut order, |way| way.id());
-    assert_eq!(order.map(|way| way.number), [2, 1]);
-    let tcp = way(1, "sip:px1;lr", "wan", Some(Transport::Tcp));
-    assert_ne!(tcp.id(), wan.id(), "and another transport is another way");
+    assert_eq!((health.state(wan.id), health.state(lte.id)), (State::Down, State::Up));
+    assert!(health.is_down(wan.id) && !health.is_down(lte.id));
+    let tcp = way("sip:px1;lr", "wan", Some(Transport::Tcp));
+    assert_ne!(tcp.id, wan.id, "and another transport is another way");
 }
 
 /// OpenSIPS#3257: a gateway whose TCP connections were refused stayed active, as no response ever came that could be judged.
 #[test]
 fn a_way_whose_connections_are_refused_goes_down_opensips_3257() {
-    let watched = way(1, "sip:px1;lr", "wan", Some(Transport::Tcp));
+    let watched = way("sip:px1;lr", "wan", Some(Transport::Tcp));
     let health = watching([&watched]);
     let refused = |_| Some(Err(Reason::Unreachable("connection refused".into())));
     assert_eq!(
@@ -229,30 +249,23 @@ fn a_way_whose_connections_are_refused_goes_down_opensips_3257() {
 }
 
 #[test]
-fn what_is_down_is_tried_last_and_never_left_out() {
-    let ways: Vec<WatchedWay> = (1..=4).map(|number| way(number, "sip:px;lr", &format!("wan{number}"), None)).collect();
-    let health = watching(&ways);
-    let order = || {
-        let mut order: Vec<&WatchedWay> = ways.iter().collect();
-        health.order(&mut order, |way| way.id());
-        order.into_iter().map(|way| way.number).collect::<Vec<_>>()
-    };
-    let down = |number: usize| (0..3).for_each(|_| drop(health.failed(at(0), ways[number - 1].id(), timeout())));
-    health.failed(at(0), ways[3].id(), timeout());
-    assert_eq!(order(), [1, 2, 3, 4], "a suspect keeps its place");
-    down(1);
-    down(3);
-    assert_eq!(order(), [2, 4, 1, 3]);
-    assert_eq!(health.down(), 2);
-    down(2);
-    down(4);
-    assert_eq!(order(), [1, 2, 3, 4]);
+fn only_what_is_down_is_to_be_tried_last() {
+    let settings = settings((0..3).map(|number| by("sip:px;lr", &format!("wan{number}"), None)).collect());
+    let health = Health::default();
+    health.reconfigure(at(0), WatchedWay::all(&settings), &mut half);
+    let down = || [0, 1, 2].map(|place| health.is_down(WayId::at(&settings, place)));
+    health.failed(at(0), WayId::at(&settings, 0), timeout());
+    assert_eq!(down(), [false; 3], "a suspect keeps its place");
+    (0..3).for_each(|_| drop(health.failed(at(0), WayId::at(&settings, 2), timeout())));
+    assert_eq!((down(), health.down()), ([false, false, true], 1));
+    health.answered(at(1), WayId::at(&settings, 2));
+    assert_eq!((down(), health.down()), ([false; 3], 0));
 }
 
 #[test]
 fn a_way_that_nobody_probes_is_tried_in_its_place_again_after_a_while() {
-    let watched = unprobed(way(1, "sip:px1;lr", "wan", None));
-    let (health, id) = (watching([&watched]), watched.id());
+    let watched = unprobed(way("sip:px1;lr", "wan", None));
+    let (health, id) = (watching([&watched]), watched.id);
     assert_eq!(health.next_due(), None);
     (0..3).for_each(|_| drop(health.failed(at(0), id, Reason::Silence)));
     assert_eq!((health.next_due(), health.due(at(59_999), &mut half)), (Some(at(60_000)), Due::default()));
@@ -266,31 +279,31 @@ fn a_way_that_nobody_probes_is_tried_in_its_place_again_after_a_while() {
 
 #[test]
 fn a_reload_keeps_what_is_known_of_the_ways_that_stay() {
-    let (first, second) = (way(1, "sip:px1;lr", "wan", None), way(2, "sip:px2;lr", "wan", None));
+    let (first, second) = (way("sip:px1;lr", "wan", None), WatchedWay { number: 2, ..way("sip:px2;lr", "wan", None) });
     let health = watching([&first, &second]);
-    for id in [first.id(), second.id()] {
+    for id in [first.id, second.id] {
         (0..3).for_each(|_| drop(health.failed(at(5), id, timeout())));
     }
     let moved = WatchedWay { number: 1, ..second.clone() };
-    let other = way(2, "sip:px3;lr", "wan", None);
+    let other = WatchedWay { number: 2, ..way("sip:px3;lr", "wan", None) };
     health.reconfigure(at(10), [moved, other.clone()], &mut half);
-    assert_eq!((health.state(first.id()), health.state(second.id()), health.state(other.id())), (State::Up, State::Down, State::Up));
+    assert_eq!((health.state(first.id), health.state(second.id), health.state(other.id)), (State::Up, State::Down, State::Up));
     assert_eq!(health.down(), 1);
     let snapshot: Vec<_> = health.snapshot().into_iter().map(|status| (status.way.number, status.state, status.since)).collect();
     assert_eq!(snapshot, [(1, State::Down, at(5)), (2, State::Up, at(10))]);
-    assert_eq!(health.failed(at(11), first.id(), timeout()), None, "what is gone is not spoken of");
+    assert_eq!(health.failed(at(11), first.id, timeout()), None, "what is gone is not spoken of");
     health.reconfigure(at(20), [], &mut half);
     assert_eq!((health.down(), health.next_due()), (0, None));
 }
 
 #[test]
 fn probes_are_turned_off_and_on_by_a_reload() {
-    let watched = way(1, "sip:px1;lr", "wan", None);
+    let watched = way("sip:px1;lr", "wan", None);
     let health = watching([&watched]);
     let out = health.due(at(1000), &mut half).probes.remove(0);
     health.reconfigure(at(1100), [unprobed(watched.clone())], &mut half);
     assert_eq!(health.probe_ended(at(1200), &out, Err(timeout()), &mut half), None);
-    assert_eq!((health.next_due(), health.state(watched.id())), (None, State::Up));
+    assert_eq!((health.next_due(), health.state(watched.id)), (None, State::Up));
     health.reconfigure(at(2000), [watched.clone()], &mut half);
     assert_eq!(health.next_due(), Some(at(3000)));
     let often = WatchedWay { probe: Probe { interval: Some(Duration::from_millis(200)), ..watched.probe }, ..watched };
@@ -300,18 +313,23 @@ fn probes_are_turned_off_and_on_by_a_reload() {
 
 #[test]
 fn ways_without_a_uri_of_their_own_lead_to_their_provider() {
-    let id = |host: &str| WayId::of(TrunkId::of("a"), host, &Way::default());
-    assert_ne!(id("a.test"), id("b.test"));
-    let hop = |uri: &'static str| Way { next_hop: Some(uri.into()), ..Way::default() };
-    let by_hop = |host: &str, uri| WayId::of(TrunkId::of("a"), host, &hop(uri));
-    assert_eq!(by_hop("a.test", "sip:h"), by_hop("b.test", "sip:h"));
-    let shown = |way| WatchedWay { way, ..way_to_nowhere() }.to_string();
-    assert_eq!(shown(Way::default()), "a.test");
-    assert_eq!(shown(hop("sip:192.0.2.7")), "sip:192.0.2.7");
+    let other = |ways| TrunkSettings { providers: vec!["other.test".into()], ..settings(ways) };
+    let (here, there) = (settings(Vec::new()), other(Vec::new()));
+    assert_ne!(WayId::at(&here, 0), WayId::at(&there, 0));
+    let hop = || vec![Way { next_hop: Some("sip:192.0.2.7".into()), ..Way::default() }];
+    assert_eq!(WayId::at(&settings(hop()), 0), WayId::at(&other(hop()), 0));
+    let shown = |settings: TrunkSettings| WatchedWay::all(&settings).map(|way| way.to_string()).collect::<Vec<_>>();
+    assert_eq!(shown(here), ["tel.t-online.de"]);
+    assert_eq!(shown(settings(hop())), ["sip:192.0.2.7"]);
     let two = Way { route: vec!["sip:a;lr".into(), "sip:b;lr".into()], egress: Some("wan".into()), ..Way::default() };
-    assert_eq!(shown(two), "sip:a;lr, sip:b;lr from wan");
+    let forced = Forced { transport: Some(Transport::Tcp), ..Forced::default() };
+    assert_eq!(shown(TrunkSettings { forced, ..settings(vec![two]) }), ["sip:a;lr, sip:b;lr from wan over tcp"]);
 }
 
-fn way_to_nowhere() -> WatchedWay {
-    WatchedWay { host: "a.test".into(), way: Way::default(), ..way(1, "sip:px1;lr", "wan", None) }
+#[test]
+fn the_forced_transport_is_part_of_a_way() {
+    let forced = |transport| Forced { transport, ..Forced::default() };
+    let by_force = TrunkSettings { forced: forced(Some(Transport::Tcp)), ..settings(vec![by("sip:px;lr", "wan", None)]) };
+    assert_eq!(WayId::at(&by_force, 0), way("sip:px;lr", "wan", Some(Transport::Tcp)).id);
+    assert_ne!(WayId::at(&by_force, 0), way("sip:px;lr", "wan", None).id);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jackfield_proto::proxy::TrunkId;
 use siphasher::sip::SipHasher24;
 
-use crate::settings::{Probe, Way};
+use crate::settings::{Probe, TrunkSettings, Way};
 
 /// Stands for a way: it is made of all that the way says, so that it means the same after a reload, and the same URI by another listener or
 /// another transport is another way.
@@ -19,8 +19,15 @@ pub struct WayId {
 }
 
 impl WayId {
-    /// That of a way of this trunk. `host` is the provider's, where requests go that the way leads nowhere.
-    pub fn of(trunk: TrunkId, host: &str, way: &Way) -> Self {
+    /// That of a trunk's way, by its place in [`TrunkSettings::ways`]; 0 where there are none.
+    pub fn at(settings: &TrunkSettings, place: usize) -> Self {
+        match settings.ways.get(place) {
+            Some(way) => Self::of(settings, way),
+            None => Self::of(settings, &Way::default()),
+        }
+    }
+
+    fn of(settings: &TrunkSettings, way: &Way) -> Self {
         let Way { route, next_hop, transport, egress } = way;
         let mut hasher = SipHasher24::new();
         let mut part = |mark: u8, octets: &[u8]| {
@@ -30,23 +37,30 @@ impl WayId {
         };
         route.iter().for_each(|uri| part(1, uri));
         next_hop.iter().for_each(|uri| part(2, uri));
-        transport.iter().for_each(|transport| part(3, transport.uri_name().as_bytes()));
+        transport.or(settings.forced.transport).iter().for_each(|transport| part(3, transport.uri_name().as_bytes()));
         egress.iter().for_each(|name| part(4, name.as_bytes()));
         if route.is_empty() && next_hop.is_none() {
-            part(5, host.as_bytes());
+            part(5, host(settings).as_bytes());
         }
-        Self { trunk, sum: hasher.finish() }
+        Self { trunk: TrunkId::of(&settings.name), sum: hasher.finish() }
     }
+}
+
+/// Where requests go that a way leads nowhere, and what probes ask for.
+fn host(settings: &TrunkSettings) -> &Arc<str> {
+    settings.providers.first().unwrap_or(&settings.name)
 }
 
 /// A way and how it is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchedWay {
+    /// What stands for it.
+    pub id: WayId,
     /// The trunk's name.
     pub trunk: Arc<str>,
     /// Which of the trunk's ways it is, counted from 1.
-    pub number: u16,
-    /// The provider's host: where requests go that the way leads nowhere, and what probes ask for.
+    pub number: usize,
+    /// The provider: where requests go that the way leads nowhere, and whom probes are addressed to.
     pub host: Arc<str>,
     /// The way; its transport is the one that is forced, if any.
     pub way: Way,
@@ -55,9 +69,19 @@ pub struct WatchedWay {
 }
 
 impl WatchedWay {
-    /// What stands for it.
-    pub fn id(&self) -> WayId {
-        WayId::of(TrunkId::of(&self.trunk), &self.host, &self.way)
+    /// The ways of a trunk. Where it has none, its provider itself is one; of several providers, the first.
+    pub fn all(settings: &TrunkSettings) -> impl Iterator<Item = Self> {
+        (0..settings.ways.len().max(1)).map(|place| {
+            let way = settings.ways.get(place).cloned().unwrap_or_default();
+            Self {
+                id: WayId::at(settings, place),
+                trunk: settings.name.clone(),
+                number: place + 1,
+                host: host(settings).clone(),
+                way: Way { transport: way.transport.or(settings.forced.transport), ..way },
+                probe: settings.probe,
+            }
+        })
     }
 }
 
