@@ -14,15 +14,16 @@ use super::reader::{Report, Section};
 use super::state::CONTROL_SOCKET;
 use super::{
     Admin, Config, CoreLimits, Environment, Flows, Limits, Log, LogFormat, LogLevel, PathPolicy, Problem, Relay, Severity, TcpLimits,
-    Timers, dns, listen, outbound, plugins, source_limits, trunk,
+    Timers, admission, dns, listen, outbound, plugins, source_limits, trunk,
 };
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "domains",
     "listen",
     "relay",
     "outbound-proxy",
     "trunk",
+    "admission",
     "dns",
     "flows",
     "plugins",
@@ -93,6 +94,7 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         relay: relay(&root.section("relay", &["to"])),
         outbound_proxy: outbound::read(root, &listen),
         trunks: trunk::read(root, &listen, base),
+        admission: admission::read(root),
         dns: dns::read(root),
         flows: flows(&root.section("flows", &["path"])),
         plugins: plugins::read(root, base),

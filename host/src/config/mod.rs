@@ -1,6 +1,7 @@
 //! The configuration file: TOML in, checked plain types out. Every fault of a file is reported at once, each with its line, its
 //! column, its key and what to do about it. What these types say has been checked; nothing here opens a socket or starts anything.
 
+mod admission;
 mod change;
 mod dns;
 mod document;
@@ -32,6 +33,7 @@ pub use jackfield_proto::network::{Network, NetworkError};
 pub use jackfield_proto::proxy::{Limits as CoreLimits, PathPolicy, Timers};
 use jackfield_transport::TlsFiles;
 use jackfield_trunk::Access;
+use jackfield_trunk::admission::AdmissionSettings;
 pub use outbound::{OutboundProxy, OutboundRule};
 pub use place::{InterfaceFamily, Place};
 use places::Places;
@@ -55,6 +57,8 @@ pub struct Config {
     pub outbound_proxy: OutboundProxy,
     /// `[trunk.NAME]` in the order of the file.
     pub trunks: Vec<Trunk>,
+    /// `[admission]`.
+    pub admission: AdmissionSettings,
     /// `[dns]`.
     pub dns: jackfield_resolver::Settings,
     /// `[flows]`.

@@ -264,7 +264,7 @@ pub(super) fn access(section: &Section<'_, '_>) -> Access {
     access
 }
 
-fn networks(section: &Section<'_, '_>, key: &str) -> Vec<Network> {
+pub(super) fn networks(section: &Section<'_, '_>, key: &str) -> Vec<Network> {
     let mut networks = Vec::new();
     for item in one_or_many(section, key) {
         match item.string().map(str::parse) {
