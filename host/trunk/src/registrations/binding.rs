@@ -231,7 +231,7 @@ impl Binding {
             },
             outcome: self.outcome,
             failures: self.failures,
-            source: self.flow.remote,
+            flow: self.flow.clone(),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What happens to registrations, for the log, metrics and plugins.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use jackfield_proto::proxy::Cause;
 use serde::{Deserialize, Serialize};
+
+use super::binding::NamedFlow;
 
 /// Something that happened to a binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct Event {
     /// How many in a row have failed; 1 for the first.
     pub failures: u32,
     /// Where the REGISTER came from.
-    pub source: SocketAddr,
+    pub flow: NamedFlow,
 }
 
 /// What can happen to a binding.
@@ -139,7 +140,7 @@ struct Detailed<'a>(&'a Event);
 
 impl fmt::Display for Detailed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Event { aor, contact, source, .. } = self.0;
-        write!(f, "{}: {aor}, contact {contact}, from {source}", self.0)
+        let Event { aor, contact, flow, .. } = self.0;
+        write!(f, "{}: {aor}, contact {contact}, from {}", self.0, flow.remote)
     }
 }

@@ -12,10 +12,12 @@ mod challenges;
 mod event;
 mod find;
 mod index;
+mod record;
 mod register;
 mod registrars;
 mod shard;
 mod slots;
+mod store;
 mod unix_time;
 mod uri;
 mod view;
@@ -23,6 +25,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,12 +37,14 @@ pub use binding::{BindingState, NamedFlow};
 pub use carried::{Answered, Credentials, Unanswered};
 pub use event::{Event, EventKind, Outcome};
 pub use find::{Found, Sought};
+pub use store::{Loaded, Store, StoreError, StoreProblem};
 pub use unix_time::UnixTime;
 pub use view::{BindingView, NotRemembered, TrunkCount};
 
+use binding::Binding;
 use index::Keys;
 use registrars::Registrars;
-use shard::{More, Shard, Surroundings};
+use shard::{AOR_BINDINGS_MAX, More, Shard, Surroundings};
 
 /// Parts of the table with a lock of their own.
 const SHARDS: usize = 8;
@@ -105,6 +110,12 @@ impl Changes {
     }
 }
 
+impl fmt::Debug for Registrations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registrations").field("bindings", &self.bindings).finish_non_exhaustive()
+    }
+}
+
 impl Registrations {
     /// An empty table.
     pub fn new(settings: RegistrationSettings) -> Self {
@@ -134,6 +145,21 @@ impl Registrations {
     /// does not say what its provider's addresses are, this does.
     pub fn trunk_at(&self, address: std::net::IpAddr) -> Option<TrunkId> {
         self.registrars.trunk_at(address)
+    }
+
+    /// Takes in a binding of before a restart; false if there is no place for it. One that is there already is left.
+    fn restore(&self, now: UnixTime, binding: Binding) -> bool {
+        let around = self.around(now);
+        let (trunk, words) = (binding.trunk_id, &binding.words);
+        let Some(mut shard) = self.shard(trunk, words.aor()) else { return false };
+        let mut others = 0;
+        for (_, other) in shard.of_aor(&self.keys, trunk, words.aor()) {
+            if other.words.contact() == words.contact() {
+                return true;
+            }
+            others += 1;
+        }
+        others < AOR_BINDINGS_MAX && shard.insert(&around, binding).is_some()
     }
 
     fn around(&self, now: UnixTime) -> Surroundings<'_> {

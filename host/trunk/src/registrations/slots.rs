@@ -88,10 +88,14 @@ impl Slots {
         self.entries.len().saturating_sub(self.free.len())
     }
 
-    /// Those of the next `count` places from the `from`-th on; none when there are no more places.
-    pub(super) fn page(&self, from: usize, count: usize) -> Option<impl Iterator<Item = &Binding>> {
-        let places = self.entries.get(from..).filter(|places| !places.is_empty())?;
-        Some(places.iter().take(count).flatten().map(|entry| &entry.binding))
+    /// How many places there are, taken or free.
+    pub(super) fn places(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The bindings in `count` places from the `from`-th on.
+    pub(super) fn page(&self, from: usize, count: usize) -> impl Iterator<Item = &Binding> {
+        self.entries.iter().skip(from).take(count).flatten().map(|entry| &entry.binding)
     }
 }
 

@@ -1,18 +1,19 @@
 //! What can be seen of the table.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
 use super::binding::{Binding, BindingState};
 use super::event::Outcome;
+use super::shard::Shard;
 use super::unix_time::UnixTime;
 use super::{Registrations, lock};
 
 /// Bindings that are looked at before the lock is given up for a moment.
-pub(super) const PAGE: usize = 128;
+const PAGE: usize = 64;
 
 /// One binding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,20 +83,17 @@ impl Registrations {
     /// All bindings, by trunk, address-of-record and contact.
     pub fn snapshot(&self, now: UnixTime) -> Vec<BindingView> {
         let mut all = Vec::with_capacity(self.len());
-        self.each_page(|page| all.extend(page.map(|binding| BindingView::of(binding, now))));
+        self.pages().for_each(|page| page.each(|binding| all.push(BindingView::of(binding, now))));
         all.sort_by(|a, b| (&a.trunk, &a.aor, &a.contact).cmp(&(&b.trunk, &b.aor, &b.contact)));
         all
     }
 
-    /// Gives all bindings to `look`, some at a time, so that nobody waits long for the lock.
-    pub(super) fn each_page(&self, mut look: impl FnMut(&mut dyn Iterator<Item = &Binding>)) {
-        for shard in &self.shards {
-            let mut from = 0;
-            while let Some(mut page) = lock(shard).slots.page(from, PAGE) {
-                look(&mut page);
-                from += PAGE;
-            }
-        }
+    /// All bindings, some at a time, so that nobody waits long for a lock.
+    pub(super) fn pages(&self) -> impl Iterator<Item = Page<'_>> {
+        self.shards.iter().flat_map(|shard| {
+            let places = lock(shard).slots.places();
+            (0..places).step_by(PAGE).map(move |from| Page { shard, from })
+        })
     }
 
     /// The trunks that have or had bindings, by name.
@@ -127,6 +125,23 @@ impl Registrations {
     /// What was too much.
     pub fn not_remembered(&self) -> NotRemembered {
         NotRemembered { over_limit: self.not_remembered.over_limit.load(Relaxed), unfit: self.not_remembered.unfit.load(Relaxed) }
+    }
+}
+
+/// Some places of one shard.
+pub(super) struct Page<'a> {
+    shard: &'a Mutex<Shard>,
+    from: usize,
+}
+
+impl Page<'_> {
+    /// Looks at each binding there under the lock.
+    pub(super) fn try_each<E>(&self, look: impl FnMut(&Binding) -> Result<(), E>) -> Result<(), E> {
+        lock(self.shard).slots.page(self.from, PAGE).try_for_each(look)
+    }
+
+    fn each(&self, look: impl FnMut(&Binding)) {
+        lock(self.shard).slots.page(self.from, PAGE).for_each(look);
     }
 }
 

@@ -102,6 +102,74 @@ fn what_is_too_long_or_nothing_we_understand_is_not_remembered() {
     );
 }
 
+/// Requests and responses with octets changed, taken out and put in at random; the seed is fixed.
+#[test]
+fn whatever_the_octets_nothing_panics() {
+    let table = Registrations::new(RegistrationSettings { limit: 50, ..RegistrationSettings::default() });
+    let agent =
+        Agent::new("sip:+49%2030@p.test:5060", "\"a\" <sip:s@[2001:db8::5]:5060;line=a%62;x?y=z>;expires=60;q=1, <sip:b@h>;reg-id=1")
+            .header("Authorization: Digest username=\"a\"")
+            .header("Expires: 30");
+    let contact = "Contact: <sip:s@192.0.2.1;line=ab>;expires=9, <sip:b@h>;expires=";
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut taken_in = 0;
+    for n in 0..20_000 {
+        let [request, response] = [agent.request(), agent.response([200, 401, 407, 503][random(4)], &[contact])].map(|message| {
+            let mut octets = message.bytes().to_vec();
+            for _ in 0..random(4) {
+                let at = random(octets.len());
+                match random(3) {
+                    0 => octets[at] = [b'<', b'>', b'"', b';', b'%', b'@', b',', b'*', 0, 0xff, b'[', b'='][random(12)],
+                    1 => drop(octets.drain(at..(at + random(30)).min(octets.len()))),
+                    _ => octets.insert(at, random(256) as u8),
+                }
+            }
+            Message::parse(octets.into(), Framing::Datagram, &Limits::default())
+        });
+        let (Ok(request), Ok(response)) = (request, response) else { continue };
+        let Agent { trunk, flow, registrar, credentials, .. } = &agent;
+        let answered = Answered { request: &request, response: &response, trunk, flow, registrar: *registrar, credentials: *credentials };
+        taken_in += table.answered(after(n), &answered).len();
+        table
+            .find(after(n), &Sought { request_uri: request.request_uri(), to_uri: request.call_id(), source: registrar.ip(), trunk: None });
+        table.due(after(n));
+    }
+    assert!(taken_in > 5000 && table.len() <= 50, "{taken_in} {}", table.len());
+}
+
+#[test]
+fn several_workers_at_once_leave_the_table_in_order() {
+    let table = Registrations::new(RegistrationSettings { limit: 300, ..RegistrationSettings::default() });
+    std::thread::scope(|scope| {
+        for worker in 0..4u64 {
+            let table = &table;
+            scope.spawn(move || {
+                for n in 0..4000 {
+                    let agent = Agent::new(&format!("sip:{}@p.test", (n * 7 + worker) % 100), &format!("<sip:s@10.0.0.5;line={}>", n % 5));
+                    match (n + worker) % 4 {
+                        0 => drop(agent.answered(table, after(n), 503, &[])),
+                        1 => drop(agent.granted(table, after(n), 0)),
+                        _ => drop(agent.granted(table, after(n), 60)),
+                    }
+                    found(table, after(n), &format!("sip:s@h;line={}", n % 5), "sip:7@p.test", Some("telekom"));
+                    table.due(after(n));
+                }
+            });
+        }
+    });
+    let states = counted(&table).iter().sum::<u32>() as usize;
+    assert_eq!((states, table.snapshot(after(4000)).len()), (table.len(), table.len()));
+    assert!(!table.is_empty());
+    table.due(after(8000));
+    table.due(after(12_000));
+    assert_eq!((table.len(), lists(&table), counted(&table)), (0, 0, [0; 4]));
+    assert_eq!(table.trunk_at("198.51.100.9".parse().unwrap()), None);
+}
+
 #[test]
 fn refreshing_again_and_again_leaves_no_notes_behind() {
     let table = Registrations::new(RegistrationSettings::default());

@@ -14,7 +14,7 @@ fn a_2xx_binds_what_the_request_asked_for() {
     assert_eq!((event.kind, &*event.trunk, &*event.aor), (EventKind::Registered, "telekom", AOR));
     assert_eq!((&*event.contact, event.line.as_deref()), ("sip:s@10.0.0.5:5060;line=ab12", Some("ab12")));
     assert_eq!((event.expires_in, event.outcome, event.failures), (480, Outcome::Status(200), 0));
-    assert_eq!(event.source, agent.flow.remote);
+    assert_eq!(event.flow, agent.flow);
 
     let views = table.snapshot(after(80));
     let [view] = views.as_slice() else { panic!("{views:?}") };

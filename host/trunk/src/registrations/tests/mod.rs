@@ -4,6 +4,7 @@ mod bounds;
 mod carrying;
 mod deadlines;
 mod finding;
+mod storing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
