@@ -58,13 +58,16 @@ pub(crate) struct Cached {
     pub(crate) written: SystemTime,
 }
 
-/// Why nothing could be read from the file.
+/// Why nothing could be read from the file with what was kept of Consul.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CacheError {
+pub enum CacheError {
+    /// The system does not let it be read.
     #[error(transparent)]
     Unreadable(#[from] io::Error),
+    /// It is not what was written.
     #[error("it is damaged: {0}")]
     Damaged(#[from] serde_json::Error),
+    /// What was good when it was written is so no longer.
     #[error("its document cannot be used: {0}")]
     Refused(#[from] crate::document::Faults),
 }

@@ -1,6 +1,5 @@
-//! What all sources say at one moment, and which of them wins.
+//! What all sources say at one moment.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,8 +8,8 @@ use tokio::sync::watch;
 
 use crate::document::{Document, Entry, Faults};
 
-/// Where a document comes from. Where two of them name the same provider, the file wins: who writes a file on this machine means this
-/// machine.
+/// Where a document comes from. Where two of them name the same provider, the first of these wins: who writes a file on this machine
+/// means this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// The file.
@@ -76,27 +75,11 @@ pub struct Documents {
     pub consul: Option<Said>,
 }
 
-/// An entry that is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InForce<'d> {
-    /// The entry.
-    pub entry: &'d Entry,
-    /// Whose it is.
-    pub origin: Origin,
-    /// Consul's entry for the same provider, which does not count.
-    pub overridden: Option<&'d Entry>,
-}
-
 impl Documents {
-    /// Every provider once: those of the file in its order, then those that only Consul names.
-    pub fn in_force(&self) -> Vec<InForce<'_>> {
-        let file = document(&self.file);
-        let consul = document(&self.consul);
-        let of_consul: HashMap<_, _> = consul.iter().map(|entry| (&entry.provider, entry)).collect();
-        let of_file: HashSet<_> = file.iter().map(|entry| &entry.provider).collect();
-        let first = file.iter().map(|entry| InForce { entry, origin: Origin::File, overridden: of_consul.get(&entry.provider).copied() });
-        let rest = consul.iter().filter(|entry| !of_file.contains(&entry.provider));
-        first.chain(rest.map(|entry| InForce { entry, origin: Origin::Consul, overridden: None })).collect()
+    /// All entries, those of the file first. A provider that both name is there twice.
+    pub fn entries(&self) -> impl Iterator<Item = (Origin, &Entry)> {
+        let file = entries(&self.file).iter().map(|entry| (Origin::File, entry));
+        file.chain(entries(&self.consul).iter().map(|entry| (Origin::Consul, entry)))
     }
 
     /// What is wrong with the sources now.
@@ -113,7 +96,7 @@ impl Documents {
     }
 }
 
-fn document(said: &Option<Said>) -> &[Entry] {
+fn entries(said: &Option<Said>) -> &[Entry] {
     said.as_ref().and_then(|said| said.document.as_ref()).map_or(&[], |document| &document.entries)
 }
 
@@ -179,19 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn the_file_wins_over_consul() {
+    fn entries_of_the_file_come_first() {
         let documents = Documents {
             file: said(r#"{"b.de":{"proxy":"file"}}"#),
             consul: said(r#"{"a.de":{"proxy":"consul"},"b.de":{"proxy":"consul"}}"#),
         };
-        let found: Vec<_> = documents
-            .in_force()
-            .iter()
-            .map(|entry| (entry.entry.provider.to_string(), entry.origin, entry.overridden.map(|entry| entry.provider.to_string())))
-            .collect();
-        let of = |provider: &str, origin, overridden: Option<&str>| (provider.to_owned(), origin, overridden.map(str::to_owned));
-        assert_eq!(found, [of("b.de", Origin::File, Some("b.de")), of("a.de", Origin::Consul, None)]);
-        assert!(Documents::default().in_force().is_empty());
+        let found: Vec<_> = documents.entries().map(|(origin, entry)| (origin, &*entry.provider)).collect();
+        assert_eq!(found, [(Origin::File, "b.de"), (Origin::Consul, "a.de"), (Origin::Consul, "b.de")]);
+        assert_eq!(Documents::default().entries().count(), 0);
     }
 
     #[test]

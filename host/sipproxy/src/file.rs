@@ -104,7 +104,11 @@ impl File {
 }
 
 /// Reads a file of outbound proxies; no more of it than shows that it is too long.
-pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+///
+/// There is no such file, it is none, or the system does not let it be read.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = fs::metadata(path)?.is_file().then(|| fs::File::open(path));
     let file = file.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"))??;
     let mut octets = Vec::new();

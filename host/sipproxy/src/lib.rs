@@ -10,7 +10,9 @@ mod documents;
 mod file;
 mod source;
 
+pub use cache::CacheError;
 pub use consul::{BadUrl, ConsulError, ConsulSettings, Found, ask_once, host_name};
 pub use document::{Document, Entry, Fault, Faults, MAX_FALLBACKS, MAX_FAULTS, MAX_OCTETS, MAX_PROVIDERS, OPTIONS, Options, Proxy};
-pub use documents::{Documents, InForce, Origin, Said, Trouble};
-pub use source::{Settings, Source, Timing};
+pub use documents::{Documents, Origin, Said, Trouble};
+pub use file::read as read_file;
+pub use source::{Kept, Settings, Source, Timing};

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, CacheError};
 use crate::consul::{ConsulSettings, Follower};
+use crate::document::Document;
 use crate::documents::{Documents, Origin, Voice};
 use crate::file::File;
 
@@ -23,6 +24,28 @@ pub struct Settings {
     pub cache: Option<PathBuf>,
     /// How long everything takes.
     pub timing: Timing,
+}
+
+/// What was kept of Consul.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its last good document.
+    pub document: Document,
+    /// When that was written to disk.
+    pub written: SystemTime,
+}
+
+impl Settings {
+    /// What was kept of Consul's key on disk, and what a start without Consul would begin with; none if nothing was.
+    ///
+    /// # Errors
+    ///
+    /// What is there cannot be read.
+    pub fn kept(&self) -> Result<Option<Kept>, CacheError> {
+        let cache = self.cache.clone().zip(self.consul.as_ref()).map(|(path, consul)| Cache::new(path, consul));
+        let cached = cache.map(|cache| cache.read()).transpose()?.flatten();
+        Ok(cached.map(|cached| Kept { document: cached.document, written: cached.written }))
+    }
 }
 
 /// How long everything takes.

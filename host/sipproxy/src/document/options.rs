@@ -15,7 +15,8 @@ pub const OPTIONS: [&str; 8] = ["transport", "port", "egress", "contact", "fallb
 /// So many fallbacks may one provider have.
 pub const MAX_FALLBACKS: usize = 8;
 
-const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+const RESPONSE_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(32);
+const ANSWER_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// What the options of a provider say; `port` is in the URI of the proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,8 +95,8 @@ fn apply(name: &str, value: &str, options: &mut Options, port: &mut Option<u16>)
             }
             options.fallback.push(fallback);
         }
-        "response-timeout" => options.response_timeout = Some(time(name, value)?),
-        "answer-timeout" => options.answer_timeout = Some(time(name, value)?),
+        "response-timeout" => options.response_timeout = Some(time(name, value, RESPONSE_TIMEOUT)?),
+        "answer-timeout" => options.answer_timeout = Some(time(name, value, ANSWER_TIMEOUT)?),
         _ => options.calls = Some(number(name, value, 1..=1_000_000)?),
     }
     Ok(())
@@ -113,7 +114,7 @@ fn word(name: &str, value: &str, wanted: &str) -> Result<Arc<str>, String> {
 }
 
 /// A whole number with `ms`, `s` or `m` behind it.
-fn time(name: &str, value: &str) -> Result<Duration, String> {
+fn time(name: &str, value: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
     let digits = value.len() - value.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
     let parts = value.split_at_checked(digits).and_then(|(number, unit)| Some((number.parse::<u64>().ok()?, unit.trim_start())));
     let time = parts.and_then(|(number, unit)| match unit {
@@ -123,7 +124,10 @@ fn time(name: &str, value: &str) -> Result<Duration, String> {
         _ => None,
     });
     let time = time.ok_or_else(|| format!("{name} `{value}` is no time; write a whole number and a unit (ms, s, m), like 2s"))?;
-    if TIMEOUTS.contains(&time) { Ok(time) } else { Err(format!("{name} `{value}` is out of range; write 100ms to 10m")) }
+    if range.contains(&time) {
+        return Ok(time);
+    }
+    Err(format!("{name} `{value}` is out of range; write {:?} to {:?}", range.start(), range.end()))
 }
 
 #[cfg(test)]
@@ -175,7 +179,8 @@ mod tests {
                 0,
                 "response-timeout `99999999999999999999s` is no time; write a whole number and a unit (ms, s, m), like 2s",
             ),
-            ("answer-timeout=11m", 0, "answer-timeout `11m` is out of range; write 100ms to 10m"),
+            ("answer-timeout=61m", 0, "answer-timeout `61m` is out of range; write 1s to 3600s"),
+            ("response-timeout=33s", 0, "response-timeout `33s` is out of range; write 50ms to 32s"),
         ] {
             assert_eq!(read(text).2, [(index, message.to_owned())], "{text:?}");
         }

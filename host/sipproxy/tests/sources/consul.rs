@@ -82,7 +82,7 @@ async fn a_key_that_is_gone_leaves_its_document_and_an_empty_one_ends_it() {
     fake.put(Some(&one("a.de", "p1")));
     until(&mut documents, "there again", via("p1")).await;
     fake.put(Some("{}"));
-    until(&mut documents, "no provider", |documents| documents.in_force().is_empty() && well(documents)).await;
+    until(&mut documents, "no provider", |documents| proxies(documents).is_empty() && well(documents)).await;
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn without_consul_and_without_a_disk_the_start_waits_no_longer_than_it_may
     let timing = Timing { start: Duration::from_millis(200), ..quick() };
     let source = Source::start(Settings { timing, ..settings(&fake) }).await;
     let mut documents = source.documents();
-    assert!(documents.borrow().in_force().is_empty() && away(&documents.borrow()));
+    assert!(proxies(&documents.borrow()).is_empty() && away(&documents.borrow()));
     fake.mood(Mood::Good);
     until(&mut documents, "the first document", via("p1")).await;
 }

@@ -47,7 +47,7 @@ async fn a_file_may_come_later_and_its_directory_too() {
     let file = directory.path().join("pbx/sipproxy.json");
     let source = source(&file).await;
     let mut documents = source.documents();
-    assert!(missing(&documents.borrow()) && documents.borrow().in_force().is_empty());
+    assert!(missing(&documents.borrow()) && proxies(&documents.borrow()).is_empty());
     fs::create_dir(directory.path().join("pbx")).unwrap();
     fs::write(&file, one("a.de", "p1")).unwrap();
     until(&mut documents, "the first document", via("p1")).await;
@@ -85,7 +85,7 @@ async fn a_bad_file_at_the_start_is_no_reason_not_to_start() {
     fs::write(&file, "{").unwrap();
     let source = source(&file).await;
     let mut documents = source.documents();
-    assert!(documents.borrow().in_force().is_empty() && documents.borrow().troubles().count() == 1);
+    assert!(proxies(&documents.borrow()).is_empty() && documents.borrow().troubles().count() == 1);
     fs::write(&file, one("a.de", "p1")).unwrap();
     until(&mut documents, "good", via("p1")).await;
 }

@@ -8,7 +8,7 @@ mod secure;
 
 use std::time::Duration;
 
-use jackfield_sipproxy::{Document, Documents, Timing};
+use jackfield_sipproxy::{Document, Documents, Entry, Timing};
 use tokio::sync::watch::Receiver;
 
 /// How long anything may take before a test fails.
@@ -42,11 +42,10 @@ async fn until(documents: &mut Receiver<Documents>, what: &str, wanted: impl Fn(
     }
 }
 
-/// The proxy of each provider that is in force.
+/// The proxy of each provider.
 fn proxies(documents: &Documents) -> Vec<String> {
-    let text = |host: &str, proxy: &str| format!("{host} via {proxy}");
-    let entries = documents.in_force();
-    entries.iter().map(|found| text(&found.entry.provider, found.entry.proxy.as_ref().map_or("-", |proxy| &proxy.host))).collect()
+    let text = |entry: &Entry| format!("{} via {}", entry.provider, entry.proxy.as_ref().map_or("-", |proxy| &proxy.host));
+    documents.entries().map(|(_, entry)| text(entry)).collect()
 }
 
 fn parse(text: &str) -> Document {
