@@ -6,7 +6,7 @@ use std::path::Path;
 use jackfield_transport::ServerVerification::Full;
 use jackfield_transport::{About, TlsMaterial, TlsWarning};
 
-use super::{Exit, Hooks, load};
+use super::{Exit, Hooks, load, providers};
 use crate::config::{Config, Listen, Problem, Severity};
 use crate::keys;
 
@@ -18,11 +18,17 @@ pub(super) fn check(file: &Path, hooks: Hooks, out: &mut dyn Write, err: &mut dy
     let mut problems = config.warnings.clone();
     problems.extend(files(&config));
     problems.extend((hooks.check_plugins)(&config));
+    let survey = providers::survey(&config);
+    problems.extend(survey.problems.iter().cloned());
     problems.sort_by_key(|problem| (problem.line, problem.column));
     if !problems.is_empty() {
         report(file, &problems, err)?;
     }
-    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+    for (place, problems) in &survey.findings {
+        report(place, problems, err)?;
+    }
+    let of_documents = survey.findings.iter().flat_map(|(_, problems)| problems);
+    if problems.iter().chain(of_documents).any(|problem| problem.severity == Severity::Error) {
         return Ok(Exit::Invalid);
     }
     let plugins = match config.plugins.chain.as_slice() {
@@ -31,6 +37,7 @@ pub(super) fn check(file: &Path, hooks: Hooks, out: &mut dyn Write, err: &mut dy
     };
     let listeners: Vec<_> = config.listen.iter().map(|listen| listen.name.as_str()).collect();
     writeln!(out, "{}: good; listeners {}; {plugins}", file.display(), listeners.join(", "))?;
+    survey.print(&config, out)?;
     Ok(Exit::Good)
 }
 

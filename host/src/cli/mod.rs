@@ -3,6 +3,7 @@
 mod check;
 mod plugin_build;
 mod plugin_new;
+mod providers;
 mod status;
 mod table;
 
@@ -79,10 +80,12 @@ Then, in the new directory:
 const CHECK_HELP: &str = "\
 Every fault is one line on standard error, FILE:LINE:COLUMN: KEY: what and why:
   jackfield.toml:2:1: domain: unknown key; did you mean `domains`?
+Consul is asked once, where [sipproxy] names it. Each trunk has a row then:
+FROM says where it stands, INSTEAD OF says what it overrides.
 
 Exit status:
   0  the proxy would run with this file; there may be warnings
-  1  the file, or a plugin that it names, has errors
+  1  the file, or a plugin or document that it names, has errors
   2  the arguments are wrong, or the file cannot be read";
 
 /// Routes SIP calls by WebAssembly plugins.

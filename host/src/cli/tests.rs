@@ -95,6 +95,78 @@ fn version_is_printed_and_wrong_arguments_are_refused() {
     }
 }
 
+/// A Consul that answers one question and is gone.
+fn consul_once(answer: &'static str) -> std::net::SocketAddr {
+    use std::io::Read;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut question = Vec::new();
+        while !question.ends_with(b"\r\n\r\n") {
+            let mut octet = [0];
+            stream.read_exact(&mut octet).unwrap();
+            question.extend(octet);
+        }
+        let head = format!("HTTP/1.1 200 OK\r\nX-Consul-Index: 7\r\nContent-Length: {}\r\n\r\n", answer.len());
+        stream.write_all(&[head.as_bytes(), answer.as_bytes()].concat()).unwrap();
+    });
+    address
+}
+
+#[test]
+fn check_tells_where_each_trunk_stands_and_what_it_overrides() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, document) = (directory.path().join("jackfield.toml"), directory.path().join("sipproxy.json"));
+    let name = file.to_str().unwrap();
+    let text = |consul: std::net::SocketAddr| {
+        format!(
+            "state-directory = \"s\"\n[listen.a]\naddress = \"127.0.0.1\"\n[trunk.telekom]\nprovider = \"tel.t-online.de\"\nproxy = \"p1\"\n\
+             [sipproxy]\nfile = \"sipproxy.json\"\nconsul = {{ url = \"http://{consul}\", key = \"k\" }}\n"
+        )
+    };
+    fs::write(&document, "{ \"tel.t-online.de\": { \"proxy\": \"p2\" },\n\"b.de\": { \"proxy\": \"p2\", \"options\": \"egress=wan\" } }")
+        .unwrap();
+    let consul =
+        consul_once("{ \"tel.t-online.de\": { \"proxy\": \"p3\" }, \"b.de\": { \"proxy\": \"p3\" },\n \"c.de\": { \"proxy\": \"p3\" } }");
+    fs::write(&file, text(consul)).unwrap();
+    let (out, err, exit) = executed(&["check", name], HOOKS);
+    assert_eq!(exit, Exit::Good, "{err}");
+    let shown = document.display();
+    let warning = "warning: b.de: options: egress: there is no listener `wan`; there are: a";
+    assert_eq!(err, format!("{shown}:2:1: {warning}\n{shown}: 0 errors, 1 warning\n"));
+    let table = "\
+TRUNK    PROVIDER         FROM              VIA                 INSTEAD OF
+telekom  tel.t-online.de  jackfield.toml:5  sip:p1;lr           sipproxy.json:1, Consul:1
+b.de     b.de             sipproxy.json:2   sip:p2;lr from wan  Consul:1
+c.de     c.de             Consul:2          sip:p3;lr
+";
+    assert_eq!(out, format!("{name}: good; listeners a; no plugins\n{table}"));
+
+    // The port of a listener that is gone.
+    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    fs::write(&file, text(away)).unwrap();
+    fs::remove_file(&document).unwrap();
+    let (out, err, exit) = executed(&["check", name], HOOKS);
+    assert_eq!(exit, Exit::Good, "{err}");
+    assert!(err.contains(&format!("warning: sipproxy.file: there is no file {shown}; it is taken once it is there")), "{err}");
+    let asked = format!("warning: sipproxy.consul: Consul at http://{away} could not be asked: cannot connect");
+    assert!(err.contains(&asked) && err.contains("; nothing was kept of it"), "{err}");
+    assert!(out.ends_with("telekom  tel.t-online.de  jackfield.toml:5  sip:p1;lr\n"), "{out}");
+
+    fs::write(&document, "{ \"b.de\": {\n \"proxy\": \"p2\", \"options\": \"\\ntransprt=tcp\\n\" } }").unwrap();
+    let (_, err, exit) = executed(&["check", name], HOOKS);
+    assert_eq!(exit, Exit::Invalid);
+    let fault = format!("{shown}:2:31: b.de: options, line 2: unknown option `transprt`; did you mean `transport`?\n");
+    assert!(err.contains(&fault), "{err}");
+
+    fs::write(&document, "{}").unwrap();
+    fs::write(&file, text(consul_once("{ \"b.de\": "))).unwrap();
+    let (_, err, exit) = executed(&["check", name], HOOKS);
+    assert_eq!(exit, Exit::Invalid);
+    assert!(err.contains("Consul k:1:10: b.de: not valid JSON: EOF while parsing a value\n"), "{err}");
+}
+
 #[test]
 fn check_names_all_faults_and_ends_with_their_number() {
     let directory = tempfile::tempdir().unwrap();

@@ -14,16 +14,17 @@ use super::reader::{Report, Section};
 use super::state::CONTROL_SOCKET;
 use super::{
     Admin, Config, CoreLimits, Environment, Flows, Limits, Log, LogFormat, LogLevel, PathPolicy, Problem, Relay, Severity, TcpLimits,
-    Timers, admission, dns, listen, outbound, plugins, source_limits, trunk,
+    Timers, admission, dns, listen, outbound, plugins, sipproxy, source_limits, trunk,
 };
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "domains",
     "listen",
     "relay",
     "outbound-proxy",
     "trunk",
     "admission",
+    "sipproxy",
     "dns",
     "flows",
     "plugins",
@@ -95,6 +96,7 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         outbound_proxy: outbound::read(root, &listen),
         trunks: trunk::read(root, &listen, base),
         admission: admission::read(root),
+        sipproxy: sipproxy::read(root, base, environment),
         dns: dns::read(root),
         flows: flows(&root.section("flows", &["path"])),
         plugins: plugins::read(root, base),

@@ -13,6 +13,7 @@ mod places;
 mod plugins;
 mod problem;
 mod reader;
+mod sipproxy;
 mod source_limits;
 mod state;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use outbound::{OutboundProxy, OutboundRule};
 pub use place::{InterfaceFamily, Place};
 use places::Places;
 pub use problem::{LoadError, Problem, Severity};
+pub use sipproxy::{Sipproxy, trunks as sipproxy_trunks};
 pub use source_limits::{SourceAnswer, SourceLimits};
 pub use state::Environment;
 pub use trunk::{Credentials, Secret, Trunk};
@@ -59,6 +61,8 @@ pub struct Config {
     pub trunks: Vec<Trunk>,
     /// `[admission]`.
     pub admission: AdmissionSettings,
+    /// `[sipproxy]`.
+    pub sipproxy: Sipproxy,
     /// `[dns]`.
     pub dns: jackfield_resolver::Settings,
     /// `[flows]`.
@@ -107,6 +111,11 @@ impl Config {
     /// All that is wrong with it.
     pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Self, Vec<Problem>> {
         document::parse(path, text, environment)
+    }
+
+    /// The line of a key like `trunk.telekom`; where the file does not have it, of the nearest table around it.
+    pub fn line(&self, key: &str) -> usize {
+        self.places.nearest(key).0
     }
 
     /// A problem that shows only when the configuration is used, at the place of a key like `plugins.chain[0]`; where the file does not

@@ -22,6 +22,8 @@ pub struct Environment {
     pub root: bool,
     /// The number of cores; at least one is assumed.
     pub cores: usize,
+    /// The system's host name, where it tells it.
+    pub host_name: Option<String>,
 }
 
 impl Environment {
@@ -36,6 +38,7 @@ impl Environment {
             home: path("HOME"),
             root: rustix::process::geteuid().is_root(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            host_name: jackfield_sipproxy::host_name().ok(),
         }
     }
 

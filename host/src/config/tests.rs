@@ -45,6 +45,7 @@ fn a_small_file_has_the_documented_defaults() {
             outbound_proxy: OutboundProxy::default(),
             trunks: vec![],
             admission: AdmissionSettings::default(),
+            sipproxy: Sipproxy::default(),
             dns: jackfield_resolver::Settings::default(),
             flows: Flows { path: PathPolicy::WhereSupported },
             plugins: Plugins { directory: None, chain: vec![], table: BTreeMap::new(), debounce: Duration::from_millis(200) },

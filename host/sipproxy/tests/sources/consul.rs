@@ -184,7 +184,9 @@ async fn an_index_that_goes_back_is_asked_for_anew() {
 async fn a_start_without_consul_begins_with_the_document_on_disk() {
     let directory = tempfile::tempdir().unwrap();
     let fake = FakeConsul::start(Some(&one("a.de", "p1"))).await;
+    assert_eq!(kept(&fake, directory.path()).kept().unwrap(), None);
     drop(Source::start(kept(&fake, directory.path())).await);
+    assert_eq!(kept(&fake, directory.path()).kept().unwrap().map(|kept| kept.document), Some(parse(&one("a.de", "p1"))));
     for mood in [Mood::HangsUp, Mood::NoLeader, Mood::Stalls] {
         fake.mood(mood);
         let timing = Timing { start: Duration::from_millis(300), ..quick() };
