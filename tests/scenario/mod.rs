@@ -7,6 +7,7 @@ mod check;
 mod control;
 mod crowd;
 mod dialog;
+mod examples;
 mod fork;
 mod interfaces;
 mod lifecycle;

@@ -1,14 +1,13 @@
 //! The quickstart goes on serving, carries calls of other terminals, and ends at Ctrl-C.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::proxy::program;
+use crate::support::example::Example;
 use crate::support::wait;
-use crate::support::wasm::{component, workspace};
+use crate::support::wasm::component;
 
 struct Quickstart(Child);
 
@@ -20,28 +19,18 @@ impl Drop for Quickstart {
     }
 }
 
-fn quickstart(scratch: &Path) -> Command {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    let mut command = Command::new(target.join("release/quickstart"));
-    command.arg("--program").arg(program()).arg("--folder").arg(workspace().join("examples/quickstart")).arg("--scratch").arg(scratch);
-    command.stdin(Stdio::null());
-    command
-}
-
 #[test]
 fn the_quickstart_serves_further_calls_until_ctrl_c() {
     component("header-match");
-    // As deep in the tree as the example's own folder, so that the paths in its configuration hold.
-    let scratch = workspace().join("target").join(format!("quickstart-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch).expect("a folder in target");
-    let shown = scratch.join("shown");
+    let example = Example::new("quickstart");
+    let shown = example.scratch.join("shown");
     let output = File::create(&shown).expect("a file in it");
-    let mut running = Quickstart(quickstart(&scratch).stdout(output).spawn().expect("cargo build --release has made it"));
+    let mut running = Quickstart(example.command().stdout(output).spawn().expect("cargo build --release has made it"));
     let read = || std::fs::read_to_string(&shown).unwrap_or_default();
     wait::until("invitation to place calls", || read().contains("until Ctrl-C").then_some(()));
     assert!(read().contains("All three calls went their way."), "{}", read());
     assert!(!read().contains('\u{1b}'), "no colours where nobody looks");
-    let again = quickstart(&scratch).args(["call", "line"]).output().expect("the program starts");
+    let again = example.command().args(["call", "line"]).output().expect("the program starts");
     let text = String::from_utf8_lossy(&again.stdout);
     assert!(again.status.success() && text.contains("200 OK"), "{text}");
     wait::until("ladder of that call", || read().contains("office took sip:reception@example.test").then_some(()));
@@ -49,5 +38,4 @@ fn the_quickstart_serves_further_calls_until_ctrl_c() {
     kill_process(pid, Signal::INT).expect("it runs");
     let status = wait::until("end of the quickstart", || running.0.try_wait().expect("the child is ours"));
     assert!(status.success(), "{status}\n{}", read());
-    std::fs::remove_dir_all(&scratch).expect("the folder is ours");
 }

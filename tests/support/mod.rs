@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod dialog;
 pub(crate) mod dns;
 pub(crate) mod draft;
+pub(crate) mod example;
 pub(crate) mod home;
 pub(crate) mod link;
 pub(crate) mod load;

@@ -106,6 +106,15 @@ impl Agent {
         Ended { call_id: talk.call_id, took: begun.elapsed(), status: answer.map(|(answer, _)| answer.status()) }
     }
 
+    /// Asks who has registered whether it is there: OPTIONS along the Path.
+    pub fn qualify(&self, binding: &Binding) -> Ended {
+        let mut talk = self.talk(&binding.contact, &binding.aor);
+        (talk.routes, talk.send_to) = (binding.path.clone(), binding.source);
+        let begun = Instant::now();
+        let answer = self.proven(&mut talk, "OPTIONS", "", "Content-Length: 0\r\n\r\n");
+        Ended { call_id: talk.call_id, took: begun.elapsed(), status: answer.map(|(answer, _)| answer.status()) }
+    }
+
     fn talk(&self, uri: &str, to: &str) -> Talk {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Talk {

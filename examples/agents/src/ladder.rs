@@ -36,6 +36,12 @@ impl Record {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(step);
     }
 
+    /// Whether somebody has sent somebody a message like `OPTIONS` or `200 OK`.
+    pub fn has(&self, from: &str, to: &str, text: &str) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().any(|step| step.from == from && step.to == to && step.text == text)
+    }
+
     /// Takes out the steps of one call, in the order of time.
     pub fn take(&self, call_id: &[u8]) -> Vec<Step> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
 //! Where an example stands: in network namespaces with a cable for each link if it may make them, else at loopback addresses. The
-//! addresses in an example's files are those of the namespaces; on loopback, copies of the files serve in which the networks are others.
+//! addresses in an example's files are those of the namespaces; on loopback, the networks are others.
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -85,14 +85,14 @@ impl Network {
             .fold(text.to_owned(), |text, (index, link)| text.replace(network_of(link), &format!("127.{number}.{index}.")))
     }
 
-    /// The example's file as it is used here: itself, or a copy in `scratch`, as deep in the tree as the original.
+    /// A copy of an example's file in `scratch`, as deep in the tree as the original, with the addresses of here. What the original keeps in
+    /// `target/EXAMPLE`, the copy keeps beside itself.
     pub fn file(&self, shipped: &Path, scratch: &Path) -> Result<PathBuf> {
-        if matches!(self.kind, Kind::Namespaces(_)) {
-            return Ok(shipped.to_owned());
-        }
         let text = std::fs::read_to_string(shipped).with_context(|| format!("cannot read {}", shipped.display()))?;
+        let example = shipped.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         let copy = scratch.join(shipped.file_name().unwrap_or_default());
-        std::fs::write(&copy, self.translated(&text)).with_context(|| format!("cannot write {}", copy.display()))?;
+        let text = self.translated(&text).replace(&format!("../../target/{example}/"), "");
+        std::fs::write(&copy, text).with_context(|| format!("cannot write {}", copy.display()))?;
         Ok(copy)
     }
 
