@@ -162,6 +162,11 @@ impl Asked {
         Self { servers, ..Self::default() }
     }
 
+    /// What they are called.
+    pub fn servers(&self) -> &str {
+        &self.servers
+    }
+
     /// Whether they owe an answer: what is expired is then given out at once.
     pub fn are_silent(&self) -> bool {
         self.silent.load(Ordering::Relaxed)

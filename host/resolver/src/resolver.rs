@@ -22,6 +22,15 @@ use crate::upstream::Upstream;
 /// Randomness: a number from 0 to the given one, both included.
 pub type Draw = Arc<dyn Fn(u32) -> u32 + Send + Sync>;
 
+/// The name servers of the settings, or else of the system, as [`Resolver::start`] asks them: for who wants to see what they say, and hands them
+/// to [`Resolver::with_source`] behind something that listens.
+///
+/// # Errors
+/// hickory cannot be set up.
+pub fn name_servers(settings: &Settings) -> io::Result<Box<dyn Source>> {
+    Ok(Box::new(Upstream::of_system(settings, DNS_PORT)?))
+}
+
 /// Finds the next hop of a request. A handle: clones are the same resolver.
 ///
 /// What the engine does with it:

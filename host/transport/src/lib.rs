@@ -51,8 +51,8 @@ pub use counters::{Counter, Counters, Totals};
 pub use guard::{Answer, Ban, RequestClass, SourceLimits, Verdict};
 pub use settings::Settings;
 pub use tls::{
-    About, CertificateFiles, ClientCertificate, Identities, NotX509, ServerVerification, TlsError, TlsFault, TlsFiles, TlsMaterial,
-    TlsWarning,
+    About, CertificateFiles, ClientCertificate, Identities, Inspection, NotX509, ServerVerification, Shown, TlsError, TlsFault, TlsFiles,
+    TlsMaterial, TlsWarning,
 };
 
 /// Who takes what the sockets of one worker receive. Called on the worker's thread; it must not panic and not block.

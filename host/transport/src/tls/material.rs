@@ -25,6 +25,8 @@ const EXPIRES_SOON: i64 = 14 * 86_400;
 pub struct TlsMaterial {
     pub(super) server: Arc<ServerConfig>,
     pub(super) client: Arc<ClientConfig>,
+    /// What is in `client`, for who only wants to know what it would say.
+    pub(super) verifier: Arc<ServerVerifier>,
     warnings: Vec<TlsWarning>,
 }
 
@@ -59,8 +61,9 @@ impl TlsMaterial {
         }
         let first = keys.first().cloned().ok_or_else(|| TlsFault::Nothing.about(About::Whole))?;
         let server = server(files, keys, &provider)?;
-        let client = client(files, first, &provider, &mut warnings)?;
-        Ok(Self { server: Arc::new(server), client: Arc::new(client), warnings })
+        let verifier = Arc::new(verifier(files, &provider, &mut warnings)?);
+        let client = client(Arc::clone(&verifier), first, &provider)?;
+        Ok(Self { server: Arc::new(server), client: Arc::new(client), verifier, warnings })
     }
 
     /// What an operator should know.
@@ -89,12 +92,7 @@ fn server(files: &TlsFiles, keys: Vec<Arc<CertifiedKey>>, provider: &Arc<CryptoP
     Ok(config)
 }
 
-fn client(
-    files: &TlsFiles,
-    key: Arc<CertifiedKey>,
-    provider: &Arc<CryptoProvider>,
-    warnings: &mut Vec<TlsWarning>,
-) -> Result<ClientConfig, TlsError> {
+fn verifier(files: &TlsFiles, provider: &CryptoProvider, warnings: &mut Vec<TlsWarning>) -> Result<ServerVerifier, TlsError> {
     let trust = match &files.server_ca {
         Some(file) => trust(file, About::ServerCa)?,
         None => system_trust(),
@@ -108,11 +106,14 @@ fn client(
         ServerVerification::Full => {}
     }
     let algorithms = provider.signature_verification_algorithms;
-    let verifier = ServerVerifier { trust, mode: files.verify_server, algorithms, complaints: Default::default() };
+    Ok(ServerVerifier { trust, mode: files.verify_server, algorithms, complaints: Default::default() })
+}
+
+fn client(verifier: Arc<ServerVerifier>, key: Arc<CertifiedKey>, provider: &Arc<CryptoProvider>) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsFault::Refused(error).about(About::Whole))?;
-    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))))
 }
 

@@ -13,12 +13,14 @@ pub(in super::super) fn accepting(material: &TlsMaterial) -> Result<Box<Connecti
 
 /// For a connection that we open to `peer`: a domain, or an address. Only a domain is sent as SNI (RFC 6066 3).
 pub(in super::super) fn connecting(material: &TlsMaterial, peer: &str) -> Result<Box<Connection>, Error> {
-    let name = match host_address(peer.as_bytes()) {
-        Some(address) => ServerName::from(address),
-        None => {
-            let name = peer.strip_suffix('.').unwrap_or(peer).to_owned();
-            ServerName::try_from(name).map_err(|_| Error::General(format!("{peer} is no name that a certificate could prove")))?
-        }
-    };
-    Ok(Box::new(ClientConnection::new(material.client.clone(), name)?.into()))
+    Ok(Box::new(ClientConnection::new(material.client.clone(), name_of(peer)?)?.into()))
+}
+
+/// Whom a server has to prove to be.
+pub(super) fn name_of(peer: &str) -> Result<ServerName<'static>, Error> {
+    if let Some(address) = host_address(peer.as_bytes()) {
+        return Ok(ServerName::from(address));
+    }
+    let name = peer.strip_suffix('.').unwrap_or(peer).to_owned();
+    ServerName::try_from(name).map_err(|_| Error::General(format!("{peer} is no name that a certificate could prove")))
 }

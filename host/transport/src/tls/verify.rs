@@ -117,7 +117,8 @@ pub(super) struct ServerVerifier {
 }
 
 impl ServerVerifier {
-    fn check(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], peer: &str, now: UnixTime) -> Result<(), Error> {
+    /// What is wrong with a server that shows this chain.
+    pub(super) fn check(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], peer: &str, now: UnixTime) -> Result<(), Error> {
         self.trust.verify(leaf, others, now, &self.algorithms)?;
         let identities = Identities::of(leaf).map_err(|_| CertificateError::BadEncoding)?;
         if identities.prove(peer) { Ok(()) } else { Err(CertificateError::NotValidForName.into()) }
