@@ -1,0 +1,119 @@
+//! What is looked at: a trunk, and what of the configuration counts for it, as plain data.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jackfield_auth::Account;
+use jackfield_proto::net::{Listener, Transport};
+use jackfield_proto::network::Network;
+use jackfield_proto::proxy::Edit;
+use jackfield_transport::TlsFiles;
+
+/// Ways of one trunk that are looked at.
+pub(crate) const WAYS: usize = 16;
+
+/// Addresses of one way that are looked at.
+pub(crate) const ADDRESSES: usize = 8;
+
+/// The most round trips that one measurement takes.
+pub(crate) const ROUND_TRIPS: u32 = 1000;
+
+/// What is looked at.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// NAME of `[trunk.NAME]`.
+    pub trunk: Arc<str>,
+    /// The provider's host, as it stands in Request-URIs.
+    pub provider: Arc<str>,
+    /// The ways to it, in the order to try them. None: to where the Request-URI says.
+    pub ways: Vec<Way>,
+    /// Forced on every request that goes there.
+    pub edits: Vec<Edit>,
+    /// The listeners of the proxy, with their real addresses; at least one.
+    pub listeners: Vec<Egress>,
+    /// The provider's addresses, where the configuration names them.
+    pub from: Vec<Network>,
+    /// Who we are there.
+    pub account: Option<Arc<Account>>,
+    /// The address of record (a SIP URI) to register; none for the account's user at the provider.
+    pub aor: Option<Bytes>,
+    /// How names are looked up.
+    pub resolver: jackfield_resolver::Settings,
+    /// How long to wait for what.
+    pub times: Times,
+    /// Round trips of one measurement: 1 to 1,000. Default 5.
+    pub count: u32,
+    /// Whether a REGISTER is tried.
+    pub registration: Registration,
+    /// A running proxy, to measure what it adds.
+    pub running: Option<Running>,
+}
+
+/// One way to the provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// A route set: URIs, the first to visit first.
+    pub route: Vec<Bytes>,
+    /// A URI that only says where to send; used where there is no route set.
+    pub next_hop: Option<Bytes>,
+    /// The transport, whatever the URI says.
+    pub transport: Option<Transport>,
+    /// Name of the listener to send from; none leaves it to the system's routes.
+    pub egress: Option<Arc<str>>,
+}
+
+/// A listener that requests leave from.
+#[derive(Clone, Debug)]
+pub struct Egress {
+    /// Its name, transport, address, and what it writes into Via.
+    pub listener: Listener,
+    /// Its certificates, and whom it trusts.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Whether a REGISTER is tried. It makes a binding of the doctor's own for a moment, and may count as a wrong password.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Registration {
+    /// No.
+    #[default]
+    Leave,
+    /// Yes, where there is an account.
+    Try,
+}
+
+/// Where a running proxy takes requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// Its address.
+    pub address: SocketAddr,
+    /// Its transport: UDP or TCP.
+    pub transport: Transport,
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// For a connection. Default 5 s.
+    pub connect: Duration,
+    /// For TLS to be agreed on. Default 5 s.
+    pub handshake: Duration,
+    /// For the answer to a request. Default 6 s.
+    pub answer: Duration,
+    /// RFC 3261 17.1.2.1: from a datagram to its first repetition. Default 500 ms.
+    pub t1: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            handshake: Duration::from_secs(5),
+            answer: Duration::from_secs(6),
+            t1: Duration::from_millis(500),
+        }
+    }
+}
