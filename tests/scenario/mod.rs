@@ -25,4 +25,5 @@ mod shipped;
 mod stream;
 mod tls;
 mod tls_next_hop;
+mod trunks;
 mod websocket;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
 use std::time::Duration;
 
+use jackfield_trunk::registrations::RegistrationSettings;
 use toml::de::DeTable;
 
 use super::Network;
@@ -17,7 +18,7 @@ use super::{
     Timers, admission, dns, listen, outbound, plugins, sipproxy, source_limits, trunk,
 };
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "domains",
     "listen",
     "relay",
@@ -25,6 +26,7 @@ const KEYS: [&str; 18] = [
     "trunk",
     "admission",
     "sipproxy",
+    "registrations",
     "dns",
     "flows",
     "plugins",
@@ -97,6 +99,7 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         trunks: trunk::read(root, &listen, base),
         admission: admission::read(root),
         sipproxy: sipproxy::read(root, base, environment),
+        registrations: registrations(&root.section("registrations", &["refresh-grace", "limit"])),
         dns: dns::read(root),
         flows: flows(&root.section("flows", &["path"])),
         plugins: plugins::read(root, base),
@@ -146,6 +149,14 @@ fn relay(section: &Section<'_, '_>) -> Relay {
 fn flows(section: &Section<'_, '_>) -> Flows {
     let policies = [("supported", PathPolicy::WhereSupported), ("never", PathPolicy::Never)];
     Flows { path: section.item("path").and_then(|item| item.word(&policies)).unwrap_or_default() }
+}
+
+fn registrations(section: &Section<'_, '_>) -> RegistrationSettings {
+    let default = RegistrationSettings::default();
+    RegistrationSettings {
+        refresh_grace: section.item("refresh-grace").and_then(|item| item.duration(Duration::ZERO..=HOUR)).unwrap_or(default.refresh_grace),
+        limit: section.item("limit").and_then(|item| item.count(0..=10_000_000)).unwrap_or(default.limit),
+    }
 }
 
 fn timers(section: &Section<'_, '_>) -> Timers {

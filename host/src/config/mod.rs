@@ -35,6 +35,7 @@ pub use jackfield_proto::proxy::{Limits as CoreLimits, PathPolicy, Timers};
 use jackfield_transport::TlsFiles;
 use jackfield_trunk::Access;
 use jackfield_trunk::admission::AdmissionSettings;
+use jackfield_trunk::registrations::RegistrationSettings;
 pub use outbound::{OutboundProxy, OutboundRule};
 pub use place::{InterfaceFamily, Place};
 use places::Places;
@@ -63,6 +64,8 @@ pub struct Config {
     pub admission: AdmissionSettings,
     /// `[sipproxy]`.
     pub sipproxy: Sipproxy,
+    /// `[registrations]`: how those at providers are watched.
+    pub registrations: RegistrationSettings,
     /// `[dns]`.
     pub dns: jackfield_resolver::Settings,
     /// `[flows]`.

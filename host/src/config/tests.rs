@@ -46,6 +46,7 @@ fn a_small_file_has_the_documented_defaults() {
             trunks: vec![],
             admission: AdmissionSettings::default(),
             sipproxy: Sipproxy::default(),
+            registrations: jackfield_trunk::registrations::RegistrationSettings::default(),
             dns: jackfield_resolver::Settings::default(),
             flows: Flows { path: PathPolicy::WhereSupported },
             plugins: Plugins { directory: None, chain: vec![], table: BTreeMap::new(), debounce: Duration::from_millis(200) },

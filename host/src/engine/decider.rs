@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jackfield_proto::message::Message;
 use jackfield_proto::net::{Flow, Listener};
 use jackfield_proto::proxy::{Edit, FailureOutcome, Plan, Reply, RequestKind, Reviewed, Watch};
+use jackfield_trunk::registrations::Event;
 
 pub use crate::plugin::{FailureView, ResponseView};
 
@@ -21,6 +22,9 @@ pub trait Decider: Send + Sync + 'static {
 
     /// May this response pass? Asked where the decision wanted to be.
     fn on_response(&self, worker: usize, state: &Self::State, response: ResponseView<'_>) -> Reviewed;
+
+    /// Something has happened to a registration. Told outside of any request.
+    fn on_registration(&self, worker: usize, event: &Event);
 
     /// What comes after this failure? Asked where the decision wanted to be.
     fn on_failure(&self, worker: usize, state: &Self::State, failure: FailureView<'_>) -> FailureOutcome;

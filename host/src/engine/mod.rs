@@ -7,18 +7,25 @@
 
 mod clock;
 mod decider;
+mod expansion;
+mod kept;
+mod outcomes;
 mod policy;
 mod probing;
 mod resolving;
+mod routing;
 mod samples;
 mod shard;
 mod source_limits;
 mod timers;
+mod trunks;
+mod upkeep;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -36,13 +43,15 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use jackfield_resolver::{Figures, Resolver};
 use jackfield_transport::{self as transport, Change, Monitor, Share, Sockets};
+use jackfield_trunk::{Access, Table};
 
 pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
 
 use clock::Clock;
 use policy::Policy;
 use shard::Shard;
-use worker::Worker;
+use trunks::Trunks;
+use worker::{State, Worker};
 
 /// How long nothing may have come before a draining engine that has answered everything ends.
 const DRAIN_QUIET: Duration = Duration::from_millis(200);
@@ -60,6 +69,8 @@ pub struct Setup<'a> {
     pub config: &'a Config,
     /// Keys of the tokens in Record-Route and Path.
     pub token_keys: KeyRing,
+    /// The trunks in force.
+    pub trunks: Table,
     /// Where the workers count.
     pub metrics: Arc<Metrics>,
 }
@@ -78,10 +89,11 @@ pub enum StartError {
 /// What the workers share.
 pub(crate) struct Shared<D: Decider> {
     clock: Clock,
-    shards: Box<[Shard<D::State>]>,
+    shards: Box<[Shard<State<D>>]>,
     decider: Arc<D>,
     rules: ArcSwap<Rules>,
     resolver: Resolver,
+    trunks: Trunks,
     metrics: Arc<Metrics>,
     /// Tells that an address has failed, and wants to be probed.
     probing: Notify,
@@ -96,7 +108,7 @@ impl<D: Decider> Shared<D> {
         u8::try_from(self.shards.len()).unwrap_or(u8::MAX)
     }
 
-    fn shard(&self, index: u8) -> Option<&Shard<D::State>> {
+    fn shard(&self, index: u8) -> Option<&Shard<State<D>>> {
         self.shards.get(usize::from(index))
     }
 }
@@ -106,8 +118,8 @@ impl<D: Decider> Shared<D> {
 struct Rules {
     /// By [`jackfield_proto::net::ListenerId`].
     listeners: Arc<[Listener]>,
-    /// The names of the trunks.
-    trunks: Arc<[Arc<str>]>,
+    /// Who may send to a listener, by its name; those where everybody may are not in it.
+    access: HashMap<Arc<str>, Access>,
     message: message::Limits,
     policy: Policy,
     retry_after: u32,
@@ -116,7 +128,9 @@ struct Rules {
 impl Rules {
     fn new(config: &Config, listeners: Arc<[Listener]>, settings: Arc<Settings>) -> Self {
         let retry_after = settings.limits.retry_after;
-        Self { listeners, trunks: Arc::default(), message: message_limits(config), policy: Policy::new(config, settings), retry_after }
+        let restricted = config.listen.iter().filter(|listen| listen.access != Access::default());
+        let access = restricted.map(|listen| (listen.name.as_str().into(), listen.access.clone())).collect();
+        Self { listeners, access, message: message_limits(config), policy: Policy::new(config, settings), retry_after }
     }
 }
 
@@ -190,7 +204,7 @@ pub struct Snapshot {
 impl<D: Decider> Engine<D> {
     /// Starts a worker for each share of the sockets; returns when all of them receive.
     pub fn start(sockets: Sockets, decider: Arc<D>, setup: Setup<'_>) -> Result<Self, StartError> {
-        let Setup { config, token_keys, metrics } = setup;
+        let Setup { config, token_keys, trunks, metrics } = setup;
         let (listeners, transport) = (sockets.listeners(), sockets.monitor());
         let shares = sockets.split();
         let count = u8::try_from(shares.len()).map_err(|_| StartError::TooManyWorkers(shares.len()))?;
@@ -203,6 +217,7 @@ impl<D: Decider> Engine<D> {
             decider,
             rules: ArcSwap::from_pointee(Rules::new(config, listeners, settings)),
             resolver: Resolver::start(config.dns.clone())?,
+            trunks: Trunks::new(config, trunks, seed()?),
             metrics,
             probing: Notify::new(),
             probes: AtomicU64::new(seed()? as u64),
@@ -221,6 +236,16 @@ impl<D: Decider> Engine<D> {
     /// The listeners, with the ports that they are bound to, by [`jackfield_proto::net::ListenerId`]: those included that were removed.
     pub fn listeners(&self) -> Arc<[Listener]> {
         Arc::clone(&self.shared.rules.load().listeners)
+    }
+
+    /// The trunks in force.
+    pub fn trunks(&self) -> Arc<Table> {
+        Arc::clone(&self.shared.trunks.table())
+    }
+
+    /// Other trunks, for requests from now on.
+    pub fn replace_trunks(&self, config: &Config, trunks: Table) {
+        self.shared.trunks.replace(self.shared.clock.now(), config, trunks);
     }
 
     /// Other keys for the tokens, from the next [`Engine::reconfigure`] on.
@@ -336,6 +361,7 @@ fn spawn_worker<D: Decider>(
             tokio::spawn(timers::drive(worker.clone()));
             if worker.index == 0 {
                 tokio::spawn(probing::drive(worker.clone()));
+                tokio::spawn(upkeep::drive(worker.clone()));
             }
             // Nobody waits for this only if the start has failed already.
             let _ = started.send(Ok(()));

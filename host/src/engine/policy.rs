@@ -1,12 +1,17 @@
-//! What holds where nobody has decided: dialogs go their way, what is configured as a relay's destination passes, and nothing else, so
-//! that the proxy is no open relay.
+//! What holds where nobody has decided: registrations lead back to who has made them, hosts of providers to their trunks, what is configured
+//! as a destination passes, and nothing else, so that the proxy is no open relay.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jackfield_proto::message::{Message, Method, Uri, host_address};
-use jackfield_proto::net::{Flow, Listener, Path};
-use jackfield_proto::proxy::{Edit, Plan, Reply, RequestKind, Settings, Target, Verdict, Watch, next_hop_uri};
+use jackfield_proto::net::{Flow, Listener, ListenerId, Over, Path};
+use jackfield_proto::proxy::{Group, Mode, Reply, Settings, Target, Verdict, next_hop_uri};
+use jackfield_trunk::Trunk;
+use jackfield_trunk::registrations::{Found, NamedFlow, Registrations, Sought, UnixTime};
 
+use super::expansion::{Expanded, Expansion};
 use crate::config::{Config, OutboundProxy, Relay};
 
 /// A request that no plugin has decided about.
@@ -15,9 +20,25 @@ pub(super) struct Undecided<'a> {
     pub(super) request: &'a Message,
     /// How it came.
     pub(super) flow: &'a Flow,
-    pub(super) kind: RequestKind,
-    /// The flow that a flow token in its Route leads it to.
-    pub(super) over: Option<Path>,
+    /// Whether a token of ours leads it: one in its Route, or one that has been its Request-URI.
+    pub(super) by_token: bool,
+    /// The trunk that it has come from.
+    pub(super) from: Option<&'a Arc<Trunk>>,
+    pub(super) registrations: &'a Registrations,
+    pub(super) now: UnixTime,
+}
+
+/// Where it goes.
+#[derive(Debug)]
+pub(super) enum Leads {
+    /// One target, which may leave the way to the request.
+    Follow(Target),
+    /// Some targets.
+    Ways(Expanded),
+    /// To who has registered at a trunk, which it then comes from.
+    Registered(Expanded, Arc<Trunk>),
+    /// No further, with what the sender hears; none for silence.
+    Nowhere(Option<Reply>),
 }
 
 /// The rules by which requests are judged that no plugin has decided about.
@@ -33,43 +54,106 @@ impl Policy {
         Self { relay: config.relay.clone(), outbound: config.outbound_proxy.clone(), settings }
     }
 
-    /// The verdict about a request without a decision. Who has a flow token of ours may send to its flow (RFC 5626 5.3): there the core sends
-    /// a target that says nothing else.
-    pub(super) fn verdict<S>(&self, asked: Undecided<'_>, edits: Vec<Edit>, kept: Option<(S, Watch)>) -> Verdict<S> {
-        let Undecided { request, flow, kind, over } = asked;
-        let mut target = Target { edits, ..Target::default() };
-        if kind == RequestKind::Initial && over.is_none() {
-            if let Some(rule) = self.outbound.rule_for(flow.remote, flow.transport) {
-                target.next_hop = Some(rule.to.clone().into());
-                target.egress = rule.egress.as_deref().map(Arc::from);
-            } else if let Some(reply) = self.refusal(request) {
-                return refused(request, reply);
+    /// Where a request goes. What decides is its topmost Route, or else its Request-URI (16.6 item 7); a `maddr` there overrules the
+    /// host (19.1.1).
+    pub(super) fn leads(&self, asked: Undecided<'_>, expansion: &Expansion<'_>) -> Leads {
+        // Who has a token of ours may send to where it leads (RFC 5626 5.3): there the core sends a target that says nothing else.
+        if asked.by_token {
+            return Leads::Follow(Target::default());
+        }
+        let next = Uri::parse(next_hop_uri(asked.request)).filter(|uri| uri.is_sip() || uri.is_sips());
+        let host = next.as_ref().map(|uri| uri.param(b"maddr").flatten().unwrap_or(uri.host()));
+        if let Some(host) = host {
+            // Some registrars put the port that they see into the Contact.
+            if self.is_ours(host, None)
+                && let Some(leads) = self.to_registered(asked, expansion)
+            {
+                return leads;
+            }
+            if let Some(trunk) = expansion.table.by_host(host) {
+                return self.to_trunk(trunk, asked, expansion);
             }
         }
-        match kept {
-            None => Verdict::Follow(target),
-            // The same way, with somebody to tell what becomes of it.
-            Some((state, watch)) => Verdict::Forward { plan: Plan::to(target), state, watch },
+        if let Some(rule) = self.outbound.rule_for(asked.flow.remote, asked.flow.transport) {
+            let (next_hop, egress) = (Some(rule.to.clone().into()), rule.egress.as_deref().map(Arc::from));
+            return Leads::Follow(Target { next_hop, egress, ..Target::default() });
         }
-    }
-
-    /// Why the request may not go where it wants to go; none if it may. That is its topmost Route, or else its Request-URI (16.6 item
-    /// 7); a `maddr` there overrules the host (19.1.1), and so it is what has to be allowed.
-    fn refusal(&self, request: &Message) -> Option<Reply> {
-        let Some(uri) = Uri::parse(next_hop_uri(request)).filter(|uri| uri.is_sip() || uri.is_sips()) else {
-            return Some(Reply::status(404));
-        };
-        let host = uri.param(b"maddr").flatten().unwrap_or(uri.host());
-        if self.is_ours(host, uri.port()) {
-            return Some(Reply::status(404));
+        let (Some(host), Some(next)) = (host, next) else { return Leads::Nowhere(Some(Reply::status(404))) };
+        if self.is_ours(host, Some(next.port())) {
+            return inbound(asked.from).unwrap_or(Leads::Nowhere(Some(Reply::status(404))));
         }
         let permitted = str::from_utf8(host).is_ok_and(|host| self.relay.permits(host));
-        (!permitted).then(|| Reply::status(403))
+        if permitted { Leads::Follow(Target::default()) } else { Leads::Nowhere(Some(Reply::status(403))) }
     }
 
-    fn is_ours(&self, host: &[u8], port: Option<u16>) -> bool {
+    /// To a trunk whose provider the request names. What comes from a provider goes to no provider, unless its networks are let in there.
+    fn to_trunk(&self, trunk: &Arc<Trunk>, asked: Undecided<'_>, expansion: &Expansion<'_>) -> Leads {
+        if asked.from.is_some() && trunk.settings.callers.allow.is_empty() {
+            return Leads::Nowhere(Some(Reply::status(403)));
+        }
+        match expansion.may_use(trunk) {
+            Ok(()) => {
+                let planned = expansion.table.plan(trunk, &Target::default(), asked.request, expansion.health);
+                Leads::Ways(expansion.of_trunk(planned))
+            }
+            Err(heard) => Leads::Nowhere(heard),
+        }
+    }
+
+    /// To who has registered at a trunk with the `line` of the request, or with what it names; none if nobody has.
+    fn to_registered(&self, asked: Undecided<'_>, expansion: &Expansion<'_>) -> Option<Leads> {
+        let Undecided { request, flow, from, registrations, .. } = asked;
+        if request.method() == Method::REGISTER {
+            return None;
+        }
+        let (request_uri, to) = (Uri::parse(request.request_uri())?, request.to()?);
+        let source = flow.remote.ip();
+        let trunk = from.map(|trunk| trunk.id).or_else(|| registrations.trunk_at(source));
+        let sought = Sought { request_uri: request.request_uri(), to_uri: to.uri(), source, trunk };
+        let found = registrations.find(asked.now, &sought);
+        let trunk = expansion.table.by_name(&found.first()?.trunk)?;
+        if !may_call_back(trunk, from, source) {
+            return Some(Leads::Nowhere(Some(Reply::status(403))));
+        }
+        let targets: Vec<Target> = found.iter().flat_map(|found| self.targets_of(found, &request_uri)).collect();
+        let ways = std::iter::repeat_n(None, targets.len()).collect();
+        Some(Leads::Registered(Expanded { groups: vec![Group { mode: Mode::Serial, targets }], ways }, Arc::clone(trunk)))
+    }
+
+    /// The flow that a binding was made over first, then the address that it names, if that is another one.
+    fn targets_of(&self, found: &Found, request_uri: &Uri<'_>) -> Vec<Target> {
+        let contact = Uri::parse(&found.contact);
+        let user = request_uri.user().filter(|user| contact.as_ref().is_some_and(|contact| contact.user() != Some(user)));
+        // A number that was dialled is not lost, though another user stands in the Contact.
+        let uri = match (&contact, user) {
+            (Some(contact), Some(user)) => with_user(contact, user),
+            _ => found.contact.clone(),
+        };
+        let NamedFlow { transport, listener, remote, connection } = &found.flow;
+        let base = Target { uri: Some(uri), egress: Some(Arc::clone(listener)), ..Target::default() };
+        let by_flow = self.path_of(&found.flow).map(|flow| Target { flow: Some(flow), ..base.clone() });
+        let same = contact.as_ref().is_some_and(|contact| {
+            let port = contact.port().unwrap_or(transport.default_port());
+            connection.is_none() && contact.host_ip() == Some(remote.ip()) && port == remote.port()
+        });
+        let by_address = (by_flow.is_none() || !same).then(|| Target { transport: Some(*transport), ..base });
+        by_flow.into_iter().chain(by_address).collect()
+    }
+
+    /// A flow that is remembered by the name of its listener; none if that is gone, or the connection.
+    fn path_of(&self, flow: &NamedFlow) -> Option<Path> {
+        let NamedFlow { transport, listener: name, remote, connection } = flow;
+        let is_it = |listener: &Listener| listener.is_open() && listener.name == *name && listener.transport == *transport;
+        let listener = self.settings.listeners.iter().position(is_it).and_then(|at| u16::try_from(at).ok()).map(ListenerId)?;
+        let over = if transport.is_reliable() { Over::Only((*connection)?) } else { Over::Any };
+        Some(Path { transport: *transport, listener, remote: *remote, over })
+    }
+
+    /// Whether a host, and the port if it matters, stands for this proxy.
+    fn is_ours(&self, host: &[u8], port: Option<Option<u16>>) -> bool {
         let address = host_address(host);
-        let listens_at = |listener: &Listener| port.unwrap_or(listener.transport.default_port()) == listener.address.port();
+        let listens_at =
+            |listener: &Listener| port.is_none_or(|port| port.unwrap_or(listener.transport.default_port()) == listener.address.port());
         self.settings.domains.iter().any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
             || self
                 .settings
@@ -78,6 +162,32 @@ impl Policy {
                 .filter(|listener| listener.is_open())
                 .any(|listener| address == Some(listener.address.ip()) && listens_at(listener))
     }
+}
+
+/// Where calls of a trunk go that nothing else leads on; none if it does not say.
+fn inbound(from: Option<&Arc<Trunk>>) -> Option<Leads> {
+    let to = &from?.settings.incoming.to;
+    if to.is_empty() {
+        return None;
+    }
+    let targets: Vec<Target> = to.iter().map(|uri: &Bytes| Target { next_hop: Some(uri.clone()), ..Target::default() }).collect();
+    let ways = std::iter::repeat_n(None, targets.len()).collect();
+    Some(Leads::Ways(Expanded { groups: vec![Group { mode: Mode::Serial, targets }], ways }))
+}
+
+/// A `line` is a secret between a PBX and its provider, and leads to that PBX alone; but where the provider's addresses are configured,
+/// only these may use it.
+fn may_call_back(trunk: &Trunk, from: Option<&Arc<Trunk>>, source: IpAddr) -> bool {
+    let networks = &trunk.settings.incoming.networks;
+    from.is_some_and(|from| from.id == trunk.id) || networks.is_empty() || networks.iter().any(|network| network.contains(source))
+}
+
+/// A URI with another user.
+fn with_user(uri: &Uri<'_>, user: &[u8]) -> Bytes {
+    let octets = uri.as_bytes();
+    let rest = octets.iter().position(|octet| *octet == b'@').filter(|_| uri.user().is_some());
+    let rest = rest.map_or_else(|| octets.get(uri.scheme().len() + 1..), |at| octets.get(at + 1..)).unwrap_or_default();
+    Bytes::from([uri.scheme(), b":", user, b"@", rest].concat())
 }
 
 /// The verdict about a request that goes no further: an ACK has no answer (RFC 3261 17), and a CANCEL that comes here matches nothing (9.2).

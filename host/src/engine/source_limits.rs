@@ -7,7 +7,7 @@ use jackfield_transport::{Answer, Ban, RequestClass, SourceLimits, Verdict};
 
 use super::decider::Decider;
 use super::shard::Shard;
-use super::worker::{Work, Worker};
+use super::worker::{State, Work, Worker};
 use crate::config::{self, Config, SourceAnswer};
 
 /// What the transports are told of `[limits.source]`.
@@ -43,7 +43,7 @@ fn class(request: &Message) -> RequestClass {
 
 impl<D: Decider> Worker<D> {
     /// Whether a message may pass; if not, it has been answered or dropped. Nothing is kept for it, and no plugin sees it.
-    pub(super) fn admits(&self, shard: &Shard<D::State>, message: &Message, flow: &Flow, work: &mut Work<D>) -> bool {
+    pub(super) fn admits(&self, shard: &Shard<State<D>>, message: &Message, flow: &Flow, work: &mut Work<D>) -> bool {
         if !message.is_request() {
             return true;
         }

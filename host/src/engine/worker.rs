@@ -7,18 +7,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use jackfield_proto::message::{Framing, Message};
-use jackfield_proto::net::{Flow, Path, Transport};
-use jackfield_proto::proxy::{BranchId, Core, Output, Query, Reply, RequestKind, Transmit, Verdict, shard_of, shard_of_quoted};
+use jackfield_proto::net::{Flow, Transport};
+use jackfield_proto::proxy::{BranchId, Core, Output, Query, Transmit, shard_of, shard_of_quoted};
 use jackfield_proto::time::Timestamp;
 
 use super::Shared;
-use super::decider::{Decider, Decision, FailureView, RequestView, ResponseView};
-use super::policy::{Undecided, refused};
+use super::decider::{Decider, FailureView, ResponseView};
+use super::kept::Kept;
+use super::outcomes::Failed;
+use super::routing::Asked;
 use super::shard::Shard;
 use crate::metrics::{Kind, Rejection, WorkerMetrics};
 use jackfield_transport::{Handler, Local, Origin, Outgoing};
 
-type Outputs<D> = Vec<Output<<D as Decider>::State>>;
+/// What is kept with the requests of a decider.
+pub(super) type State<D> = Kept<<D as Decider>::State>;
+
+type Outputs<D> = Vec<Output<State<D>>>;
 
 /// A worker. All its methods run on its own thread.
 pub(super) struct Worker<D: Decider> {
@@ -58,7 +63,7 @@ impl<D: Decider> Worker<D> {
         Self { index, shared, transport, scratch: Mutex::default() }
     }
 
-    fn metrics(&self) -> &WorkerMetrics {
+    pub(super) fn metrics(&self) -> &WorkerMetrics {
         self.shared.metrics.worker(self.index)
     }
 
@@ -109,9 +114,9 @@ impl<D: Decider> Worker<D> {
     /// One step of the core; its outputs come behind those that are there.
     pub(super) fn step(
         &self,
-        shard: &Shard<D::State>,
+        shard: &Shard<State<D>>,
         work: &mut Work<D>,
-        act: impl FnOnce(&mut Core<D::State>, Timestamp, &mut Outputs<D>),
+        act: impl FnOnce(&mut Core<State<D>>, Timestamp, &mut Outputs<D>),
     ) {
         let now = self.shared.clock.now();
         shard.with(|core| act(core, now, &mut work.outputs));
@@ -119,7 +124,7 @@ impl<D: Decider> Worker<D> {
 
     /// Does what the core wants, and what it wants in turn, until it wants nothing more. The shard is locked only while the core itself
     /// runs: a plugin that takes its time keeps nobody from it.
-    pub(super) fn carry_out(self: &Arc<Self>, shard: &Shard<D::State>, work: &mut Work<D>) {
+    pub(super) fn carry_out(self: &Arc<Self>, shard: &Shard<State<D>>, work: &mut Work<D>) {
         while !work.outputs.is_empty() {
             let mut batch = std::mem::take(&mut work.batch);
             std::mem::swap(&mut batch, &mut work.outputs);
@@ -130,22 +135,29 @@ impl<D: Decider> Worker<D> {
         }
     }
 
-    fn perform(self: &Arc<Self>, shard: &Shard<D::State>, output: Output<D::State>, work: &mut Work<D>) {
-        let decider = &self.shared.decider;
+    fn perform(self: &Arc<Self>, shard: &Shard<State<D>>, output: Output<State<D>>, work: &mut Work<D>) {
         match output {
             Output::Send(transmit) => self.send(shard, transmit, work),
-            Output::SelectTargets { context, request, flow, kind, over, .. } => {
-                let verdict = self.decide(&request, &flow, kind, over);
+            Output::SelectTargets { context, request, flow, kind, by_token, sides, .. } => {
+                let verdict = self.decide(Asked { request: &request, flow: &flow, kind, by_token, sides });
                 self.step(shard, work, |core, now, out| core.decided(now, context, verdict, out));
             }
-            Output::ReviewResponse { branch, state, tag, attempt, elapsed, request, response, source, .. } => {
+            Output::Admit { branch, state, trunk, tag, .. } => {
+                let admitted = self.admit(branch, state.as_ref(), trunk, &tag);
+                self.step(shard, work, |core, now, out| core.admitted(now, branch, admitted, out));
+            }
+            Output::Challenged { branch, trunk, request, uri, response, answered } => {
+                let edits = self.answer_challenge(trunk, &request, &uri, &response, answered);
+                self.step(shard, work, |core, now, out| core.challenge_answered(now, branch, response, edits, out));
+            }
+            Output::ReviewResponse { branch, state, tag, attempt, elapsed, trunk, request, response, source } => {
                 let view = ResponseView { tag: &tag, attempt, elapsed, request: &request, response: &response, source };
-                let reviewed = decider.on_response(self.index, &state, view);
+                let reviewed = self.review(branch, trunk, &state, view);
                 self.step(shard, work, |core, now, out| core.reviewed(now, branch, response, reviewed, out));
             }
-            Output::BranchFailed { branch, state, tag, cause, attempt, remaining, request, response, .. } => {
+            Output::BranchFailed { branch, state, tag, cause, attempt, remaining, trunk, request, response } => {
                 let view = FailureView { tag: &tag, cause, attempt, remaining, request: &request, response: response.as_ref() };
-                let outcome = decider.on_failure(self.index, &state, view);
+                let outcome = self.choose(Failed { branch, trunk, view }, &state);
                 self.step(shard, work, |core, now, out| core.failure_decided(now, branch, outcome, out));
             }
             Output::Resolve { branch, query } => match self.shared.resolver.cached(&query) {
@@ -153,12 +165,11 @@ impl<D: Decider> Worker<D> {
                 None => self.resolve(shard.index, branch, query),
             },
             Output::AddressFailed { path, peer, cause } => self.address_failed(path, peer, cause),
-            Output::Completed { status, .. } => self.metrics().completed(status),
-            Output::Admit { .. } | Output::Challenged { .. } => {}
+            Output::Completed { state, status, .. } => self.completed(state.as_ref(), status),
         }
     }
 
-    fn send(self: &Arc<Self>, shard: &Shard<D::State>, transmit: Transmit, work: &mut Work<D>) {
+    fn send(self: &Arc<Self>, shard: &Shard<State<D>>, transmit: Transmit, work: &mut Work<D>) {
         let Transmit { bytes, path, branch, peer } = transmit;
         let kind = if bytes.starts_with(b"SIP/") { Kind::Response } else { Kind::Request };
         let origin = branch.map(|branch| Origin { shard: shard.index, branch });
@@ -171,32 +182,6 @@ impl<D: Decider> Worker<D> {
                     self.step(shard, work, |core, now, out| core.send_failed(now, branch, out));
                 }
             }
-        }
-    }
-
-    /// The verdict about a request: the decider's, or what holds without one.
-    fn decide(&self, request: &Arc<Message>, flow: &Flow, kind: RequestKind, over: Option<Path>) -> Verdict<D::State> {
-        let Shared { decider, rules, .. } = &*self.shared;
-        let rules = rules.load();
-        let decision = match kind {
-            RequestKind::InDialog if !decider.wants_in_dialog() => return Verdict::follow(Vec::new()),
-            RequestKind::Initial if self.shared.draining.load(Ordering::Relaxed) => {
-                return turn_away(request, rules.retry_after);
-            }
-            _ => {
-                let (listeners, trunks) = (&rules.listeners, &rules.trunks);
-                let view = RequestView { request, flow, listeners, trunks, from_trunk: None, user: None, kind };
-                decider.on_request(self.index, view)
-            }
-        };
-        match decision {
-            Decision::Undecided { edits, kept } => {
-                let asked = Undecided { request, flow, kind, over };
-                rules.policy.verdict(asked, edits, kept)
-            }
-            Decision::Forward { plan, state, watch } => Verdict::Forward { plan, state, watch },
-            Decision::Reply(reply) => Verdict::Reply(reply),
-            Decision::Drop => Verdict::Drop,
         }
     }
 
@@ -221,11 +206,6 @@ fn framing(transport: Transport) -> Framing {
         Transport::Udp | Transport::Ws | Transport::Wss => Framing::Datagram,
         Transport::Tcp | Transport::Tls => Framing::Stream,
     }
-}
-
-/// No new calls while the proxy ends; an ACK or a CANCEL has no answer.
-fn turn_away<S>(request: &Message, retry_after: u32) -> Verdict<S> {
-    refused(request, Reply::status(503).header("Retry-After", retry_after.to_string()))
 }
 
 /// Outputs of the core that are still to be carried out.

@@ -1,11 +1,13 @@
 //! The plugins as the engine's decider.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jackfield_proto::proxy::{FailureOutcome, RequestKind, Reviewed};
+use jackfield_trunk::registrations::{Event, EventKind};
 
 use crate::engine::{Decider, Decision, FailureView, RequestView, ResponseView};
-use crate::plugin::{self, CallState, ChainAnswer, PluginHost};
+use crate::plugin::{self, CallState, ChainAnswer, PluginHost, RegistrationKind};
 
 /// Asks the chain: the generation that serves for a request, and that generation again for what becomes of it.
 #[derive(Debug)]
@@ -34,7 +36,41 @@ impl Decider for PluginDecider {
         state.on_response(worker, response)
     }
 
+    fn on_registration(&self, worker: usize, event: &Event) {
+        let chain = self.0.chain();
+        if !chain.wants_registrations() {
+            return;
+        }
+        chain.on_registration(
+            worker,
+            plugin::RegistrationView {
+                kind: kind(event.kind),
+                aor: event.aor.as_bytes(),
+                contact: event.contact.as_bytes(),
+                line: event.line.as_deref().map(str::as_bytes),
+                trunk: Some(&event.trunk),
+                status: Some(event.outcome.status()),
+                expires_in: (event.expires_in > 0).then(|| Duration::from_secs(event.expires_in.into())),
+                source: event.flow.remote,
+                transport: event.flow.transport,
+                listener: &event.flow.listener,
+            },
+        );
+    }
+
     fn on_failure(&self, worker: usize, state: &Self::State, failure: FailureView<'_>) -> FailureOutcome {
         state.on_failure(worker, failure)
+    }
+}
+
+fn kind(kind: EventKind) -> RegistrationKind {
+    match kind {
+        EventKind::Registered => RegistrationKind::Registered,
+        EventKind::Refreshed => RegistrationKind::Refreshed,
+        EventKind::Changed => RegistrationKind::Changed,
+        EventKind::Failed => RegistrationKind::Failed,
+        EventKind::Overdue => RegistrationKind::Overdue,
+        EventKind::Expired => RegistrationKind::Expired,
+        EventKind::Removed => RegistrationKind::Removed,
     }
 }

@@ -5,6 +5,7 @@ mod certificates;
 mod decider;
 mod figures;
 mod listeners;
+mod trunks;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -17,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::admin::control::ControlSocket;
 use crate::admin::prometheus::MetricsListener;
-use crate::config::{Config, Problem, Severity};
+use crate::config::{Config, LoadError, Problem, Severity};
 use crate::engine::{Engine, Setup, transport_settings};
 use crate::keys;
 use crate::logging::Logging;
@@ -25,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::plugin::{PluginHost, PluginSettings};
 use crate::signals::{Request, Signals};
 use jackfield_transport::Sockets;
+use jackfield_trunk::Table;
 
 use certificates::CertificateWatch;
 use decider::PluginDecider;
@@ -40,6 +42,7 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     raise_descriptor_limit();
     keys::prepare_state_directory(&config.state_directory)?;
     let token_keys = keys::key_ring(&config)?;
+    let table = trunks::table(&config).map_err(|problems| LoadError::Invalid { file: config.path.clone(), problems })?;
     let metrics = Arc::new(Metrics::new(config.workers));
     let settings =
         PluginSettings { workers: config.workers, state_directory: Some(config.state_directory.clone()), metrics: Arc::clone(&metrics) };
@@ -53,7 +56,9 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     // Before the first call is taken: a proxy that cannot be asked how it is does not start.
     let desk = runtime.block_on(Desk::open(&config))?;
     let decider = Arc::new(PluginDecider(Arc::clone(&plugins)));
-    let engine = Arc::new(Engine::start(sockets, decider, Setup { config: &config, token_keys, metrics: Arc::clone(&metrics) })?);
+    trunks::announce(&Table::default(), &table);
+    let setup = Setup { config: &config, token_keys, trunks: table, metrics: Arc::clone(&metrics) };
+    let engine = Arc::new(Engine::start(sockets, decider, setup)?);
     let certificates = CertificateWatch::start(&config, engine.transport().clone())?;
     let counted = Arc::clone(&engine);
     metrics.add_source(move || counted.snapshot().samples());
@@ -186,6 +191,13 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
             return None;
         }
     };
+    let table = match trunks::table(&config) {
+        Ok(table) => table,
+        Err(problems) => {
+            refuse(LoadError::Invalid { file: config.path.clone(), problems }.lines());
+            return None;
+        }
+    };
     let listeners = match listeners::prepare(figures, &config) {
         Ok(prepared) => prepared,
         Err(line) => {
@@ -199,6 +211,8 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
     }
     figures.engine.replace_keys(token_keys);
     listeners::make(figures, &config, listeners);
+    trunks::announce(&figures.engine.trunks(), &table);
+    figures.engine.replace_trunks(&config, table);
     for key in left {
         tracing::warn!("{key} has changed: that takes effect at the next start");
     }

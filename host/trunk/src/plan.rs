@@ -7,6 +7,7 @@ use jackfield_proto::message::{Message, Method, Uri};
 use jackfield_proto::proxy::{Admission, Target};
 use smallvec::{SmallVec, smallvec};
 
+use crate::health::{Health, WayId};
 use crate::settings::Way;
 use crate::table::{Table, Trunk};
 
@@ -20,28 +21,25 @@ pub struct Planned {
     pub target: Target,
     /// The trunk.
     pub trunk: Arc<Trunk>,
-    /// The place of its way in [`crate::TrunkSettings::ways`]; 0 where there are none.
-    pub way: usize,
+    /// The way.
+    pub way: WayId,
 }
 
 impl Table {
     /// The targets of a request that goes to a trunk, in the order to try them. What `base` says of the Request-URI, edits and tag holds,
-    /// and what the trunk forces comes after it. `is_down` tells of a way (by its place) that it is tried last.
-    pub fn plan(&self, first: &Arc<Trunk>, base: &Target, request: &Message, is_down: impl Fn(&Trunk, usize) -> bool) -> Vec<Planned> {
-        let (mut sound, mut down) = (Vec::new(), Vec::new());
+    /// and what the trunk forces comes after it. What is not up comes last.
+    pub fn plan(&self, first: &Arc<Trunk>, base: &Target, request: &Message, health: &Health) -> Vec<Planned> {
+        let mut planned = Vec::new();
         // A registration belongs to one provider.
         let trunks = if request.method() == Method::REGISTER { smallvec![Arc::clone(first)] } else { self.with_fallbacks(first) };
         for trunk in trunks {
-            let direct = [Way::default()];
-            let ways = if trunk.settings.ways.is_empty() { &direct[..] } else { &trunk.settings.ways[..] };
-            for (place, way) in ways.iter().enumerate() {
-                let target = target(&trunk, way, base, uri_at(&trunk, first, base, request));
-                let planned = Planned { target, trunk: Arc::clone(&trunk), way: place };
-                if is_down(&trunk, place) { down.push(planned) } else { sound.push(planned) }
+            for watched in &trunk.watched {
+                let target = target(&trunk, &watched.way, base, uri_at(&trunk, first, base, request));
+                planned.push(Planned { target, trunk: Arc::clone(&trunk), way: watched.id });
             }
         }
-        sound.append(&mut down);
-        sound
+        health.order(&mut planned, |planned| planned.way);
+        planned
     }
 
     /// A trunk, its fallbacks in their order, and theirs; each once.
@@ -68,7 +66,7 @@ fn target(trunk: &Trunk, way: &Way, base: &Target, uri: Option<Bytes>) -> Target
         uri,
         route: way.route.clone(),
         next_hop: way.next_hop.clone(),
-        transport: way.transport.or(settings.forced.transport),
+        transport: way.transport,
         egress: way.egress.clone(),
         response_timeout: base.response_timeout.or(settings.response_timeout),
         answer_timeout: base.answer_timeout.or(settings.answer_timeout),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jackfield_proto::message::{Message, Name};
 use jackfield_proto::proxy::{Numbering, TrunkId, TrunkSide};
 
+use crate::health::WatchedWay;
 use crate::settings::{Incoming, TrunkSettings};
 
 /// Where the settings of a trunk stand. What is named first wins where two name the same provider.
@@ -40,9 +41,15 @@ pub struct Trunk {
     pub origin: Origin,
     /// What these say.
     pub settings: TrunkSettings,
+    /// Its ways as they are watched, in their order: where the settings have none, the one to where requests say.
+    pub watched: Vec<WatchedWay>,
 }
 
 impl Trunk {
+    fn new(origin: Origin, settings: TrunkSettings) -> Self {
+        Self { id: TrunkId::of(&settings.name), origin, watched: WatchedWay::all(&settings).collect(), settings }
+    }
+
     /// It as one side of what a request begins: what is challenged is answered for whom we hold an account.
     pub fn side(&self) -> TrunkSide {
         let numbering = if self.settings.account.is_some() { Numbering::Spaced } else { Numbering::Kept };
@@ -90,7 +97,7 @@ impl Table {
             let index = table.trunks.len();
             table.by_host.extend(settings.providers.iter().map(|host| (Arc::clone(host), index)));
             table.by_id.insert(id, index);
-            table.trunks.push(Arc::new(Trunk { id, origin, settings }));
+            table.trunks.push(Arc::new(Trunk::new(origin, settings)));
         }
         table.names = table.trunks.iter().map(|trunk| Arc::clone(&trunk.settings.name)).collect();
         table

@@ -5,8 +5,10 @@ use jackfield_auth::Account;
 use jackfield_proto::message::{Framing, Limits, Message};
 use jackfield_proto::net::Transport;
 use jackfield_proto::proxy::{Edit, Numbering, Target};
+use jackfield_proto::time::Timestamp;
 
-use crate::{Forced, Incoming, Origin, Planned, Table, Trunk, TrunkSettings, Way};
+use crate::health::{Health, Reason};
+use crate::{Forced, Incoming, Origin, Planned, Table, TrunkSettings, Way};
 
 fn request(start: &str, fields: &str) -> Message {
     let method = start.split(' ').next().unwrap();
@@ -28,10 +30,6 @@ fn table(trunks: Vec<TrunkSettings>) -> Table {
 
 fn hops(planned: &[Planned]) -> Vec<&str> {
     planned.iter().map(|planned| str::from_utf8(planned.target.next_hop.as_deref().unwrap()).unwrap()).collect()
-}
-
-fn never(_: &Trunk, _: usize) -> bool {
-    false
 }
 
 #[test]
@@ -67,14 +65,21 @@ fn ways_come_in_order_then_those_of_fallbacks_and_what_is_down_comes_last() {
     let table = table(vec![first, second, trunk("c", "c.test", &["sip:c1"])]);
     let invite = request("INVITE sip:49@A.test:5070;user=phone", "");
     let a = table.by_name("a").unwrap();
-    let plan = table.plan(a, &Target::default(), &invite, never);
+    let plan = table.plan(a, &Target::default(), &invite, &Health::default());
     assert_eq!(hops(&plan), ["sip:a1", "sip:a2", "sip:b1", "sip:c1"]);
     let uris: Vec<_> = plan.iter().map(|planned| planned.target.uri.as_deref()).collect();
     assert_eq!(uris, [None, None, Some(&b"sip:49@b.test;user=phone"[..]), Some(b"sip:49@c.test;user=phone")]);
-    let down = |trunk: &Trunk, way: usize| (&*trunk.settings.name, way) == ("a", 0) || &*trunk.settings.name == "b";
-    assert_eq!(hops(&table.plan(a, &Target::default(), &invite, down)), ["sip:a2", "sip:c1", "sip:a1", "sip:b1"]);
+    let health = Health::default();
+    let watched = table.trunks().iter().flat_map(|trunk| trunk.watched.iter().cloned());
+    health.reconfigure(Timestamp::ZERO, watched, &mut || 0);
+    let b = table.by_name("b").unwrap();
+    for (way, times) in [(a.watched[0].id, 3), (b.watched[0].id, 1)] {
+        (0..times).for_each(|_| drop(health.failed(Timestamp::ZERO, way, Reason::Silence)));
+    }
+    // What is suspect comes before what is down.
+    assert_eq!(hops(&table.plan(a, &Target::default(), &invite, &health)), ["sip:a2", "sip:c1", "sip:b1", "sip:a1"]);
     let register = request("REGISTER sip:a.test", "");
-    assert_eq!(hops(&table.plan(a, &Target::default(), &register, never)), ["sip:a1", "sip:a2"]);
+    assert_eq!(hops(&table.plan(a, &Target::default(), &register, &Health::default())), ["sip:a1", "sip:a2"]);
 }
 
 #[test]
@@ -88,7 +93,7 @@ fn what_a_trunk_forces_comes_after_what_a_plugin_wants() {
         tag: "gold".into(),
         ..Target::default()
     };
-    let plan = table.plan(table.by_name("a").unwrap(), &base, &request("INVITE sip:x@h", ""), never);
+    let plan = table.plan(table.by_name("a").unwrap(), &base, &request("INVITE sip:x@h", ""), &Health::default());
     let target = &plan[0].target;
     assert_eq!((target.uri.as_deref(), &*target.tag, target.transport), (Some(&b"sip:x@a.test"[..]), "gold", Some(Transport::Tcp)));
     assert_eq!(target.edits, [Edit::Set("X-A".into(), "plugin".into()), Edit::Set("X-A".into(), "trunk".into())]);

@@ -22,6 +22,8 @@ use super::{Decider, Decision, Engine, FailureView, RequestView, ResponseView, S
 use crate::config::{Config, Environment};
 use crate::metrics::Metrics;
 use jackfield_transport::{Endpoint, Sockets};
+use jackfield_trunk::Table;
+use jackfield_trunk::registrations::Event;
 
 /// The time after which a test gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -79,6 +81,8 @@ impl Decider for Script {
         (self.on_response)(state, response)
     }
 
+    fn on_registration(&self, _: usize, _: &Event) {}
+
     fn on_failure(&self, _worker: usize, state: &u32, failure: FailureView<'_>) -> FailureOutcome {
         (self.on_failure)(state, failure)
     }
@@ -97,7 +101,7 @@ fn start(text: &str, script: Script) -> Engine<Script> {
     let endpoint = |transport| Endpoint { name: "test".into(), transport, address, advertise: None, tls: None, origins: Arc::default() };
     let endpoints = [endpoint(Transport::Udp), endpoint(Transport::Tcp)];
     let sockets = Sockets::bind(&endpoints, 2, transport_settings(&config)).expect("ports are free");
-    let setup = Setup { config: &config, token_keys: [7; 16].into(), metrics: Arc::new(Metrics::new(2)) };
+    let setup = Setup { config: &config, token_keys: [7; 16].into(), trunks: Table::default(), metrics: Arc::new(Metrics::new(2)) };
     Engine::start(sockets, Arc::new(script), setup).expect("the engine starts")
 }
 

@@ -151,6 +151,12 @@ impl<B: Copy + PartialEq> Admission<B> {
         self.active.store(Arc::new(active));
     }
 
+    /// Whether sources or tags have limits, so that calls count which go to no trunk.
+    pub fn counts_sources_or_tags(&self) -> bool {
+        let active = self.active.load();
+        limits_anything(&active.settings.source) || active.tags().next().is_some()
+    }
+
     /// An INVITE outside a dialog has come from this address. Every attempt is to be told of its end: by [`Self::answered`] or [`Self::over`].
     pub fn begin(&self, now: Timestamp, call: u64, source: IpAddr) -> Result<AttemptId, Refused> {
         let id = AttemptId { call, serial: self.serial.fetch_add(1, Ordering::Relaxed) };

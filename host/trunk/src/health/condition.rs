@@ -3,14 +3,13 @@
 //! ```text
 //!            a failure               `failures` in a row
 //!      up -------------> suspect ------------------------> down
-//!       ^                   |  ^                             |
-//!       +--- `successes` ---+  +-- not probed, after 60 s ---+
-//!       |      in a row                                      |
-//!       +----------------------------------------------------+
+//!       ^                   |                                |
+//!       +--- `successes` ---+--------------------------------+
+//!          in a row, or not probed and after 60 s
 //! ```
 //!
-//! What is down is tried last, so that hardly a call would show that it is back. Where nobody probes it, it is tried in its place again after a
-//! while, and the next failure puts it down again.
+//! What is not up is tried later, so that hardly a call would show that it is back. Where nobody probes it, it is tried in its place again after
+//! a while; what was down is down again by the next failure.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,11 +22,11 @@ use jackfield_proto::time::Timestamp;
 
 use crate::settings::Probe;
 
-/// How long a way is down that nobody probes.
+/// How long a way is suspect or down that nobody probes.
 pub(super) const UNPROBED: Duration = Duration::from_secs(60);
 
 /// What is thought of a way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     /// It works, as far as is known.
     #[default]
@@ -142,12 +141,14 @@ impl Condition {
 
     /// When a way that nobody probes is tried in its place again.
     pub(super) fn tried_again_at(&self, probe: &Probe) -> Option<Timestamp> {
-        (self.state == State::Down && probe.interval.is_none()).then(|| self.since + UNPROBED)
+        (self.state != State::Up && probe.interval.is_none()).then(|| self.since + UNPROBED)
     }
 
     pub(super) fn try_again(&mut self, now: Timestamp, probe: &Probe) -> Changed {
-        self.failures = probe.failures.saturating_sub(1);
-        self.enter(now, State::Suspect)
+        if self.state == State::Down {
+            self.failures = probe.failures.saturating_sub(1);
+        }
+        self.enter(now, State::Up)
     }
 
     fn enter(&mut self, now: Timestamp, state: State) -> Changed {

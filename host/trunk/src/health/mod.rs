@@ -35,8 +35,8 @@ pub type Draw<'a> = &'a mut dyn FnMut() -> u32;
 /// What is known of all ways; shared by all workers.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// Ways that are down: what is asked for each call is one relaxed load while there are none.
-    down: AtomicUsize,
+    /// Ways that are suspect or down: what is asked for each call is one relaxed load while there are none.
+    unsound: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -179,9 +179,13 @@ impl Health {
         self.lock().ways.values().filter_map(Watched::next_due).min()
     }
 
-    /// Whether a way is down, and to be tried last.
-    pub fn is_down(&self, id: WayId) -> bool {
-        self.down.load(Ordering::Relaxed) > 0 && self.state(id) == State::Down
+    /// Puts the ways that are suspect behind those that are up, and behind them those that are down, and leaves the order among each as it is.
+    /// One failure is enough to come later: a caller that is challenged calls twice, and is not to wait twice for the same silence.
+    pub fn order<T>(&self, ways: &mut [T], id: impl Fn(&T) -> WayId) {
+        if self.unsound.load(Ordering::Relaxed) > 0 && ways.len() > 1 {
+            let inner = self.lock();
+            ways.sort_by_key(|way| inner.ways.get(&id(way)).map_or(State::Up, |watched| watched.condition.state));
+        }
     }
 
     /// The state of a way; up, if nothing is known of it.
@@ -189,9 +193,9 @@ impl Health {
         self.lock().ways.get(&id).map_or(State::Up, |watched| watched.condition.state)
     }
 
-    /// How many ways are down.
-    pub fn down(&self) -> usize {
-        self.down.load(Ordering::Relaxed)
+    /// Ways that are suspect or down.
+    pub fn unsound(&self) -> usize {
+        self.unsound.load(Ordering::Relaxed)
     }
 
     /// All ways, by trunk and number.
@@ -219,8 +223,8 @@ impl Health {
     }
 
     fn counted(&self, inner: &Inner) {
-        let down = inner.ways.values().filter(|watched| watched.condition.state == State::Down).count();
-        self.down.store(down, Ordering::Relaxed);
+        let unsound = inner.ways.values().filter(|watched| watched.condition.state != State::Up).count();
+        self.unsound.store(unsound, Ordering::Relaxed);
     }
 }
 

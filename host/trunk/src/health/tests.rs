@@ -230,7 +230,6 @@ fn the_same_uri_by_two_listeners_is_two_ways_kamailio_4330() {
         health.answered(at(millis), lte.id);
     }
     assert_eq!((health.state(wan.id), health.state(lte.id)), (State::Down, State::Up));
-    assert!(health.is_down(wan.id) && !health.is_down(lte.id));
     let tcp = way("sip:px1;lr", "wan", Some(Transport::Tcp));
     assert_ne!(tcp.id, wan.id, "and another transport is another way");
 }
@@ -249,17 +248,24 @@ fn a_way_whose_connections_are_refused_goes_down_opensips_3257() {
 }
 
 #[test]
-fn only_what_is_down_is_to_be_tried_last() {
-    let settings = settings((0..3).map(|number| by("sip:px;lr", &format!("wan{number}"), None)).collect());
-    let health = Health::default();
-    health.reconfigure(at(0), WatchedWay::all(&settings), &mut half);
-    let down = || [0, 1, 2].map(|place| health.is_down(WayId::at(&settings, place)));
-    health.failed(at(0), WayId::at(&settings, 0), timeout());
-    assert_eq!(down(), [false; 3], "a suspect keeps its place");
-    (0..3).for_each(|_| drop(health.failed(at(0), WayId::at(&settings, 2), timeout())));
-    assert_eq!((down(), health.down()), ([false, false, true], 1));
-    health.answered(at(1), WayId::at(&settings, 2));
-    assert_eq!((down(), health.down()), ([false; 3], 0));
+fn what_is_down_is_tried_last_and_never_left_out() {
+    let ways: Vec<WatchedWay> = (1..=4).map(|number| WatchedWay { number, ..way("sip:px;lr", &format!("wan{number}"), None) }).collect();
+    let health = watching(&ways);
+    let order = || {
+        let mut order: Vec<&WatchedWay> = ways.iter().collect();
+        health.order(&mut order, |way| way.id);
+        order.into_iter().map(|way| way.number).collect::<Vec<_>>()
+    };
+    let down = |number: usize| (0..3).for_each(|_| drop(health.failed(at(0), ways[number - 1].id, timeout())));
+    health.failed(at(0), ways[3].id, timeout());
+    assert_eq!(order(), [1, 2, 3, 4], "a suspect comes behind the others");
+    down(1);
+    down(3);
+    assert_eq!(order(), [2, 4, 1, 3], "and before what is down");
+    assert_eq!(health.unsound(), 3);
+    down(2);
+    down(4);
+    assert_eq!(order(), [1, 2, 3, 4]);
 }
 
 #[test]
@@ -270,11 +276,17 @@ fn a_way_that_nobody_probes_is_tried_in_its_place_again_after_a_while() {
     (0..3).for_each(|_| drop(health.failed(at(0), id, Reason::Silence)));
     assert_eq!((health.next_due(), health.due(at(59_999), &mut half)), (Some(at(60_000)), Due::default()));
     let again = health.due(at(60_000), &mut half);
-    assert_eq!((again.probes.len(), again.transitions.len(), health.down()), (0, 1, 0));
-    assert!(again.transitions[0].to_string().ends_with("is suspect again: nobody probes it, so the next call tries it in its place"));
+    assert_eq!((again.probes.len(), again.transitions.len(), health.unsound()), (0, 1, 0));
+    assert!(
+        again.transitions[0]
+            .to_string()
+            .ends_with("is up again as far as is known: nobody probes it, so the next call tries it in its place")
+    );
     assert_eq!(health.failed(at(60_001), id, Reason::Silence).map(|down| down.to), Some(State::Down));
     assert_eq!(health.due(at(120_001), &mut half).transitions.len(), 1);
-    assert_eq!(health.answered(at(120_002), id).map(|up| up.to), Some(State::Up));
+    assert_eq!(health.answered(at(120_002), id), None);
+    (0..2).for_each(|_| drop(health.failed(at(120_003), id, Reason::Silence)));
+    assert_eq!(health.answered(at(120_004), id).map(|up| up.to), Some(State::Up));
 }
 
 #[test]
@@ -288,12 +300,12 @@ fn a_reload_keeps_what_is_known_of_the_ways_that_stay() {
     let other = WatchedWay { number: 2, ..way("sip:px3;lr", "wan", None) };
     health.reconfigure(at(10), [moved, other.clone()], &mut half);
     assert_eq!((health.state(first.id), health.state(second.id), health.state(other.id)), (State::Up, State::Down, State::Up));
-    assert_eq!(health.down(), 1);
+    assert_eq!(health.unsound(), 1);
     let snapshot: Vec<_> = health.snapshot().into_iter().map(|status| (status.way.number, status.state, status.since)).collect();
     assert_eq!(snapshot, [(1, State::Down, at(5)), (2, State::Up, at(10))]);
     assert_eq!(health.failed(at(11), first.id, timeout()), None, "what is gone is not spoken of");
     health.reconfigure(at(20), [], &mut half);
-    assert_eq!((health.down(), health.next_due()), (0, None));
+    assert_eq!((health.unsound(), health.next_due()), (0, None));
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub struct Transition {
     pub from: State,
     /// What is thought of it now.
     pub to: State,
-    /// The last failure; none when it is up.
+    /// The last failure; none when it has answered since.
     pub reason: Option<Reason>,
     /// Failures in a row.
     pub failures: u32,
@@ -28,10 +28,10 @@ pub struct Transition {
 
 impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { way, from, to, reason, failures, .. } = self;
+        let Self { way, to, reason, failures, .. } = self;
         write!(f, "trunk {} way {} ({way}) is {to}", way.trunk, way.number)?;
-        if (*from, *to) == (State::Down, State::Suspect) {
-            return f.write_str(" again: nobody probes it, so the next call tries it in its place");
+        if *to == State::Up && reason.is_some() {
+            return f.write_str(" again as far as is known: nobody probes it, so the next call tries it in its place");
         }
         if *to != State::Up {
             reason.iter().try_for_each(|reason| write!(f, ": {reason}"))?;

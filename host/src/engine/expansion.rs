@@ -1,0 +1,107 @@
+//! Plans with the trunks that they name replaced by the ways of these.
+
+use std::net::IpAddr;
+
+use jackfield_proto::message::Message;
+use jackfield_proto::net::is_private;
+use jackfield_proto::proxy::{Group, Mode, Reply, Target};
+use jackfield_trunk::health::Health;
+use jackfield_trunk::{Planned, Refusal, Table, Trunk};
+use smallvec::SmallVec;
+
+use super::kept::WayOf;
+
+/// A plan with the ways of its targets, in the order in which these are tried.
+#[derive(Debug)]
+pub(super) struct Expanded {
+    pub(super) groups: Vec<Group>,
+    pub(super) ways: SmallVec<[Option<WayOf>; 2]>,
+}
+
+/// Who sends a request, as far as trunks care.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sender<'a> {
+    pub(super) source: IpAddr,
+    /// Whose credentials have been verified.
+    pub(super) user: Option<&'a str>,
+}
+
+/// Expands groups of targets.
+pub(super) struct Expansion<'a> {
+    pub(super) table: &'a Table,
+    pub(super) request: &'a Message,
+    pub(super) sender: Sender<'a>,
+    pub(super) health: &'a Health,
+}
+
+impl Expansion<'_> {
+    /// The targets of one trunk, one after the other.
+    pub(super) fn of_trunk(&self, planned: Vec<Planned>) -> Expanded {
+        let ways = planned.iter().map(|planned| Some((planned.trunk.clone(), planned.way))).collect();
+        let targets = planned.into_iter().map(|planned| planned.target).collect();
+        Expanded { groups: vec![Group { mode: Mode::Serial, targets }], ways }
+    }
+
+    /// Groups that a decision has made. A trunk that its own lists keep the sender from has no targets; what the sender hears if none are
+    /// left is the error, none for silence.
+    pub(super) fn of_groups(&self, groups: Vec<Group>) -> Result<Expanded, Option<Reply>> {
+        if !groups.iter().any(|group| group.targets.iter().any(|target| target.trunk.is_some())) {
+            let count = groups.iter().map(|group| group.targets.len()).sum();
+            return Ok(Expanded { groups, ways: std::iter::repeat_n(None, count).collect() });
+        }
+        let (mut refusal, mut expanded) = (None, Expanded { groups: Vec::with_capacity(groups.len()), ways: SmallVec::new() });
+        for Group { mode, targets } in groups {
+            let mut made = Vec::with_capacity(targets.len());
+            for target in targets {
+                match self.of_target(&target, mode) {
+                    Ok(None) => {
+                        expanded.ways.push(None);
+                        made.push(target);
+                    }
+                    Ok(Some(planned)) => {
+                        expanded.ways.extend(planned.iter().map(|planned| Some((planned.trunk.clone(), planned.way))));
+                        made.extend(planned.into_iter().map(|planned| planned.target));
+                    }
+                    Err(heard) => refusal = Some(heard),
+                }
+            }
+            expanded.groups.push(Group { mode, targets: made });
+        }
+        match refusal {
+            Some(heard) if expanded.ways.is_empty() => Err(heard),
+            _ => Ok(expanded),
+        }
+    }
+
+    /// The targets that one target stands for; none if that is itself. Of a trunk that is tried together with others only one way is
+    /// used: the others would ring the same telephone again.
+    fn of_target(&self, target: &Target, mode: Mode) -> Result<Option<Vec<Planned>>, Option<Reply>> {
+        let Some(side) = target.trunk else { return Ok(None) };
+        // A trunk that a reload has taken away since the decision: nothing is left to go to.
+        let Some(trunk) = self.table.by_id(side.id) else { return Err(Some(Reply::status(503))) };
+        let lists = &trunk.settings.callers;
+        if !lists.permits(self.sender.source) {
+            return Err(heard(lists.refusal));
+        }
+        let mut planned = self.table.plan(trunk, target, self.request, self.health);
+        if mode == Mode::Parallel {
+            planned.truncate(1);
+        }
+        Ok(Some(planned))
+    }
+
+    /// Whether the sender may use a trunk that nobody has chosen but the request itself; else what it hears.
+    pub(super) fn may_use(&self, trunk: &Trunk) -> Result<(), Option<Reply>> {
+        let (lists, Sender { source, user }) = (&trunk.settings.callers, self.sender);
+        let trusted = !lists.allow.is_empty() || user.is_some() || is_private(source) || source.to_canonical().is_loopback();
+        if trusted && lists.permits(source) { Ok(()) } else { Err(heard(lists.refusal)) }
+    }
+}
+
+/// What they hear who may not; none for silence.
+pub(super) fn heard(refusal: Refusal) -> Option<Reply> {
+    match refusal {
+        Refusal::Forbidden => Some(Reply::status(403)),
+        Refusal::Silence => None,
+    }
+}

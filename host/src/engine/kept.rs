@@ -1,0 +1,111 @@
+//! What the engine keeps with a request from its verdict on: what the decider keeps, and what is known of the trunks it goes to.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jackfield_proto::net::Flow;
+use jackfield_proto::proxy::{Reply, Watch};
+use jackfield_trunk::Trunk;
+use jackfield_trunk::admission::{AttemptId, Dialog};
+use jackfield_trunk::health::WayId;
+use smallvec::SmallVec;
+
+/// What is kept with a response context.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept<S> {
+    /// The decider's own, and what it wants to hear.
+    pub(super) decider: Option<(S, Watch)>,
+    /// What the engine itself has to do with what becomes of it.
+    pub(super) carried: Option<Arc<Carried>>,
+}
+
+impl<S> Kept<S> {
+    /// Which later questions are wanted by either.
+    pub(super) fn watch(&self) -> Watch {
+        let decider = self.decider.as_ref().map_or(Watch::default(), |(_, watch)| *watch);
+        let own = self.carried.as_ref().map_or(Watch::default(), |carried| carried.watch());
+        Watch { responses: decider.responses || own.responses, failures: decider.failures || own.failures }
+    }
+
+    /// The decider's, if it wants to see responses.
+    pub(super) fn for_responses(&self) -> Option<&S> {
+        self.decider.as_ref().filter(|(_, watch)| watch.responses).map(|(state, _)| state)
+    }
+
+    /// The decider's, if it wants to choose what comes after a failure.
+    pub(super) fn for_failures(&self) -> Option<&S> {
+        self.decider.as_ref().filter(|(_, watch)| watch.failures).map(|(state, _)| state)
+    }
+}
+
+/// What a request is to the engine's own counts and tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// An INVITE that may become a call.
+    Call(AttemptId),
+    /// A REGISTER on its way to a provider.
+    Registration,
+    /// A BYE of a call that is counted.
+    Ending(Dialog),
+    /// Another request in its dialog.
+    InDialog(Dialog),
+    /// Any other that goes to a trunk.
+    Other,
+}
+
+/// A way of a trunk: the trunk as it was when the plan was made, and its way.
+pub(super) type WayOf = (Arc<Trunk>, WayId);
+
+/// A request that goes to a trunk, or that counts.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) purpose: Purpose,
+    /// How it came.
+    pub(super) flow: Flow,
+    /// The ways of its targets in the order in which they are tried; none for one that belongs to no trunk.
+    ways: Mutex<SmallVec<[Option<WayOf>; 2]>>,
+    /// What the last target that was one call too many has failed with.
+    refusal: Mutex<Option<Box<Reply>>>,
+}
+
+impl Carried {
+    pub(super) fn new(purpose: Purpose, flow: Flow, ways: SmallVec<[Option<WayOf>; 2]>) -> Self {
+        Self { purpose, flow, ways: Mutex::new(ways), refusal: Mutex::default() }
+    }
+
+    fn watch(&self) -> Watch {
+        // Responses show that a way is alive, what a registrar grants, and how long a session may last.
+        Watch { responses: true, failures: self.has_ways() }
+    }
+
+    fn has_ways(&self) -> bool {
+        self.ways().iter().any(Option::is_some)
+    }
+
+    /// The way that an attempt, counted from 1, has taken.
+    pub(super) fn way(&self, attempt: u32) -> Option<WayOf> {
+        let place = usize::try_from(attempt).ok()?.checked_sub(1)?;
+        self.ways().get(place).cloned().flatten()
+    }
+
+    /// A target has not been tried, as it would be one call too many.
+    pub(super) fn refused_with(&self, reply: Reply) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(reply));
+    }
+
+    /// The answer that is configured for that.
+    pub(super) fn refusal(&self) -> Option<Reply> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).as_deref().cloned()
+    }
+
+    /// Other targets come in the place of the last `remaining` ones.
+    pub(super) fn replace(&self, remaining: u32, ways: impl IntoIterator<Item = Option<WayOf>>) {
+        let mut all = self.ways();
+        let tried = all.len().saturating_sub(usize::try_from(remaining).unwrap_or(usize::MAX));
+        all.truncate(tried);
+        all.extend(ways);
+    }
+
+    fn ways(&self) -> MutexGuard<'_, SmallVec<[Option<WayOf>; 2]>> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,217 @@
+//! What becomes of requests that go to trunks, or that count: places in the counts, bindings, the health of ways, and challenges.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use jackfield_auth::Challenged;
+use jackfield_proto::message::{Message, Method};
+use jackfield_proto::net::Flow;
+use jackfield_proto::proxy::{Admitted, BranchId, Cause, Edit, FailureOutcome, Group, Reviewed, TrunkId};
+use jackfield_trunk::admission::{TargetKey, ends_dialog, session_interval};
+use jackfield_trunk::health::Reason;
+use jackfield_trunk::registrations::{Answered, Credentials, Event, EventKind, NamedFlow, Unanswered};
+
+use super::decider::{Decider, FailureView, ResponseView};
+use super::expansion::{Expansion, Sender};
+use super::kept::{Carried, Kept, Purpose, WayOf};
+use super::worker::Worker;
+
+/// A final failure of a branch, with what is known of it.
+pub(super) struct Failed<'a> {
+    pub(super) branch: BranchId,
+    pub(super) trunk: Option<TrunkId>,
+    pub(super) view: FailureView<'a>,
+}
+
+impl<D: Decider> Worker<D> {
+    /// A response of a branch: noted, and shown to the decider if that wants it.
+    pub(super) fn review(&self, branch: BranchId, trunk: Option<TrunkId>, kept: &Kept<D::State>, view: ResponseView<'_>) -> Reviewed {
+        if let Some(carried) = &kept.carried {
+            self.note_response(TargetKey { branch, trunk, tag: view.tag }, carried, &view);
+        }
+        match kept.for_responses() {
+            Some(state) => self.shared.decider.on_response(self.index, state, view),
+            None => Reviewed::Pass(Vec::new()),
+        }
+    }
+
+    fn note_response(&self, target: TargetKey<'_>, carried: &Carried, view: &ResponseView<'_>) {
+        let (trunks, now) = (&self.shared.trunks, self.shared.clock.now());
+        let ResponseView { attempt, request, response, source, .. } = *view;
+        let status = response.status();
+        let way = carried.way(attempt);
+        if let Some(way) = way.as_ref().filter(|_| !matches!(status, 408 | 503)) {
+            trunks.alive(now, way);
+        }
+        match carried.purpose {
+            Purpose::Call(id) if (200..300).contains(&status) => {
+                let dialog = trunks.admission.dialog(response);
+                trunks.admission.answered(now, id, target, dialog, session_interval(response));
+            }
+            Purpose::InDialog(dialog) if (200..300).contains(&status) && may_refresh(request.method()) => {
+                trunks.admission.refreshed(now, dialog, session_interval(response));
+            }
+            Purpose::Registration => self.note_registration(carried, way.as_ref(), request, response, source),
+            Purpose::Call(_) | Purpose::Ending(_) | Purpose::InDialog(_) | Purpose::Other => {}
+        }
+    }
+
+    fn note_registration(&self, carried: &Carried, way: Option<&WayOf>, request: &Message, response: &Message, registrar: SocketAddr) {
+        let Some((trunk, _)) = way else { return };
+        let Some(flow) = self.named(&carried.flow) else { return };
+        let credentials = if trunk.settings.account.is_some() { Credentials::Ours } else { Credentials::Senders };
+        let answered = Answered { request, response, trunk: &trunk.settings.name, flow: &flow, registrar, credentials };
+        let events = self.shared.trunks.registrations.answered(SystemTime::now().into(), &answered);
+        self.tell(&events);
+    }
+
+    /// How a request came, in a form that means the same after a restart.
+    fn named(&self, flow: &Flow) -> Option<NamedFlow> {
+        let rules = self.shared.rules.load();
+        let listener = Arc::clone(&rules.listeners.get(usize::from(flow.listener.0))?.name);
+        Some(NamedFlow { transport: flow.transport, listener, remote: flow.remote, connection: flow.connection })
+    }
+
+    /// Tells the log and the plugins what has happened to registrations.
+    pub(super) fn tell(&self, events: &[Event]) {
+        for event in events {
+            match event.kind {
+                EventKind::Refreshed => tracing::debug!("{}", event.detailed()),
+                EventKind::Registered | EventKind::Changed | EventKind::Removed => tracing::info!("{event}"),
+                EventKind::Failed | EventKind::Overdue | EventKind::Expired => tracing::warn!("{event}"),
+            }
+            self.shared.decider.on_registration(self.index, event);
+        }
+    }
+
+    /// A branch has failed: who chooses what comes next is the decider, and else the trunk that it belonged to.
+    pub(super) fn choose(&self, failed: Failed<'_>, kept: &Kept<D::State>) -> FailureOutcome {
+        let Failed { branch, trunk, view } = failed;
+        let way = kept.carried.as_ref().and_then(|carried| carried.way(view.attempt));
+        if let Some(carried) = &kept.carried {
+            self.note_failure(TargetKey { branch, trunk, tag: view.tag }, carried, way.as_ref(), &view);
+        }
+        let is_refusal = view.cause == Cause::Status && view.response.is_none();
+        let outcome = match kept.for_failures() {
+            Some(state) => self.shared.decider.on_failure(self.index, state, view),
+            None => FailureOutcome::Undecided,
+        };
+        match outcome {
+            // The best of nothing but refusals of our own would be a 500 (RFC 3261 16.7 item 6), and not what is configured.
+            FailureOutcome::Undecided if view.remaining == 0 && is_refusal => match kept.carried.as_ref().and_then(|c| c.refusal()) {
+                Some(reply) => FailureOutcome::Reply(reply),
+                None => FailureOutcome::Next,
+            },
+            FailureOutcome::Undecided => way.map_or(FailureOutcome::Undecided, |way| after_failure(&way, &view)),
+            FailureOutcome::Instead(groups) => self.instead(kept, &view, groups),
+            outcome => outcome,
+        }
+    }
+
+    fn note_failure(&self, target: TargetKey<'_>, carried: &Carried, way: Option<&WayOf>, view: &FailureView<'_>) {
+        let (trunks, now) = (&self.shared.trunks, self.shared.clock.now());
+        let status = view.response.map(|response| response.status());
+        if let Purpose::Call(id) = carried.purpose {
+            trunks.admission.target_failed(id, target, status);
+        }
+        let Some(way) = way else { return };
+        let host = way.0.settings.providers.first().unwrap_or(&way.0.settings.name);
+        if let Some(reason) = Reason::of_call(view.cause, status, host) {
+            trunks.failing(now, way, reason);
+        }
+        if carried.purpose == Purpose::Registration && view.cause != Cause::Status && view.remaining == 0 {
+            let Some(flow) = self.named(&carried.flow) else { return };
+            let unanswered = Unanswered { request: view.request, trunk: &way.0.settings.name, flow: &flow, cause: view.cause };
+            self.tell(&trunks.registrations.unanswered(SystemTime::now().into(), &unanswered));
+        }
+    }
+
+    /// Targets that the decider has put in the place of those that remain, which may name trunks too.
+    fn instead(&self, kept: &Kept<D::State>, view: &FailureView<'_>, groups: Vec<Group>) -> FailureOutcome {
+        let Some(carried) = &kept.carried else { return FailureOutcome::Instead(groups) };
+        let table = self.shared.trunks.table();
+        let sender = Sender { source: carried.flow.remote.ip(), user: None };
+        let expansion = Expansion { table: &table, request: view.request, sender, health: &self.shared.trunks.health };
+        match expansion.of_groups(groups) {
+            Ok(expanded) => {
+                carried.replace(view.remaining, expanded.ways);
+                FailureOutcome::Instead(expanded.groups)
+            }
+            Err(Some(reply)) => FailureOutcome::Reply(reply),
+            Err(None) => FailureOutcome::Stop,
+        }
+    }
+
+    /// Whether a request may go to a target of a trunk, or with a tag, that has limits.
+    pub(super) fn admit(&self, branch: BranchId, kept: Option<&Kept<D::State>>, trunk: Option<TrunkId>, tag: &str) -> Admitted {
+        let carried = kept.and_then(|kept| kept.carried.as_ref());
+        let Some(Purpose::Call(id)) = carried.map(|carried| carried.purpose) else { return Admitted::Yes };
+        match self.shared.trunks.admission.admit(self.shared.clock.now(), id, TargetKey { branch, trunk, tag }) {
+            Ok(()) => Admitted::Yes,
+            Err(refused) => {
+                tracing::info!("a call is turned away: {refused}");
+                if let Some(carried) = carried {
+                    carried.refused_with(refused.reply());
+                }
+                Admitted::No(refused.reply())
+            }
+        }
+    }
+
+    /// The edits that answer a trunk's challenge; none if it is not answered.
+    pub(super) fn answer_challenge(
+        &self,
+        trunk: TrunkId,
+        request: &Message,
+        uri: &Bytes,
+        response: &Message,
+        answered: u32,
+    ) -> Option<Vec<Edit>> {
+        let table = self.shared.trunks.table();
+        let trunk = table.by_id(trunk)?;
+        let account = trunk.settings.account.as_ref()?;
+        let challenged = Challenged { request, uri, response, answered, previous: &[] };
+        match jackfield_auth::answer(account, challenged, &cnonce()) {
+            Ok(edits) => Some(edits),
+            Err(reason) => {
+                self.shared.trunks.complain(&trunk.settings.name, request.method(), &reason);
+                None
+            }
+        }
+    }
+
+    /// A request has its final response, or ended without.
+    pub(super) fn completed(&self, kept: Option<&Kept<D::State>>, status: Option<u16>) {
+        self.metrics().completed(status);
+        let Some(carried) = kept.and_then(|kept| kept.carried.as_ref()) else { return };
+        let admission = &self.shared.trunks.admission;
+        match carried.purpose {
+            Purpose::Call(id) => admission.over(id, status),
+            Purpose::Ending(dialog) if ends_dialog(Method::BYE, status) => admission.ended(dialog),
+            Purpose::InDialog(dialog) if ends_dialog(Method::INVITE, status) => admission.ended(dialog),
+            Purpose::Ending(_) | Purpose::InDialog(_) | Purpose::Registration | Purpose::Other => {}
+        }
+    }
+}
+
+/// What a trunk's settings say after a failure. What has not answered, or cannot be reached, is gone on from in any case.
+fn after_failure((trunk, _): &WayOf, view: &FailureView<'_>) -> FailureOutcome {
+    let status = view.response.map_or(0, |response| response.status());
+    let goes_on = view.cause != Cause::Status || view.response.is_none() || trunk.settings.fallback_on.contains(status);
+    if goes_on { FailureOutcome::Next } else { FailureOutcome::Stop }
+}
+
+/// RFC 4028 7.4: these carry the session timer on.
+fn may_refresh(method: Method<'_>) -> bool {
+    method.is_invite() || method == Method::UPDATE
+}
+
+/// A value that was never used and that nobody can guess (RFC 7616 3.4).
+fn cnonce() -> String {
+    let part = || RandomState::new().hash_one(std::time::Instant::now());
+    format!("{:016x}{:016x}", part(), part())
+}

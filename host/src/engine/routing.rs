@@ -1,0 +1,212 @@
+//! Where a request goes: the order of those who have a say.
+//!
+//! The listener's lists, then the plugins, then what holds without a decision ([`super::policy`]). What these say of trunks is carried out
+//! here: a trunk that is named becomes its ways, and the trunk that a request has come from is noted.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use jackfield_proto::message::{Message, Method};
+use jackfield_proto::net::Flow;
+use jackfield_proto::proxy::{DialogSides, Group, Plan, Reply, RequestKind, Target, Verdict, Watch};
+use jackfield_trunk::{Table, Trunk};
+use smallvec::{SmallVec, smallvec};
+
+use super::decider::{Decider, Decision, RequestView};
+use super::expansion::{Expanded, Expansion, Sender, heard};
+use super::kept::{Carried, Kept, Purpose, WayOf};
+use super::policy::{Leads, Undecided, refused};
+use super::worker::Worker;
+use super::{Rules, Shared};
+
+/// A request that wants a verdict.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) request: &'a Arc<Message>,
+    /// How it came.
+    pub(super) flow: &'a Flow,
+    pub(super) kind: RequestKind,
+    /// Whether a token of ours leads it.
+    pub(super) by_token: bool,
+    /// The trunks of its dialog.
+    pub(super) sides: DialogSides,
+}
+
+/// What is known of a request before anybody has decided about it.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    asked: Asked<'a>,
+    rules: &'a Rules,
+    table: &'a Table,
+    /// The trunk that it has come from.
+    from: Option<&'a Arc<Trunk>>,
+    user: Option<&'a str>,
+}
+
+impl<D: Decider> Worker<D> {
+    /// The verdict about a request.
+    pub(super) fn decide(&self, asked: Asked<'_>) -> Verdict<Kept<D::State>> {
+        let Shared { rules, trunks, draining, .. } = &*self.shared;
+        let (rules, table) = (rules.load(), trunks.table());
+        if asked.kind == RequestKind::InDialog {
+            return self.decide_in_dialog(asked, &rules, &table);
+        }
+        if draining.load(Ordering::Relaxed) {
+            return refused(asked.request, Reply::status(503).header("Retry-After", rules.retry_after.to_string()));
+        }
+        let source = asked.flow.remote.ip();
+        let listener = rules.listeners.get(usize::from(asked.flow.listener.0));
+        if let Some(access) = listener.and_then(|listener| rules.access.get(&listener.name)).filter(|access| !access.permits(source)) {
+            return silenced(asked.request, heard(access.refusal));
+        }
+        let from = listener.and_then(|listener| table.of_source(source, &listener.name, asked.request));
+        let known = Known { asked, rules: &rules, table: &table, from, user: None };
+        let decision = self.ask(&known);
+        self.carry(&known, decision)
+    }
+
+    fn ask(&self, known: &Known<'_>) -> Decision<D::State> {
+        let Known { asked: Asked { request, flow, kind, .. }, rules, table, from, user } = *known;
+        let from_trunk = from.map(|trunk| &trunk.settings.name);
+        let view = RequestView { request, flow, listeners: &rules.listeners, trunks: table.names(), from_trunk, user, kind };
+        self.shared.decider.on_request(self.index, view)
+    }
+
+    /// Turns a decision into what the core carries out.
+    fn carry(&self, known: &Known<'_>, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
+        let Known { asked: Asked { request, flow, by_token, .. }, rules, table, from, user } = *known;
+        let sender = Sender { source: flow.remote.ip(), user };
+        let expansion = Expansion { table, request, sender, health: &self.shared.trunks.health };
+        match decision {
+            Decision::Forward { plan, state, watch } => {
+                let Plan { groups, edits, record_route, next_on } = plan;
+                let expanded = match expansion.of_groups(groups) {
+                    Ok(expanded) => expanded,
+                    Err(heard) => return silenced(request, heard),
+                };
+                let shape = Plan { groups: Vec::new(), edits, record_route, next_on };
+                self.forward(known, expanded, shape, Some((state, watch)))
+            }
+            Decision::Undecided { edits, kept } => {
+                let undecided = Undecided {
+                    request,
+                    flow,
+                    by_token,
+                    from,
+                    registrations: &self.shared.trunks.registrations,
+                    now: SystemTime::now().into(),
+                };
+                match rules.policy.leads(undecided, &expansion) {
+                    Leads::Follow(target) => self.follow(known, Target { edits, ..target }, kept),
+                    Leads::Ways(expanded) => {
+                        let shape = Plan { edits, ..Plan::default() };
+                        self.forward(known, expanded, shape, kept)
+                    }
+                    Leads::Registered(expanded, trunk) => {
+                        let shape = Plan { edits, ..Plan::default() };
+                        self.forward(&Known { from: Some(&trunk), ..*known }, expanded, shape, kept)
+                    }
+                    Leads::Nowhere(heard) => silenced(request, heard),
+                }
+            }
+            Decision::Reply(reply) => refused(request, reply),
+            Decision::Drop => Verdict::Drop,
+        }
+    }
+
+    /// One target, which may leave the way to the request.
+    fn follow(&self, known: &Known<'_>, target: Target, kept: Option<(D::State, Watch)>) -> Verdict<Kept<D::State>> {
+        if kept.is_none() && known.from.is_none() && !self.shared.trunks.admission.counts_sources_or_tags() {
+            return Verdict::Follow(target);
+        }
+        let expanded = Expanded { groups: Plan::to(target).groups, ways: smallvec![None] };
+        self.forward(known, expanded, Plan::default(), kept)
+    }
+
+    fn forward(&self, known: &Known<'_>, expanded: Expanded, shape: Plan, kept: Option<(D::State, Watch)>) -> Verdict<Kept<D::State>> {
+        let Expanded { mut groups, ways } = expanded;
+        let mut edits = shape.edits;
+        if let Some(trunk) = known.from {
+            edits.extend(trunk.settings.incoming.edits.iter().cloned());
+            targets_of(&mut groups).for_each(|target| target.from = Some(trunk.side()));
+        }
+        let carried = match self.carried(known, ways) {
+            Ok(carried) => carried,
+            Err(busy) => return refused(known.asked.request, busy),
+        };
+        let state = Kept { decider: kept, carried };
+        let watch = state.watch();
+        Verdict::Forward { plan: Plan { groups, edits, ..shape }, state, watch }
+    }
+}
+
+fn targets_of(groups: &mut [Group]) -> impl Iterator<Item = &mut Target> {
+    groups.iter_mut().flat_map(|group| &mut group.targets)
+}
+
+/// The verdict about a request that goes no further; without a reply nobody hears anything.
+fn silenced<S>(request: &Message, heard: Option<Reply>) -> Verdict<S> {
+    heard.map_or(Verdict::Drop, |reply| refused(request, reply))
+}
+
+impl<D: Decider> Worker<D> {
+    /// A request whose Route proves its dialog follows its route set. Those that end or prolong a call that is counted are looked after.
+    fn decide_in_dialog(&self, asked: Asked<'_>, rules: &Rules, table: &Table) -> Verdict<Kept<D::State>> {
+        let carried = self.carried_in_dialog(&asked);
+        let decision = if self.shared.decider.wants_in_dialog() {
+            let known = Known { asked, rules, table, from: asked.sides.from.and_then(|id| table.by_id(id)), user: None };
+            self.ask(&known)
+        } else {
+            Decision::Undecided { edits: Vec::new(), kept: None }
+        };
+        let (target, decider) = match decision {
+            Decision::Undecided { edits, kept } => (Target { edits, ..Target::default() }, kept),
+            Decision::Reply(reply) => return refused(asked.request, reply),
+            Decision::Drop => return Verdict::Drop,
+            Decision::Forward { plan, state, watch } => {
+                let state = Kept { decider: Some((state, watch)), carried };
+                return Verdict::Forward { plan, watch: state.watch(), state };
+            }
+        };
+        if decider.is_none() && carried.is_none() {
+            return Verdict::Follow(target);
+        }
+        let state = Kept { decider, carried };
+        Verdict::Forward { plan: Plan::to(target), watch: state.watch(), state }
+    }
+
+    fn carried_in_dialog(&self, asked: &Asked<'_>) -> Option<Arc<Carried>> {
+        let (admission, method) = (&self.shared.trunks.admission, asked.request.method());
+        let is_counted = asked.sides.to.is_some() || asked.sides.from.is_some() || admission.counts_sources_or_tags();
+        if !is_counted || method == Method::ACK || method == Method::CANCEL {
+            return None;
+        }
+        let dialog = admission.dialog(asked.request);
+        let purpose = if method == Method::BYE { Purpose::Ending(dialog) } else { Purpose::InDialog(dialog) };
+        Some(Arc::new(Carried::new(purpose, *asked.flow, SmallVec::new())))
+    }
+
+    /// What the engine itself has to do with a request outside of dialogs; the error is the answer to one that is one too many.
+    fn carried(&self, known: &Known<'_>, ways: SmallVec<[Option<WayOf>; 2]>) -> Result<Option<Arc<Carried>>, Reply> {
+        let Asked { request, flow, .. } = known.asked;
+        let admission = &self.shared.trunks.admission;
+        let to_trunk = ways.iter().any(Option::is_some);
+        let is_call = request.method().is_invite() && request.to_tag().is_none();
+        let purpose = if is_call && (to_trunk || admission.counts_sources_or_tags()) {
+            let begun = admission.begin(self.shared.clock.now(), admission.call(request), flow.remote.ip());
+            let attempt = begun.map_err(|refused| {
+                tracing::info!("a call is turned away: {refused}");
+                refused.reply()
+            })?;
+            Purpose::Call(attempt)
+        } else if !to_trunk {
+            return Ok(None);
+        } else if request.method() == Method::REGISTER {
+            Purpose::Registration
+        } else {
+            Purpose::Other
+        };
+        Ok(Some(Arc::new(Carried::new(purpose, *flow, ways))))
+    }
+}

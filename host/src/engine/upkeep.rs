@@ -1,0 +1,31 @@
+//! What has to be looked after once a second, whatever comes: registrations that are due, and calls that nobody ends.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use jackfield_trunk::admission::Expired;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::decider::Decider;
+use super::worker::Worker;
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Looks after it, for ever. One worker does it for all.
+pub(super) async fn drive<D: Decider>(worker: Arc<Worker<D>>) {
+    let shared = worker.shared.clone();
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        worker.guard("upkeep", |_| {
+            worker.tell(&shared.trunks.registrations.due(SystemTime::now().into()));
+            let expired = shared.trunks.admission.due(shared.clock.now());
+            if expired != Expired::default() {
+                let Expired { session_timer, longest_call } = expired;
+                tracing::info!(session_timer, longest_call, "calls that nobody has ended are counted no longer");
+            }
+        });
+    }
+}
