@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use super::control::{Answer, PATIENCE, Request};
 
-/// Octets of an answer.
-const ANSWER_MAX: u64 = 16 << 20;
+/// Octets of an answer: the longest is a list of [`super::REGISTRATIONS_MAX`] registrations.
+const ANSWER_MAX: u64 = 32 << 20;
 
 /// Why a proxy gave no answer.
 #[derive(Debug, thiserror::Error)]

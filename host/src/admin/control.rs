@@ -33,6 +33,8 @@ pub enum Request {
     Status,
     /// Answered with a list of [`super::PluginStatus`].
     PluginStatus,
+    /// Answered with an [`Overview`](jackfield_trunk::registrations::Overview).
+    Registrations,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -137,6 +139,7 @@ fn answer(line: &[u8], snapshot: &dyn Snapshot) -> Answer {
     let value = match serde_json::from_slice(line) {
         Ok(Request::Status) => serde_json::to_value(snapshot.status()),
         Ok(Request::PluginStatus) => serde_json::to_value(snapshot.plugins()),
+        Ok(Request::Registrations) => serde_json::to_value(snapshot.registrations()),
         Err(error) => return Answer::Error(format!("not understood: {error}")),
     };
     value.map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok)
@@ -195,11 +198,12 @@ impl Drop for SocketFile {
 
 #[cfg(test)]
 mod tests {
+    use jackfield_trunk::registrations::{BindingView, Outcome, Overview};
     use tokio::task::spawn_blocking;
 
     use super::*;
     use crate::admin::client::{AskError, ask};
-    use crate::admin::{PluginState, PluginStatus, State, Status};
+    use crate::admin::{PluginState, PluginStatus, REGISTRATIONS_MAX, State, Status};
 
     struct Fixed;
 
@@ -210,6 +214,11 @@ mod tests {
 
         fn plugins(&self) -> Vec<PluginStatus> {
             vec![PluginStatus { name: "a".into(), state: PluginState::Refused, last_error: Some("no".into()), ..PluginStatus::default() }]
+        }
+
+        fn registrations(&self) -> Overview {
+            let binding = BindingView { aor: "sip:a@b".into(), last: Some(Outcome::Timeout), ..BindingView::default() };
+            Overview { bindings: vec![binding; REGISTRATIONS_MAX], ..Overview::default() }
         }
     }
 
@@ -224,14 +233,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = started(directory.path());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let (status, plugins) = spawn_blocking(move || {
+        let (status, plugins, registrations) = spawn_blocking(move || {
             let status: Status = ask(&path, Request::Status).unwrap();
             let plugins: Vec<PluginStatus> = ask(&path, Request::PluginStatus).unwrap();
-            (status, plugins)
+            let registrations: Overview = ask(&path, Request::Registrations).unwrap();
+            (status, plugins, registrations)
         })
         .await
         .unwrap();
         assert_eq!((status, plugins), (Fixed.status(), Fixed.plugins()));
+        assert_eq!(registrations, Fixed.registrations());
     }
 
     #[tokio::test]

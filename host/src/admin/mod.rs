@@ -6,4 +6,4 @@ pub mod control;
 pub mod prometheus;
 mod snapshot;
 
-pub use snapshot::{ListenerStatus, PluginState, PluginStatus, Snapshot, State, Status};
+pub use snapshot::{ListenerStatus, PluginState, PluginStatus, REGISTRATIONS_MAX, Snapshot, State, Status};

@@ -3,7 +3,11 @@
 
 use std::path::PathBuf;
 
+use jackfield_trunk::registrations::Overview;
 use serde::{Deserialize, Serialize};
+
+/// Registrations in one answer: more than anybody reads, and fewer than the asking side refuses for their size.
+pub const REGISTRATIONS_MAX: usize = 10_000;
 
 /// Where the figures come from. Asked on the thread that serves the control socket; must answer without waiting for calls.
 pub trait Snapshot: Send + Sync + 'static {
@@ -12,6 +16,9 @@ pub trait Snapshot: Send + Sync + 'static {
 
     /// The plugins in the order of the chain, then those that are loaded but not in it.
     fn plugins(&self) -> Vec<PluginStatus>;
+
+    /// What is registered at providers through the proxy: at most [`REGISTRATIONS_MAX`] of it.
+    fn registrations(&self) -> Overview;
 }
 
 /// Whether the proxy takes calls.

@@ -4,6 +4,7 @@ mod check;
 mod plugin_build;
 mod plugin_new;
 mod providers;
+mod registrations;
 mod status;
 mod table;
 
@@ -113,6 +114,8 @@ enum Command {
     },
     /// Show what a running proxy is doing
     Status(Running),
+    /// Show what is registered at providers through a running proxy
+    Registrations(Running),
     /// Put a new key before those of the tokens in Record-Route and Path
     #[command(after_help = ROTATE_HELP)]
     RotateKey {
@@ -186,6 +189,7 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
         Command::Run { file } => run(&file, hooks, err),
         Command::Check { file } => check::check(&file, hooks, out, err),
         Command::Status(running) => status::status(&running, out, err),
+        Command::Registrations(running) => registrations::registrations(&running, out, err),
         Command::RotateKey { config } => rotate_key(&config, out, err),
         Command::Plugin(PluginCommand::New { name, parent }) => plugin_new(&parent, &name, out, err),
         Command::Plugin(PluginCommand::Build { directory, to }) => plugin_build(&directory, to.as_deref(), out, err),

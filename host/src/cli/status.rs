@@ -22,7 +22,7 @@ pub(super) fn plugin_status(running: &Running, out: &mut dyn Write, err: &mut dy
 }
 
 /// Asks, and prints the answer.
-fn show<T: DeserializeOwned + Serialize>(
+pub(super) fn show<T: DeserializeOwned + Serialize>(
     running: &Running,
     request: Request,
     text: fn(&T) -> String,

@@ -2,6 +2,7 @@ use std::fs;
 use std::sync::Arc;
 
 use clap::{CommandFactory, error::ErrorKind};
+use jackfield_trunk::registrations::{BindingView, Overview};
 
 use super::*;
 use crate::admin::control::ControlSocket;
@@ -30,11 +31,12 @@ Routes SIP calls by WebAssembly plugins
 Usage: jackfield <COMMAND>
 
 Commands:
-  run         Run the proxy
-  check       Say all that is wrong with a configuration file and its plugins
-  status      Show what a running proxy is doing
-  rotate-key  Put a new key before those of the tokens in Record-Route and Path
-  plugin      Make and build plugins, and show those of a running proxy
+  run            Run the proxy
+  check          Say all that is wrong with a configuration file and its plugins
+  status         Show what a running proxy is doing
+  registrations  Show what is registered at providers through a running proxy
+  rotate-key     Put a new key before those of the tokens in Record-Route and Path
+  plugin         Make and build plugins, and show those of a running proxy
 
 Options:
   -h, --help     Print help
@@ -62,6 +64,7 @@ fn every_help_fits_a_terminal_of_80_columns() {
         &["run", "--help"],
         &["check", "--help"],
         &["status", "--help"],
+        &["registrations", "--help"],
         &["rotate-key", "--help"],
         &["plugin", "--help"],
         &["plugin", "new", "--help"],
@@ -288,6 +291,11 @@ impl Snapshot for Fixed {
     fn plugins(&self) -> Vec<PluginStatus> {
         vec![PluginStatus { name: "x".into(), ..PluginStatus::default() }]
     }
+
+    fn registrations(&self) -> Overview {
+        let binding = BindingView { trunk: "telekom".into(), aor: "sip:1@p.test".into(), ..BindingView::default() };
+        Overview { bindings: vec![binding], ..Overview::default() }
+    }
 }
 
 #[tokio::test]
@@ -309,6 +317,10 @@ async fn status_finds_the_proxy_by_its_configuration_or_by_its_socket() {
     assert_eq!(serde_json::from_str::<Status>(&out).unwrap(), Fixed.status());
     let (out, ..) = executed(&["plugin", "status", "--socket", socket]).await.unwrap();
     assert!(out.contains("\nx       serving"), "{out}");
+    let (out, ..) = executed(&["registrations", "--socket", socket]).await.unwrap();
+    assert!(out.contains("\ntelekom  sip:1@p.test "), "{out}");
+    let (out, ..) = executed(&["registrations", "--config", file, "--json"]).await.unwrap();
+    assert_eq!(serde_json::from_str::<Overview>(&out).unwrap(), Fixed.registrations());
     let (out, err, exit) = executed(&["status", "--socket", "/nowhere/control.sock"]).await.unwrap();
     assert_eq!((out.as_str(), exit), ("", Exit::Failed));
     assert_eq!(err, "jackfield: no proxy answers at /nowhere/control.sock: is it running, with this configuration?\n");

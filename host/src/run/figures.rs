@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jackfield_proto::net::Listener;
+use jackfield_trunk::registrations::Overview;
 
 use crate::admin::{self, ListenerStatus, State, Status};
 use crate::config::{Config, Place};
@@ -60,6 +61,10 @@ impl admin::Snapshot for Figures {
 
     fn plugins(&self) -> Vec<admin::PluginStatus> {
         self.plugins.status().into_iter().map(plugin_status).collect()
+    }
+
+    fn registrations(&self) -> Overview {
+        Overview::default()
     }
 }
 

@@ -39,7 +39,7 @@ pub use event::{Event, EventKind, Outcome};
 pub use find::{Found, Sought};
 pub use store::{Loaded, Store, StoreError, StoreProblem};
 pub use unix_time::UnixTime;
-pub use view::{BindingView, NotRemembered, TrunkCount};
+pub use view::{BindingView, NotRemembered, Overview, TrunkCount};
 
 use binding::Binding;
 use index::Keys;

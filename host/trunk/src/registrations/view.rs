@@ -15,9 +15,23 @@ use super::{Registrations, lock};
 /// Bindings that are looked at before the lock is given up for a moment.
 const PAGE: usize = 64;
 
+/// The table as an operator sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Overview {
+    /// The trunks that have or had bindings, by name.
+    pub trunks: Vec<TrunkCount>,
+    /// Bindings by trunk, address-of-record and contact.
+    pub bindings: Vec<BindingView>,
+    /// How many more there are. Those that are registered are left out first.
+    pub left_out: usize,
+    /// What was too much.
+    pub not_remembered: NotRemembered,
+}
+
 /// One binding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct BindingView {
     /// The trunk.
     pub trunk: String,
@@ -48,7 +62,7 @@ pub struct BindingView {
     /// Seconds from one refresh to the next, usually.
     pub usual_interval: Option<u32>,
     /// What the last REGISTER came to.
-    pub last: Outcome,
+    pub last: Option<Outcome>,
     /// Seconds since then.
     pub last_ago: u32,
     /// How many have failed in a row.
@@ -56,10 +70,11 @@ pub struct BindingView {
 }
 
 /// The registrations of one trunk, counted by their state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct TrunkCount {
     /// The trunk.
-    pub trunk: Arc<str>,
+    pub trunk: String,
     /// Whose last REGISTER has succeeded.
     pub registered: u32,
     /// Whose last REGISTER has failed.
@@ -71,7 +86,8 @@ pub struct TrunkCount {
 }
 
 /// What passed and was not remembered, counted since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct NotRemembered {
     /// Bindings for which the table had no place.
     pub over_limit: u64,
@@ -80,12 +96,28 @@ pub struct NotRemembered {
 }
 
 impl Registrations {
+    /// The table, but at most so many bindings of it.
+    pub fn overview(&self, now: UnixTime, most: usize) -> Overview {
+        let (mut troubled, mut registered) = (Vec::new(), Vec::new());
+        for page in self.pages() {
+            page.each(|binding| {
+                let list = if binding.state == BindingState::Registered { &mut registered } else { &mut troubled };
+                if list.len() < most {
+                    list.push(BindingView::of(binding, now));
+                }
+            });
+        }
+        registered.truncate(most - troubled.len());
+        let mut bindings = troubled;
+        bindings.append(&mut registered);
+        bindings.sort_by(|a, b| (&a.trunk, &a.aor, &a.contact).cmp(&(&b.trunk, &b.aor, &b.contact)));
+        let left_out = self.len().saturating_sub(bindings.len());
+        Overview { trunks: self.counts(), bindings, left_out, not_remembered: self.not_remembered() }
+    }
+
     /// All bindings, by trunk, address-of-record and contact.
     pub fn snapshot(&self, now: UnixTime) -> Vec<BindingView> {
-        let mut all = Vec::with_capacity(self.len());
-        self.pages().for_each(|page| page.each(|binding| all.push(BindingView::of(binding, now))));
-        all.sort_by(|a, b| (&a.trunk, &a.aor, &a.contact).cmp(&(&b.trunk, &b.aor, &b.contact)));
-        all
+        self.overview(now, usize::MAX).bindings
     }
 
     /// All bindings, some at a time, so that nobody waits long for a lock.
@@ -107,7 +139,7 @@ impl Registrations {
         }
         let count = |(trunk, states): (Arc<str>, [u32; 4])| {
             let [registered, failed, overdue, expired] = states;
-            TrunkCount { trunk, registered, failed, overdue, expired }
+            TrunkCount { trunk: trunk.to_string(), registered, failed, overdue, expired }
         };
         trunks.into_iter().map(count).collect()
     }
@@ -164,7 +196,7 @@ impl BindingView {
             refreshed: ago(*refreshed),
             refreshes: binding.refreshes,
             usual_interval: (binding.usual > 0).then(|| u32::try_from(binding.usual / 1000).unwrap_or(u32::MAX)),
-            last: binding.outcome,
+            last: Some(binding.outcome),
             last_ago: whole_seconds(now.since(binding.outcome_at)),
             failures: binding.failures,
         }

@@ -77,6 +77,21 @@ fn a_register_with_very_many_contacts_binds_a_few_of_them() {
 }
 
 #[test]
+fn what_is_shown_is_bounded_and_trouble_is_shown_first() {
+    let table = Registrations::new(RegistrationSettings::default());
+    let agent = |n: u32| Agent::new(&format!("sip:{n:03}@p.test"), "<sip:s@10.0.0.5>");
+    (0..100).for_each(|n| drop(agent(n).granted(&table, START, 60)));
+    (40..60).for_each(|n| drop(agent(n).answered(&table, START, 500, &[])));
+    for (most, troubled, left_out) in [(0, 0, 100), (5, 5, 95), (30, 20, 70), (100, 20, 0), (usize::MAX, 20, 0)] {
+        let overview = table.overview(START, most);
+        let failed = overview.bindings.iter().filter(|view| view.state == BindingState::Failed).count();
+        assert_eq!((overview.bindings.len(), failed, overview.left_out), (most.min(100), troubled, left_out));
+        assert!(overview.bindings.is_sorted_by_key(|view| view.aor.clone()));
+        assert_eq!((overview.trunks[0].registered, overview.trunks[0].failed), (80, 20));
+    }
+}
+
+#[test]
 fn what_is_too_long_or_nothing_we_understand_is_not_remembered() {
     let table = Registrations::new(RegistrationSettings::default());
     let long = "x".repeat(register::URI_MAX);
