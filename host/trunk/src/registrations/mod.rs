@@ -50,6 +50,8 @@ use shard::{AOR_BINDINGS_MAX, More, Shard, Surroundings};
 const SHARDS: usize = 8;
 /// Deadlines that are dealt with before the lock is given up for a moment.
 const DUE_AT_ONCE: usize = 64;
+/// Events that are handed out at once; what else is due is due the next time.
+const EVENTS_MAX: usize = 16_384;
 /// This part of the table may be out of use: failed without ever having succeeded, or expired.
 const ENDED_PART: usize = 4;
 /// So many of them may be in any case, in each shard.
@@ -62,6 +64,13 @@ pub struct RegistrationSettings {
     pub refresh_grace: Duration,
     /// How many bindings are remembered; what is beyond passes all the same. Default 100,000.
     pub limit: usize,
+}
+
+impl fmt::Debug for Registrations {
+    /// Their number: there may be a great many.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registrations").field("bindings", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl Default for RegistrationSettings {
@@ -110,12 +119,6 @@ impl Changes {
     }
 }
 
-impl fmt::Debug for Registrations {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registrations").field("bindings", &self.bindings).finish_non_exhaustive()
-    }
-}
-
 impl Registrations {
     /// An empty table.
     pub fn new(settings: RegistrationSettings) -> Self {
@@ -135,7 +138,7 @@ impl Registrations {
         let around = self.around(now);
         let mut events = Vec::new();
         for shard in &self.shards {
-            while lock(shard).due(&around, DUE_AT_ONCE, &mut events) == More::Perhaps {}
+            while events.len() < EVENTS_MAX && lock(shard).due(&around, DUE_AT_ONCE, &mut events) == More::Perhaps {}
         }
         events.iter().for_each(|event| self.changes.count(event));
         events
