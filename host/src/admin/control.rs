@@ -35,6 +35,8 @@ pub enum Request {
     PluginStatus,
     /// Answered with an [`Overview`](jackfield_trunk::registrations::Overview).
     Registrations,
+    /// Answered with a list of [`super::TrunkStatus`].
+    Trunks,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -140,6 +142,7 @@ fn answer(line: &[u8], snapshot: &dyn Snapshot) -> Answer {
         Ok(Request::Status) => serde_json::to_value(snapshot.status()),
         Ok(Request::PluginStatus) => serde_json::to_value(snapshot.plugins()),
         Ok(Request::Registrations) => serde_json::to_value(snapshot.registrations()),
+        Ok(Request::Trunks) => serde_json::to_value(snapshot.trunks()),
         Err(error) => return Answer::Error(format!("not understood: {error}")),
     };
     value.map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok)
@@ -203,7 +206,7 @@ mod tests {
 
     use super::*;
     use crate::admin::client::{AskError, ask};
-    use crate::admin::{PluginState, PluginStatus, REGISTRATIONS_MAX, State, Status};
+    use crate::admin::{PluginState, PluginStatus, REGISTRATIONS_MAX, State, Status, TrunkStatus, WayState, WayStatus};
 
     struct Fixed;
 
@@ -220,6 +223,11 @@ mod tests {
             let binding = BindingView { aor: "sip:a@b".into(), last: Some(Outcome::Timeout), ..BindingView::default() };
             Overview { bindings: vec![binding; REGISTRATIONS_MAX], ..Overview::default() }
         }
+
+        fn trunks(&self) -> Vec<TrunkStatus> {
+            let way = WayStatus { state: WayState::Down, last_answer_seconds: Some(7), ..WayStatus::default() };
+            vec![TrunkStatus { name: "t".into(), calls_limit: Some(3), ways: vec![way], ..TrunkStatus::default() }]
+        }
     }
 
     fn started(directory: &Path) -> PathBuf {
@@ -233,15 +241,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = started(directory.path());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let (status, plugins, registrations) = spawn_blocking(move || {
+        let (status, plugins, registrations, trunks) = spawn_blocking(move || {
             let status: Status = ask(&path, Request::Status).unwrap();
             let plugins: Vec<PluginStatus> = ask(&path, Request::PluginStatus).unwrap();
             let registrations: Overview = ask(&path, Request::Registrations).unwrap();
-            (status, plugins, registrations)
+            let trunks: Vec<TrunkStatus> = ask(&path, Request::Trunks).unwrap();
+            (status, plugins, registrations, trunks)
         })
         .await
         .unwrap();
-        assert_eq!((status, plugins), (Fixed.status(), Fixed.plugins()));
+        assert_eq!((status, plugins, trunks), (Fixed.status(), Fixed.plugins(), Fixed.trunks()));
         assert_eq!(registrations, Fixed.registrations());
     }
 

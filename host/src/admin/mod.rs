@@ -5,5 +5,7 @@ pub mod client;
 pub mod control;
 pub mod prometheus;
 mod snapshot;
+mod trunks;
 
 pub use snapshot::{ListenerStatus, PluginState, PluginStatus, REGISTRATIONS_MAX, Snapshot, State, Status};
+pub use trunks::{TrunkStatus, WayState, WayStatus};

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use jackfield_trunk::registrations::Overview;
 use serde::{Deserialize, Serialize};
 
+use super::TrunkStatus;
+
 /// Registrations in one answer: more than anybody reads, and fewer than the asking side refuses for their size.
 pub const REGISTRATIONS_MAX: usize = 10_000;
 
@@ -19,6 +21,9 @@ pub trait Snapshot: Send + Sync + 'static {
 
     /// What is registered at providers through the proxy: at most [`REGISTRATIONS_MAX`] of it.
     fn registrations(&self) -> Overview;
+
+    /// The trunks, in the order of the configuration.
+    fn trunks(&self) -> Vec<TrunkStatus>;
 }
 
 /// Whether the proxy takes calls.

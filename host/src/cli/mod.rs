@@ -7,6 +7,7 @@ mod providers;
 mod registrations;
 mod status;
 mod table;
+mod trunks;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,7 @@ Examples:
   jackfield check jackfield.toml             say all that is wrong with a file
   jackfield run jackfield.toml               run the proxy
   jackfield status --config jackfield.toml   see what it is doing
+  jackfield trunks --config jackfield.toml   see how its providers are
   jackfield plugin status --socket PATH      see its plugins
 
 Exit status:
@@ -116,6 +118,8 @@ enum Command {
     Status(Running),
     /// Show what is registered at providers through a running proxy
     Registrations(Running),
+    /// Show the trunks of a running proxy, and how they are
+    Trunks(Running),
     /// Put a new key before those of the tokens in Record-Route and Path
     #[command(after_help = ROTATE_HELP)]
     RotateKey {
@@ -190,6 +194,7 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
         Command::Check { file } => check::check(&file, hooks, out, err),
         Command::Status(running) => status::status(&running, out, err),
         Command::Registrations(running) => registrations::registrations(&running, out, err),
+        Command::Trunks(running) => trunks::trunks(&running, out, err),
         Command::RotateKey { config } => rotate_key(&config, out, err),
         Command::Plugin(PluginCommand::New { name, parent }) => plugin_new(&parent, &name, out, err),
         Command::Plugin(PluginCommand::Build { directory, to }) => plugin_build(&directory, to.as_deref(), out, err),

@@ -6,7 +6,7 @@ use jackfield_trunk::registrations::{BindingView, Overview};
 
 use super::*;
 use crate::admin::control::ControlSocket;
-use crate::admin::{PluginStatus, Snapshot, Status};
+use crate::admin::{PluginStatus, Snapshot, Status, TrunkStatus, WayStatus};
 use crate::config::Severity;
 
 /// What a command prints to standard output and to standard error, and how it ends.
@@ -35,6 +35,7 @@ Commands:
   check          Say all that is wrong with a configuration file and its plugins
   status         Show what a running proxy is doing
   registrations  Show what is registered at providers through a running proxy
+  trunks         Show the trunks of a running proxy, and how they are
   rotate-key     Put a new key before those of the tokens in Record-Route and Path
   plugin         Make and build plugins, and show those of a running proxy
 
@@ -46,6 +47,7 @@ Examples:
   jackfield check jackfield.toml             say all that is wrong with a file
   jackfield run jackfield.toml               run the proxy
   jackfield status --config jackfield.toml   see what it is doing
+  jackfield trunks --config jackfield.toml   see how its providers are
   jackfield plugin status --socket PATH      see its plugins
 
 Exit status:
@@ -65,6 +67,7 @@ fn every_help_fits_a_terminal_of_80_columns() {
         &["check", "--help"],
         &["status", "--help"],
         &["registrations", "--help"],
+        &["trunks", "--help"],
         &["rotate-key", "--help"],
         &["plugin", "--help"],
         &["plugin", "new", "--help"],
@@ -296,6 +299,10 @@ impl Snapshot for Fixed {
         let binding = BindingView { trunk: "telekom".into(), aor: "sip:1@p.test".into(), ..BindingView::default() };
         Overview { bindings: vec![binding], ..Overview::default() }
     }
+
+    fn trunks(&self) -> Vec<TrunkStatus> {
+        vec![TrunkStatus { name: "telekom".into(), ways: vec![WayStatus::default()], ..TrunkStatus::default() }]
+    }
 }
 
 #[tokio::test]
@@ -321,6 +328,8 @@ async fn status_finds_the_proxy_by_its_configuration_or_by_its_socket() {
     assert!(out.contains("\ntelekom  sip:1@p.test "), "{out}");
     let (out, ..) = executed(&["registrations", "--config", file, "--json"]).await.unwrap();
     assert_eq!(serde_json::from_str::<Overview>(&out).unwrap(), Fixed.registrations());
+    let (out, ..) = executed(&["trunks", "--socket", socket]).await.unwrap();
+    assert!(out.contains("\ntelekom "), "{out}");
     let (out, err, exit) = executed(&["status", "--socket", "/nowhere/control.sock"]).await.unwrap();
     assert_eq!((out.as_str(), exit), ("", Exit::Failed));
     assert_eq!(err, "jackfield: no proxy answers at /nowhere/control.sock: is it running, with this configuration?\n");

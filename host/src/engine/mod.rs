@@ -18,6 +18,7 @@ mod samples;
 mod shard;
 mod source_limits;
 mod timers;
+mod trunk_probes;
 mod trunks;
 mod upkeep;
 mod worker;
@@ -30,7 +31,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use jackfield_proto::message;
@@ -43,6 +44,8 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use jackfield_resolver::{Figures, Resolver};
 use jackfield_transport::{self as transport, Change, Monitor, Share, Sockets};
+use jackfield_trunk::health::WayStatus;
+use jackfield_trunk::registrations::Overview;
 use jackfield_trunk::{Access, Table};
 
 pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
@@ -50,6 +53,7 @@ pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
 use clock::Clock;
 use policy::Policy;
 use shard::Shard;
+use trunk_probes::TrunkProbes;
 use trunks::Trunks;
 use worker::{State, Worker};
 
@@ -99,6 +103,7 @@ pub(crate) struct Shared<D: Decider> {
     probing: Notify,
     /// The number of the next probe.
     probes: AtomicU64,
+    trunk_probes: TrunkProbes,
     draining: AtomicBool,
     panics: AtomicU64,
 }
@@ -122,6 +127,7 @@ struct Rules {
     access: HashMap<Arc<str>, Access>,
     message: message::Limits,
     policy: Policy,
+    settings: Arc<Settings>,
     retry_after: u32,
 }
 
@@ -130,7 +136,7 @@ impl Rules {
         let retry_after = settings.limits.retry_after;
         let restricted = config.listen.iter().filter(|listen| listen.access != Access::default());
         let access = restricted.map(|listen| (listen.name.as_str().into(), listen.access.clone())).collect();
-        Self { listeners, access, message: message_limits(config), policy: Policy::new(config, settings), retry_after }
+        Self { listeners, access, message: message_limits(config), policy: Policy::new(config, settings.clone()), settings, retry_after }
     }
 }
 
@@ -180,6 +186,15 @@ impl<D: Decider> std::fmt::Debug for Engine<D> {
     }
 }
 
+/// How long ago it was what a [`WayStatus`] names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaySince {
+    /// That its state began.
+    pub state: Duration,
+    /// That it answered last.
+    pub answer: Option<Duration>,
+}
+
 /// How it goes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Snapshot {
@@ -221,6 +236,7 @@ impl<D: Decider> Engine<D> {
             metrics,
             probing: Notify::new(),
             probes: AtomicU64::new(seed()? as u64),
+            trunk_probes: TrunkProbes::default(),
             draining: AtomicBool::new(false),
             panics: AtomicU64::new(0),
         });
@@ -243,9 +259,15 @@ impl<D: Decider> Engine<D> {
         Arc::clone(&self.shared.trunks.table())
     }
 
+    /// What is registered at providers, at most `most` of it.
+    pub fn registrations(&self, most: usize) -> Overview {
+        self.shared.trunks.registrations.overview(SystemTime::now().into(), most)
+    }
+
     /// Other trunks, for requests from now on.
     pub fn replace_trunks(&self, config: &Config, trunks: Table) {
         self.shared.trunks.replace(self.shared.clock.now(), config, trunks);
+        self.shared.trunk_probes.changed();
     }
 
     /// Other keys for the tokens, from the next [`Engine::reconfigure`] on.
@@ -277,6 +299,13 @@ impl<D: Decider> Engine<D> {
         if let Err(error) = self.shared.resolver.reconfigure(config.dns.clone()) {
             tracing::error!(%error, "the name servers stay as they were");
         }
+    }
+
+    /// How the ways to providers are, and how long it is since the moments that this names.
+    pub fn ways(&self) -> Vec<(WayStatus, WaySince)> {
+        let now = self.shared.clock.now();
+        let since = |status: &WayStatus| WaySince { state: now.since(status.since), answer: status.last_answer.map(|at| now.since(at)) };
+        self.shared.trunks.health.snapshot().into_iter().map(|status| (status.clone(), since(&status))).collect()
     }
 
     /// The transports, as far as they can be seen and changed while they run.
@@ -362,6 +391,7 @@ fn spawn_worker<D: Decider>(
             if worker.index == 0 {
                 tokio::spawn(probing::drive(worker.clone()));
                 tokio::spawn(upkeep::drive(worker.clone()));
+                tokio::spawn(trunk_probes::drive(worker.clone()));
             }
             // Nobody waits for this only if the start has failed already.
             let _ = started.send(Ok(()));

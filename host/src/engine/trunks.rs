@@ -11,11 +11,12 @@ use jackfield_auth::GiveUp;
 use jackfield_proto::message::Method;
 use jackfield_proto::time::Timestamp;
 use jackfield_trunk::admission::Admission;
-use jackfield_trunk::health::{Health, Reason, State, Transition};
+use jackfield_trunk::health::{Health, Reason};
 use jackfield_trunk::registrations::Registrations;
 use jackfield_trunk::{AdmissionLimits, Table};
 
 use super::kept::WayOf;
+use super::trunk_probes::tell;
 use crate::config::Config;
 
 /// How often the same is said about one trunk.
@@ -63,14 +64,14 @@ impl Trunks {
     /// A way has answered.
     pub(super) fn alive(&self, now: Timestamp, (_, way): &WayOf) {
         if let Some(change) = self.health.answered(now, *way) {
-            announce(&change);
+            tell(&change);
         }
     }
 
     /// A way has failed.
     pub(super) fn failing(&self, now: Timestamp, (_, way): &WayOf, reason: Reason) {
         if let Some(change) = self.health.failed(now, *way, reason) {
-            announce(&change);
+            tell(&change);
         }
     }
 
@@ -98,9 +99,4 @@ fn watch(health: &Health, now: Timestamp, table: &Table) {
 /// A random number for what need not be unguessable.
 fn draw() -> u32 {
     RandomState::new().hash_one(0u8) as u32
-}
-
-/// How a way has become, in the log.
-pub(super) fn announce(change: &Transition) {
-    if change.to == State::Down { tracing::warn!("{change}") } else { tracing::info!("{change}") }
 }

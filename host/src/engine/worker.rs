@@ -41,6 +41,9 @@ impl<D: Decider> Handler for Worker<D> {
 
     fn undelivered(self: &Arc<Self>, quoted: Bytes, remote: SocketAddr) {
         self.guard("an undelivered datagram", |work| {
+            if self.trunk_probe_undelivered(&quoted) {
+                return;
+            }
             if let Some(shard) = shard_of_quoted(&quoted).and_then(|shard| self.shared.shard(shard)) {
                 self.step(shard, work, |core, now, out| core.undelivered(now, &quoted, remote, out));
                 self.carry_out(shard, work);
@@ -49,11 +52,14 @@ impl<D: Decider> Handler for Worker<D> {
     }
 
     fn send_failed(self: &Arc<Self>, origin: Origin) {
-        self.guard("a failed send", |work| {
-            if let Some(shard) = self.shared.shard(origin.shard) {
-                self.step(shard, work, |core, now, out| core.send_failed(now, origin.branch, out));
-                self.carry_out(shard, work);
+        self.guard("a failed send", |work| match origin {
+            Origin::Branch { shard, branch } => {
+                if let Some(shard) = self.shared.shard(shard) {
+                    self.step(shard, work, |core, now, out| core.send_failed(now, branch, out));
+                    self.carry_out(shard, work);
+                }
             }
+            Origin::Own(token) => self.trunk_probe_failed(token, "the connection was refused, or broke"),
         });
     }
 }
@@ -92,6 +98,10 @@ impl<D: Decider> Worker<D> {
         }
         let kind = if message.is_request() { Kind::Request } else { Kind::Response };
         self.metrics().received(flow.transport, kind);
+        if self.answers_trunk_probe(&message, &flow) {
+            self.heard(&message, &flow);
+            return;
+        }
         let Some(shard) = self.shared.shard(shard_of(&message, self.shared.shard_count())) else { return };
         if self.admits(shard, &message, &flow, work) {
             self.note_alias(&message, &flow);
@@ -172,7 +182,7 @@ impl<D: Decider> Worker<D> {
     fn send(self: &Arc<Self>, shard: &Shard<State<D>>, transmit: Transmit, work: &mut Work<D>) {
         let Transmit { bytes, path, branch, peer } = transmit;
         let kind = if bytes.starts_with(b"SIP/") { Kind::Response } else { Kind::Request };
-        let origin = branch.map(|branch| Origin { shard: shard.index, branch });
+        let origin = branch.map(|branch| Origin::Branch { shard: shard.index, branch });
         match self.transport.send(Outgoing { bytes, path, origin, peer }, self) {
             Ok(()) => self.metrics().sent(path.transport, kind),
             Err(error) => {

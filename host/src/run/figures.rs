@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jackfield_proto::net::Listener;
+use jackfield_trunk::health;
 use jackfield_trunk::registrations::Overview;
 
 use crate::admin::{self, ListenerStatus, State, Status};
 use crate::config::{Config, Place};
-use crate::engine::Engine;
+use crate::engine::{Engine, WaySince};
 use crate::metrics::Metrics;
 use crate::plugin::{self, PluginHost};
 
@@ -64,7 +65,42 @@ impl admin::Snapshot for Figures {
     }
 
     fn registrations(&self) -> Overview {
-        Overview::default()
+        self.engine.registrations(admin::REGISTRATIONS_MAX)
+    }
+
+    fn trunks(&self) -> Vec<admin::TrunkStatus> {
+        trunks(self.engine.ways())
+    }
+}
+
+/// The ways to providers, by trunk; they come in order.
+fn trunks(ways: Vec<(health::WayStatus, WaySince)>) -> Vec<admin::TrunkStatus> {
+    let mut trunks: Vec<admin::TrunkStatus> = Vec::new();
+    for (status, since) in ways {
+        let name = &*status.way.trunk;
+        if trunks.last().is_none_or(|trunk| trunk.name != name) {
+            trunks.push(admin::TrunkStatus { name: name.to_owned(), ..admin::TrunkStatus::default() });
+        }
+        trunks.iter_mut().last().into_iter().for_each(|trunk| trunk.ways.push(way_status(&status, since)));
+    }
+    trunks
+}
+
+fn way_status(status: &health::WayStatus, since: WaySince) -> admin::WayStatus {
+    let way = &status.way;
+    admin::WayStatus {
+        way: way.leads_to(),
+        egress: way.way.egress.as_deref().map(str::to_owned),
+        transport: way.way.transport.map(|transport| transport.to_string()),
+        state: match status.state {
+            health::State::Up => admin::WayState::Up,
+            health::State::Suspect => admin::WayState::Suspect,
+            health::State::Down => admin::WayState::Down,
+        },
+        since_seconds: since.state.as_secs(),
+        reason: status.reason.as_ref().map(ToString::to_string),
+        failures: status.failures,
+        last_answer_seconds: since.answer.map(|ago| ago.as_secs()),
     }
 }
 

@@ -71,11 +71,16 @@ pub trait Handler: Send + Sync + 'static {
 
 /// Whom to tell when a message cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// The shard that the branch lives in; the transport only carries it.
-    pub shard: u8,
-    /// The branch.
-    pub branch: BranchId,
+pub enum Origin {
+    /// A branch of the core.
+    Branch {
+        /// The shard that the branch lives in; the transport only carries it.
+        shard: u8,
+        /// The branch.
+        branch: BranchId,
+    },
+    /// Who knows this number.
+    Own(u64),
 }
 
 /// A message on its way out.

@@ -26,6 +26,7 @@ mod noted_trunk;
 mod numbering;
 mod onward;
 mod own;
+mod own_request;
 mod plan;
 mod preprocess;
 mod probe;
@@ -50,6 +51,7 @@ pub use io::{
 };
 pub use keys::{KeyRing, TokenKey};
 pub use numbering::RetriedInvites;
+pub use own_request::{NoWay, OwnOptions, own_token, own_token_quoted};
 pub use plan::{Admission, ContactPolicy, Edit, Group, Mode, Numbering, Plan, RecordRoute, Reply, StatusSet, Target, TrunkId, TrunkSide};
 pub use probe::probe;
 pub use settings::{Limits, PathPolicy, Settings, Timers};

@@ -5,6 +5,7 @@ mod drain;
 mod policy;
 mod source_limits;
 mod trouble;
+mod trunk_probes;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -184,7 +184,7 @@ fn back(flow: Flow) -> Path {
 }
 
 fn origin(shard: u8) -> Origin {
-    Origin { shard, branch: Default::default() }
+    Origin::Branch { shard, branch: Default::default() }
 }
 
 /// A message of which the stream framing makes one frame.

@@ -85,18 +85,21 @@ impl WatchedWay {
     }
 }
 
+impl WatchedWay {
+    /// Where it leads: its route set, or its next hop, or the provider itself.
+    pub fn leads_to(&self) -> String {
+        let Way { route, next_hop, .. } = &self.way;
+        let uris = if route.is_empty() { next_hop.as_slice() } else { route };
+        let uris: Vec<_> = uris.iter().map(|uri| String::from_utf8_lossy(uri)).collect();
+        if uris.is_empty() { self.host.to_string() } else { uris.join(", ") }
+    }
+}
+
 /// Where it leads and how: `sip:px1;lr from wan over tcp`.
 impl fmt::Display for WatchedWay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Way { route, next_hop, transport, egress } = &self.way;
-        let uris = if route.is_empty() { next_hop.as_slice() } else { route };
-        for (index, uri) in uris.iter().enumerate() {
-            let comma = if index > 0 { ", " } else { "" };
-            write!(f, "{comma}{}", String::from_utf8_lossy(uri))?;
-        }
-        if uris.is_empty() {
-            f.write_str(&self.host)?;
-        }
+        let Way { transport, egress, .. } = &self.way;
+        f.write_str(&self.leads_to())?;
         egress.iter().try_for_each(|name| write!(f, " from {name}"))?;
         transport.iter().try_for_each(|transport| write!(f, " over {transport}"))
     }
