@@ -94,9 +94,10 @@ fn own_dependencies(package: &str) -> Vec<String> {
 }
 
 #[test]
-fn transport_and_resolver_know_the_core_and_nothing_else_of_ours() {
+fn transport_resolver_and_sipproxy_know_the_core_and_nothing_else_of_ours() {
     assert_eq!(own_dependencies("jackfield-transport"), ["jackfield-proto"]);
     assert_eq!(own_dependencies("jackfield-resolver"), ["jackfield-proto"]);
+    assert_eq!(own_dependencies("jackfield-sipproxy"), ["jackfield-proto"]);
 }
 
 /// Every package that a package is built from, by name, as cargo resolves it.

@@ -160,8 +160,8 @@ fn problems(faults: &Faults) -> Vec<Problem> {
             severity: Severity::Error,
             line: fault.line,
             column: fault.column,
-            key: fault.provider.as_deref().map(printable).unwrap_or_default(),
-            message: printable(&fault.message),
+            key: fault.provider.as_deref().unwrap_or_default().to_owned(),
+            message: fault.message.clone(),
         })
         .collect();
     if let Some(last) = problems.last().cloned().filter(|_| faults.more > 0) {
@@ -171,13 +171,7 @@ fn problems(faults: &Faults) -> Vec<Problem> {
 }
 
 fn doubts(config: &Config, entry: &Entry, names: &[Arc<str>]) -> Vec<Problem> {
-    let problem = |message: String| Problem {
-        severity: Severity::Warning,
-        line: entry.line,
-        column: 1,
-        key: entry.provider.to_string(),
-        message: printable(&message),
-    };
+    let problem = |message| Problem { severity: Severity::Warning, line: entry.line, column: 1, key: entry.provider.to_string(), message };
     config.doubts_about(entry, names).into_iter().map(problem).collect()
 }
 

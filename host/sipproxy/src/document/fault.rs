@@ -6,6 +6,9 @@ use std::sync::Arc;
 /// So many faults of one document are told; the others are counted.
 pub const MAX_FAULTS: usize = 50;
 
+/// So many characters may a message have, and the name of a provider in it: they quote the document.
+const MAX_QUOTED: usize = 400;
+
 /// One thing that is wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -71,7 +74,8 @@ impl<'t> Report<'t> {
             return;
         }
         let (line, column) = position(self.text, offset);
-        self.faults.push((offset, Fault { line, column, provider: provider.cloned(), message: message.into() }));
+        let provider = provider.map(|provider| one_line(provider).into());
+        self.faults.push((offset, Fault { line, column, provider, message: one_line(&message.into()) }));
     }
 
     /// The line of an offset, counted from 1.
@@ -92,6 +96,16 @@ impl<'t> Report<'t> {
         self.faults.sort_by_key(|(offset, _)| *offset);
         Err(Faults { faults: self.faults.into_iter().map(|(_, fault)| fault).collect(), more: self.more })
     }
+}
+
+/// Without what would steer a terminal or break a line of the log, and not endless.
+fn one_line(text: &str) -> String {
+    let mut letters = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter });
+    let mut line: String = letters.by_ref().take(MAX_QUOTED).collect();
+    if letters.next().is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// Line and column, counted from 1, of an octet offset; the column counts characters. An offset past the end is the end.
@@ -120,6 +134,15 @@ mod tests {
             assert_eq!(position(text, offset), expected, "offset {offset}");
             assert_eq!(report.line(offset.min(text.len())), expected.0, "offset {offset}");
         }
+    }
+
+    #[test]
+    fn what_is_quoted_stays_in_one_line_and_is_not_endless() {
+        let mut report = Report::new("");
+        report.add(0, Some(&"a\nb".into()), format!("`\u{1b}[2J{}`", "x".repeat(MAX_QUOTED)));
+        let lines = report.finish().unwrap_err().lines();
+        assert!(lines[0].starts_with("1:1: a\u{fffd}b: `\u{fffd}[2Jxxx") && lines[0].ends_with("xxx…"), "{lines:?}");
+        assert_eq!(lines[0].chars().count(), "1:1: a_b: ".len() + MAX_QUOTED + 1);
     }
 
     #[test]
