@@ -60,7 +60,7 @@ impl Network {
         match &self.kind {
             Kind::Namespaces(prefix) => {
                 let devices: Vec<String> = self.links.iter().map(|link| format!("{} {}", link.device, link.proxy)).collect();
-                format!("network namespaces {prefix}-*, the proxy's interfaces are {}", devices.join(", "))
+                format!("Network namespaces {prefix}-*; the proxy's interfaces are {}", devices.join(", "))
             }
             Kind::Loopback(number, why) => {
                 format!(

@@ -52,7 +52,7 @@ impl Scene {
         let program = Asterisk::find()?;
         arguments.make_scratch()?;
         let (network, record, paint) = (Network::make(LINKS)?, Record::default(), stage::paint());
-        println!("In {}.", network.description());
+        println!("{}.", network.description());
         let (tell, taken) = channel();
         let mut profile = Profile::new("provider", network.address("192.0.2.1", 5060)?, network.address("192.0.2.10", 5060)?);
         profile.identity = format!("sip:+4989123456@{DOMAIN}");

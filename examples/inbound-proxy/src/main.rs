@@ -53,7 +53,7 @@ impl Scene {
     fn set(arguments: &stage::Arguments) -> Result<Self> {
         arguments.make_scratch()?;
         let (network, record, paint) = (Network::make(LINKS)?, Record::default(), stage::paint());
-        println!("In {}.", network.description());
+        println!("{}.", network.description());
         let (tell, taken) = channel();
         let phone = |name: &str, address: &str, password: Option<&str>| phone(&network, &record, &tell, (name, address), password);
         let alice = phone("alice", "192.0.2.101", Some("wonderland"))?;

@@ -57,7 +57,7 @@ impl Scene {
     fn set(arguments: &stage::Arguments) -> Result<Self> {
         arguments.make_scratch()?;
         let (network, record, paint) = (Network::make(LINKS)?, Record::default(), stage::paint());
-        println!("In {}.", network.description());
+        println!("{}.", network.description());
         let (tell, taken) = channel();
         let pbx = pbx(&network, &record, &tell)?;
         let alpha = provider(&network, &record, &tell, ("alpha", "wan-a", "tel.alpha.example"), account("4930", "alpha's secret"))?;
