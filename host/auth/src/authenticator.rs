@@ -193,7 +193,7 @@ impl Authenticator {
         }
     }
 
-    fn weigh(&self, memory: &Memory, asked: Asked<'_>, credentials: &Credentials<'_>) -> Result<&str, Unfit> {
+    fn weigh<'c>(&self, memory: &Memory, asked: Asked<'_>, credentials: &'c Credentials<'_>) -> Result<&'c str, Unfit> {
         let Settings { wrong_per_minute, nonce_life, .. } = self.settings;
         let limited = wrong_per_minute > 0;
         let guest = Guest { source: asked.source, user: &credentials.username };
@@ -226,12 +226,12 @@ impl Authenticator {
     }
 
     /// The user whose password the credentials prove. For a user who is not known the same is computed, so that the time tells nothing.
-    fn proved(&self, request: &Message, credentials: &Credentials<'_>) -> Option<&str> {
+    fn proved<'c>(&self, request: &Message, credentials: &'c Credentials<'_>) -> Option<&'c str> {
         let found = self.users.find(&credentials.username, credentials.algorithm.hash);
-        let secret = found.map_or(NOBODY.get(..2 * credentials.algorithm.hash.octets()).unwrap_or(NOBODY), |(_, secret)| secret);
+        let secret = found.as_deref().unwrap_or(NOBODY.get(..2 * credentials.algorithm.hash.octets()).unwrap_or(NOBODY));
         let expected = credentials.signed(request.method().as_bytes(), request.body()).response(secret);
         let is_right: bool = credentials.response.to_ascii_lowercase().ct_eq(expected.as_bytes()).into();
-        found.filter(|_| is_right).map(|(user, _)| user)
+        str::from_utf8(&credentials.username).ok().filter(|_| found.is_some() && is_right)
     }
 
     /// The edits that take out what is for us: with them somebody further on could try passwords at leisure.

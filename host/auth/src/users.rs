@@ -3,6 +3,7 @@
 //! A file of users has one line for each user and hash function: `name:realm:SHA-256:hexadecimal`, and for MD5 also the form that
 //! `htdigest` writes, `name:realm:hexadecimal`. Lines that are empty or begin with `#` say nothing; lines for other realms are passed over.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
@@ -17,6 +18,14 @@ pub const MAX_USERS: usize = 1_000_000;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Users {
     users: BTreeMap<Box<str>, Secrets>,
+    common: Option<Common>,
+}
+
+/// A password that holds for every name without a hash.
+#[derive(Clone, PartialEq, Eq)]
+struct Common {
+    realm: Box<str>,
+    password: Box<str>,
 }
 
 /// What a user has: a hash of each function, hexadecimal.
@@ -134,14 +143,19 @@ impl Users {
         }
     }
 
-    /// How many there are.
+    /// Lets everybody else of this realm in by one password, under whatever name.
+    pub fn admit_all(&mut self, realm: &str, password: &str) {
+        self.common = Some(Common { realm: realm.into(), password: password.into() });
+    }
+
+    /// How many there are, beside those of [`Self::admit_all`].
     pub fn len(&self) -> usize {
         self.users.len()
     }
 
     /// Whether there is nobody.
     pub fn is_empty(&self) -> bool {
-        self.users.is_empty()
+        self.users.is_empty() && self.common.is_none()
     }
 
     /// The hash functions that every user has a hash of, the strongest first: those that can be offered to whoever comes.
@@ -154,10 +168,16 @@ impl Users {
         self.users.iter().find(|(_, secrets)| !secrets.iter().any(|(known, _)| *known == hash)).map(|(name, _)| &**name)
     }
 
-    /// The user of this name, as it is kept here.
-    pub(crate) fn find(&self, name: &[u8], hash: Hash) -> Option<(&str, &str)> {
-        let (name, secrets) = self.users.get_key_value(str::from_utf8(name).ok()?)?;
-        secrets.iter().find(|(known, _)| *known == hash).map(|(_, secret)| (&**name, &**secret))
+    /// The secret of who has this name.
+    pub(crate) fn find(&self, name: &[u8], hash: Hash) -> Option<Cow<'_, str>> {
+        let name = str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
+        match (self.users.get(name), &self.common) {
+            (Some(secrets), _) => secrets.iter().find(|(known, _)| *known == hash).map(|(_, secret)| Cow::Borrowed(&**secret)),
+            (None, Some(Common { realm, password })) => {
+                Some(digest::secret(hash, name.as_bytes(), realm.as_bytes(), password.as_bytes()).into())
+            }
+            (None, None) => None,
+        }
     }
 }
 
@@ -193,12 +213,23 @@ mod tests {
         let text = format!("# who may\n\n  alice:a:b:{MD5}\r\n{sha}\nbob:a:b:md5:{MD5}\ncarol:c:{MD5}\ncarol:x:SHA-1:00\n");
         let users = Users::parse(&text, "a:b").unwrap();
         assert_eq!(users.len(), 2);
-        assert_eq!(users.find(b"alice", Hash::Md5), Some(("alice", &*MD5.to_ascii_lowercase())));
-        assert_eq!(users.find(b"alice", Hash::Sha256).unwrap().1, sha.rsplit_once(':').unwrap().1);
+        assert_eq!(users.find(b"alice", Hash::Md5).unwrap(), MD5.to_ascii_lowercase());
+        assert_eq!(users.find(b"alice", Hash::Sha256).unwrap(), sha.rsplit_once(':').unwrap().1);
         assert_eq!((users.find(b"carol", Hash::Md5), users.find(b"Alice", Hash::Md5), users.find(b"\xff", Hash::Md5)), (None, None, None));
         assert_eq!((users.common_hashes(), users.first_without(Hash::Sha256)), (vec![Hash::Md5], Some("bob")));
         assert_eq!(Users::parse(&text, "c").unwrap().len(), 1);
         assert!(Users::parse(&text, "y").unwrap().is_empty());
+    }
+
+    #[test]
+    fn one_password_holds_for_every_name_that_has_none_of_its_own() {
+        let mut users = Users::default();
+        users.add_entry("alice", MD5).unwrap();
+        users.admit_all("r", "secret");
+        assert_eq!(users.find(b"bob", Hash::Sha256).unwrap(), digest::secret(Hash::Sha256, b"bob", b"r", b"secret"));
+        assert_eq!(users.find(b"alice", Hash::Md5).unwrap(), MD5.to_ascii_lowercase());
+        assert_eq!((users.find(b"alice", Hash::Sha256), users.find(b"", Hash::Md5), users.find(b"\xff", Hash::Md5)), (None, None, None));
+        assert_eq!((users.is_empty(), users.common_hashes()), (false, vec![Hash::Md5]));
     }
 
     #[test]
@@ -225,7 +256,7 @@ mod tests {
         assert_eq!(users.add_entry("bob", "SHA-1:00"), Err(FaultKind::UnknownHash("SHA-1".into())));
         let file = format!("alice:r:{}\n{}\n", "f".repeat(32), line("alice", "r", Hash::Sha256, "p").unwrap());
         users.merge(Users::parse(&file, "r").unwrap());
-        assert_eq!(users.find(b"alice", Hash::Md5).unwrap().1, MD5.to_ascii_lowercase());
+        assert_eq!(users.find(b"alice", Hash::Md5).unwrap(), MD5.to_ascii_lowercase());
         assert!(users.find(b"alice", Hash::Sha256).is_some() && users.len() == 2);
     }
 
