@@ -1,6 +1,6 @@
 //! Our URIs in requests that others keep: Record-Route (RFC 3261 16.6 item 4) and Path (RFC 3327, RFC 5626 5.1). Where the two sides of a
-//! request differ in listener there are two of them, so that what comes back on either side comes in on the listener that the side can
-//! reach, and leaves from the other.
+//! request differ in listener, or see different ports of it, there are two of them, so that what comes back on either side comes in on the
+//! listener that the side can reach, and leaves from the other.
 
 use bytes::Bytes;
 
@@ -38,7 +38,7 @@ impl Copy<'_> {
         let caller = nat::flow_of_caller(self.request, self.flow, || ListenerDigest::of(self.ingress));
         let callee = self.flow_of_callee();
         let (from, to) = self.trunks();
-        if self.ingress == self.egress {
+        if self.ingress == self.egress && !self.leaves_by_another_port() {
             let flows = caller.into_iter().chain(callee).map(Note::Flow);
             splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, flows.chain(from).chain(to)));
             return;
@@ -50,6 +50,12 @@ impl Copy<'_> {
         let (caller, callee) = (std::iter::once(Note::Flow(caller)).chain(from), std::iter::once(Note::Flow(callee)).chain(to));
         splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, caller));
         splice.prepend(Name::RecordRoute, self.record_route(self.egress, scheme, callee));
+    }
+
+    /// Whether it leaves over a connection that we open, and that has a port of its own: peers that write the port they see write one at
+    /// which nobody listens. They do that to the value next to them, and so the other side needs one of its own.
+    fn leaves_by_another_port(&self) -> bool {
+        self.path.transport != Transport::Udp && !matches!(self.prepared.next, NextHop::Flow(_))
     }
 
     /// The trunks that the request has come from and goes to. The numbers that it began with hold for its dialog.

@@ -11,8 +11,8 @@ fn to(callee: char, transport: Transport) -> Plan {
     Plan::to(Target { transport: Some(transport), ..target(callee) })
 }
 
-/// Every pair of transports and address families: one Record-Route where both sides are the same listener, else one for each side, which
-/// names that side's address and transport; and requests of both sides come in and leave where they should.
+/// Every pair of transports and address families: one Record-Route where both sides are the same listener and see the same port of it, else
+/// one for each side, which names that side's address and transport; and requests of both sides come in and leave where they should.
 #[test]
 fn requests_in_a_dialog_cross_every_pair_of_transports_and_families() {
     for (caller, callee) in [('a', 'b'), ('a', 'B'), ('A', 'b'), ('A', 'B')] {
@@ -26,7 +26,7 @@ fn requests_in_a_dialog_cross_every_pair_of_transports_and_families() {
             assert_eq!((arrived.path.listener, arrived.path.transport), (egress.listener, towards), "{what}");
 
             let uris: Vec<_> = arrived.values("Record-Route");
-            let expected = if ingress.listener == egress.listener { 1 } else { 2 };
+            let expected = if ingress.listener == egress.listener && towards == Transport::Udp { 1 } else { 2 };
             assert_eq!(uris.len(), expected, "{what}: {uris:?}");
             for (uri, listener) in uris.iter().zip([egress.listener, ingress.listener]) {
                 let listener = &edge_settings().listeners[usize::from(listener.0)];
@@ -71,9 +71,9 @@ fn record_route_is_sips_where_the_request_is() {
     let uri = |uri: &str| Plan::to(Target { uri: Some(uri.to_string().into()), ..Target::default() });
     let routed = Target { uri: Some("sip:b@x.test".into()), route: vec!["sips:192.0.2.98:5061;lr".into()], ..Target::default() };
     let cases = [
-        (uri("sips:b@192.0.2.98:5061"), Transport::Tls, vec!["<sips:192.0.2.1:5061;transport=tls;lr;"]),
-        (uri("sip:b@192.0.2.98:5061;transport=tls"), Transport::Tls, vec!["<sip:192.0.2.1:5061;transport=tls;lr;"]),
-        (Plan::to(routed), Transport::Tls, vec!["<sips:192.0.2.1:5061;transport=tls;lr;"]),
+        (uri("sips:b@192.0.2.98:5061"), Transport::Tls, vec!["<sips:192.0.2.1:5061;transport=tls;lr;"; 2]),
+        (uri("sip:b@192.0.2.98:5061;transport=tls"), Transport::Tls, vec!["<sip:192.0.2.1:5061;transport=tls;lr;"; 2]),
+        (Plan::to(routed), Transport::Tls, vec!["<sips:192.0.2.1:5061;transport=tls;lr;"; 2]),
         (
             uri("sips:b@192.0.2.98:5061"),
             Transport::Wss,
