@@ -31,6 +31,16 @@ impl Interfaces {
     }
 }
 
+/// The addresses of an interface, in the order of the system; those are left out that are known on its link alone.
+pub fn addresses_of(interface: &str) -> Vec<IpAddr> {
+    let local = |address: IpAddr| match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    let all = Interfaces::now().0.into_iter();
+    all.filter(|(name, address)| name == interface && !local(*address)).map(|(_, address)| address).collect()
+}
+
 fn ip_address(address: &SockaddrStorage) -> Option<IpAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))

@@ -29,6 +29,7 @@ mod tls;
 mod visit;
 mod wording;
 
+pub use departure::addresses_of;
 pub use examination::examine;
 pub use finding::{Finding, Findings, Grade, Kind};
 pub use subject::{Egress, Registration, Running, Subject, Times, Way};

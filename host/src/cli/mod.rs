@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod doctor;
 mod plugin_build;
 mod plugin_new;
 mod providers;
@@ -53,6 +54,7 @@ Examples:
   jackfield run jackfield.toml               run the proxy
   jackfield status --config jackfield.toml   see what it is doing
   jackfield trunks --config jackfield.toml   see how its providers are
+  jackfield doctor TRUNK                     see what is wrong with a provider
   jackfield plugin status --socket PATH      see its plugins
 
 Exit status:
@@ -79,6 +81,20 @@ The crate needs no clone of Jackfield: the sources of the SDK are put beside it.
 Then, in the new directory:
   cargo test                           test it, without WebAssembly
   jackfield plugin build --to PLUGINS  build it, and hand it to a running proxy";
+
+const DOCTOR_HELP: &str = "\
+It goes step by step: configuration, names, interfaces, connection, TLS,
+OPTIONS, REGISTER, and the time that a running proxy adds to the set-up of a
+call. A line that begins with BAD is followed by what to do about it.
+
+It sends as the proxy would, from its addresses, and only to where the trunk
+leads. With --register it first asks which registrations there are, and makes
+one of its own, for a moment, only if there is none.
+
+Exit status:
+  0  nothing is wrong
+  1  something is, or the configuration has errors
+  2  the arguments are wrong, or the file cannot be read";
 
 const CHECK_HELP: &str = "\
 Every fault is one line on standard error, FILE:LINE:COLUMN: KEY: what and why:
@@ -120,6 +136,9 @@ enum Command {
     Registrations(Running),
     /// Show the trunks of a running proxy, and how they are
     Trunks(Running),
+    /// Say what is wrong on the way to a provider, and what to do
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(doctor::Arguments),
     /// Put a new key before those of the tokens in Record-Route and Path
     #[command(after_help = ROTATE_HELP)]
     RotateKey {
@@ -195,6 +214,7 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
         Command::Status(running) => status::status(&running, out, err),
         Command::Registrations(running) => registrations::registrations(&running, out, err),
         Command::Trunks(running) => trunks::trunks(&running, out, err),
+        Command::Doctor(arguments) => doctor::doctor(&arguments, out, err),
         Command::RotateKey { config } => rotate_key(&config, out, err),
         Command::Plugin(PluginCommand::New { name, parent }) => plugin_new(&parent, &name, out, err),
         Command::Plugin(PluginCommand::Build { directory, to }) => plugin_build(&directory, to.as_deref(), out, err),

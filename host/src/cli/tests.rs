@@ -36,6 +36,7 @@ Commands:
   status         Show what a running proxy is doing
   registrations  Show what is registered at providers through a running proxy
   trunks         Show the trunks of a running proxy, and how they are
+  doctor         Say what is wrong on the way to a provider, and what to do
   rotate-key     Put a new key before those of the tokens in Record-Route and Path
   plugin         Make and build plugins, and show those of a running proxy
 
@@ -48,6 +49,7 @@ Examples:
   jackfield run jackfield.toml               run the proxy
   jackfield status --config jackfield.toml   see what it is doing
   jackfield trunks --config jackfield.toml   see how its providers are
+  jackfield doctor TRUNK                     see what is wrong with a provider
   jackfield plugin status --socket PATH      see its plugins
 
 Exit status:
@@ -68,6 +70,7 @@ fn every_help_fits_a_terminal_of_80_columns() {
         &["status", "--help"],
         &["registrations", "--help"],
         &["trunks", "--help"],
+        &["doctor", "--help"],
         &["rotate-key", "--help"],
         &["plugin", "--help"],
         &["plugin", "new", "--help"],

@@ -1,0 +1,80 @@
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+
+use clap::Parser;
+use jackfield_proto::message::{Framing, Limits, Message, respond};
+
+use super::super::{Cli, Hooks, execute};
+use super::*;
+
+const HOOKS: Hooks = Hooks { run: |_, _| anyhow::bail!("not to be run"), check_plugins: |_| Vec::new() };
+
+/// What the command prints to standard output and to standard error, and how it ends.
+fn executed(arguments: &[&str]) -> (String, String, Exit) {
+    let cli = Cli::try_parse_from(["jackfield", "doctor"].iter().chain(arguments)).unwrap();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = execute(cli, HOOKS, &mut out, &mut err).unwrap();
+    (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap(), exit)
+}
+
+/// A provider that answers every request with 200, until the test ends.
+fn provider() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 65_536];
+        while let Ok((length, remote)) = socket.recv_from(&mut buffer) {
+            let request = Message::parse(buffer[..length].to_vec().into(), Framing::Datagram, &Limits::default()).unwrap();
+            socket.send_to(&respond(&request, 200, None).to_tag(b"p").finish(), remote).unwrap();
+        }
+    });
+    address
+}
+
+fn configuration(directory: &Path, trunk: &str) -> String {
+    let file = directory.join("jackfield.toml");
+    let text = format!("state-directory = \"{}\"\n[listen.wan]\naddress = \"127.0.0.1:0\"\n{trunk}", directory.display());
+    std::fs::write(&file, text).unwrap();
+    file.display().to_string()
+}
+
+#[test]
+fn a_trunk_that_works_ends_with_success_and_one_that_does_not_says_what_to_do() {
+    let (directory, provider) = (tempfile::tempdir().unwrap(), provider());
+    let good = format!("[trunk.good]\nprovider = \"provider.test\"\nproxy = \"sip:{provider};lr\"\negress = \"wan\"\n");
+    let strict = format!("[trunk.strict]\nprovider = \"other.test\"\nproxy = \"sip:{provider}\"\n");
+    let file = configuration(directory.path(), &(good + &strict));
+
+    let (out, err, exit) = executed(&["good", "--config", &file, "--count", "2"]);
+    assert_eq!((exit, err.as_str()), (Exit::Good, ""), "{out}");
+    assert!(out.contains("good  OPTIONS is answered 200 OK"), "{out}");
+    assert!(out.ends_with("nothing is wrong\n"), "{out}");
+
+    let (out, _, exit) = executed(&["other.test", "--config", &file]);
+    assert_eq!(exit, Exit::Invalid);
+    assert!(out.contains(&format!("BAD   the route `sip:{provider}` has no `;lr`")), "{out}");
+    assert!(out.contains(&format!("\n      -> write \"sip:{provider};lr\" in trunk.strict.proxy\n")), "{out}");
+    assert!(out.ends_with("1 thing is wrong\n"), "{out}");
+}
+
+#[test]
+fn only_the_secret_of_the_trunk_itself_is_read() {
+    let (directory, provider) = (tempfile::tempdir().unwrap(), provider());
+    let way = format!("proxy = \"sip:{provider};lr\"\n");
+    let other = format!("[trunk.b]\nprovider = \"b.test\"\n{way}username = \"u\"\npassword-file = \"/nowhere/b\"\n");
+    let file = configuration(directory.path(), &format!("[trunk.a]\nprovider = \"a.test\"\n{way}{other}"));
+    assert_eq!(executed(&["a", "--config", &file]).2, Exit::Good);
+    let (_, err, exit) = executed(&["b", "--config", &file]);
+    assert_eq!(exit, Exit::Invalid);
+    assert!(err.contains("trunk.b.password-file") && err.contains("/nowhere/b"), "{err}");
+}
+
+#[test]
+fn a_trunk_that_is_not_there_is_a_wrong_argument() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = configuration(directory.path(), "[trunk.a]\nprovider = \"a.test\"\n");
+    let (_, err, exit) = executed(&["c", "--config", &file]);
+    assert_eq!((exit, err.as_str()), (Exit::Usage, "jackfield: there is no trunk `c`; there are: a\n"));
+    let (_, _, exit) = executed(&["a", "--config", "/nowhere.toml"]);
+    assert_eq!(exit, Exit::Usage);
+}
