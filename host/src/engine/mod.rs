@@ -19,6 +19,7 @@ mod shard;
 mod source_limits;
 mod timers;
 mod trunk_probes;
+mod trunk_samples;
 mod trunks;
 mod upkeep;
 mod worker;
@@ -41,11 +42,12 @@ use tokio::runtime::Builder;
 use tokio::sync::{Notify, watch};
 
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Sample};
 use jackfield_resolver::{Figures, Resolver};
 use jackfield_transport::{self as transport, Change, Monitor, Share, Sockets};
+use jackfield_trunk::admission::AdmissionSnapshot;
 use jackfield_trunk::health::WayStatus;
-use jackfield_trunk::registrations::Overview;
+use jackfield_trunk::registrations::{Overview, Registrations};
 use jackfield_trunk::{Access, Table};
 
 pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
@@ -75,6 +77,8 @@ pub struct Setup<'a> {
     pub token_keys: KeyRing,
     /// The trunks in force.
     pub trunks: Table,
+    /// What is registered through them already.
+    pub registrations: Registrations,
     /// Where the workers count.
     pub metrics: Arc<Metrics>,
 }
@@ -219,7 +223,7 @@ pub struct Snapshot {
 impl<D: Decider> Engine<D> {
     /// Starts a worker for each share of the sockets; returns when all of them receive.
     pub fn start(sockets: Sockets, decider: Arc<D>, setup: Setup<'_>) -> Result<Self, StartError> {
-        let Setup { config, token_keys, trunks, metrics } = setup;
+        let Setup { config, token_keys, trunks, registrations, metrics } = setup;
         let (listeners, transport) = (sockets.listeners(), sockets.monitor());
         let shares = sockets.split();
         let count = u8::try_from(shares.len()).map_err(|_| StartError::TooManyWorkers(shares.len()))?;
@@ -232,7 +236,7 @@ impl<D: Decider> Engine<D> {
             decider,
             rules: ArcSwap::from_pointee(Rules::new(config, listeners, settings)),
             resolver: Resolver::start(config.dns.clone())?,
-            trunks: Trunks::new(config, trunks, seed()?),
+            trunks: Trunks::new(config, trunks, registrations, seed()?),
             metrics,
             probing: Notify::new(),
             probes: AtomicU64::new(seed()? as u64),
@@ -262,6 +266,21 @@ impl<D: Decider> Engine<D> {
     /// What is registered at providers, at most `most` of it.
     pub fn registrations(&self, most: usize) -> Overview {
         self.shared.trunks.registrations.overview(SystemTime::now().into(), most)
+    }
+
+    /// The table of registrations, to be read from a file and kept in it.
+    pub fn registry(&self) -> &Registrations {
+        &self.shared.trunks.registrations
+    }
+
+    /// Calls of each trunk, source and tag.
+    pub fn calls(&self) -> AdmissionSnapshot {
+        self.shared.trunks.admission.snapshot()
+    }
+
+    /// The figures of trunks for the metrics.
+    pub fn trunk_samples(&self) -> Vec<Sample> {
+        self.shared.trunks.samples()
     }
 
     /// Other trunks, for requests from now on.

@@ -81,6 +81,8 @@ impl<D: Decider> Worker<D> {
         for event in events {
             match event.kind {
                 EventKind::Refreshed => tracing::debug!("{}", event.detailed()),
+                // A provider that is away refuses every attempt: the first one is news.
+                EventKind::Failed if event.failures > 1 => tracing::debug!("{}", event.detailed()),
                 EventKind::Registered | EventKind::Changed | EventKind::Removed => tracing::info!("{event}"),
                 EventKind::Failed | EventKind::Overdue | EventKind::Expired => tracing::warn!("{event}"),
             }

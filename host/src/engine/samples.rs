@@ -34,6 +34,6 @@ mod tests {
         let samples = snapshot.samples();
         let named = |name: &str| samples.iter().filter(|sample| sample.name == name).count();
         assert_eq!((named("contexts"), named("transport_events")), (1, snapshot.transport.entries().count()));
-        assert!(samples.iter().any(|sample| sample.labels == [("event", "stream_idle")] && sample.value == 7));
+        assert!(samples.iter().any(|sample| sample.labels == [("event", "stream_idle".into())] && sample.value == 7));
     }
 }

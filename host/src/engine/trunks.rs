@@ -35,11 +35,11 @@ pub(crate) struct Trunks {
 
 impl Trunks {
     /// With a key that nobody can guess, by which calls are told apart.
-    pub(super) fn new(config: &Config, table: Table, key: u128) -> Self {
+    pub(super) fn new(config: &Config, table: Table, registrations: Registrations, key: u128) -> Self {
         let (limits, health) = (limits_of(&table), Health::default());
         watch(&health, Timestamp::ZERO, &table);
         Self {
-            registrations: Registrations::new(config.registrations),
+            registrations,
             admission: Admission::new(key.to_ne_bytes(), &config.admission, limits.iter().map(|(name, limits)| (name, limits))),
             health,
             table: ArcSwap::from_pointee(table),

@@ -1,5 +1,6 @@
 //! Figures that are kept elsewhere and read when somebody asks.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -22,7 +23,7 @@ pub struct Sample {
     /// Whether it only grows.
     pub kind: SampleKind,
     /// What tells it from others of its name.
-    pub labels: Vec<(&'static str, &'static str)>,
+    pub labels: Vec<(&'static str, Cow<'static, str>)>,
     /// The figure.
     pub value: u64,
 }
@@ -39,8 +40,8 @@ impl Sample {
     }
 
     /// The same with one more label.
-    pub fn label(mut self, name: &'static str, value: &'static str) -> Self {
-        self.labels.push((name, value));
+    pub fn label(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.labels.push((name, value.into()));
         self
     }
 }

@@ -15,6 +15,7 @@ use crate::plugin::{self, PluginHost};
 
 use super::decider::PluginDecider;
 use super::listeners::Followed;
+use super::trunks::DocumentSource;
 
 /// The parts of the running proxy that can say how they are.
 pub(super) struct Figures {
@@ -25,6 +26,8 @@ pub(super) struct Figures {
     pub(super) config: Mutex<Arc<Config>>,
     /// Why the last change of the configuration was refused.
     pub(super) refused: Mutex<Option<String>>,
+    /// The documents that trunks stand in beside the configuration.
+    pub(super) documents: DocumentSource,
     /// Where listeners at interfaces are.
     pub(super) followed: Mutex<Followed>,
 }
@@ -69,7 +72,17 @@ impl admin::Snapshot for Figures {
     }
 
     fn trunks(&self) -> Vec<admin::TrunkStatus> {
-        trunks(self.engine.ways())
+        let mut trunks = trunks(self.engine.ways());
+        let (calls, table, registered) = (self.engine.calls(), self.engine.trunks(), self.engine.registry().counts());
+        for trunk in &mut trunks {
+            if let Some((_, counts)) = calls.trunks.iter().find(|(name, _)| **name == *trunk.name) {
+                (trunk.calls, trunk.refused) = (counts.calls, counts.refused);
+            }
+            trunk.calls_limit = table.by_name(&trunk.name).and_then(|found| found.settings.admission.calls);
+            let of_trunk = registered.iter().find(|count| count.trunk == trunk.name);
+            trunk.registrations = of_trunk.map_or(0, |count| u64::from(count.registered) + u64::from(count.overdue));
+        }
+        trunks
     }
 }
 

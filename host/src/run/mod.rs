@@ -5,6 +5,7 @@ mod certificates;
 mod decider;
 mod figures;
 mod listeners;
+mod registrations;
 mod trunks;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use jackfield_proto::net::Listener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 use tokio::time::MissedTickBehavior;
 
 use crate::admin::control::ControlSocket;
@@ -27,11 +28,13 @@ use crate::plugin::{PluginHost, PluginSettings};
 use crate::signals::{Request, Signals};
 use jackfield_transport::Sockets;
 use jackfield_trunk::Table;
+use jackfield_trunk::registrations::Store;
 
 use certificates::CertificateWatch;
 use decider::PluginDecider;
 use figures::Figures;
 use listeners::Interfaces;
+use trunks::DocumentSource;
 
 /// Runs the proxy until a signal ends it.
 ///
@@ -42,7 +45,11 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     raise_descriptor_limit();
     keys::prepare_state_directory(&config.state_directory)?;
     let token_keys = keys::key_ring(&config)?;
-    let table = trunks::table(&config).map_err(|problems| LoadError::Invalid { file: config.path.clone(), problems })?;
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime of the control socket")?;
+    let documents = runtime.block_on(DocumentSource::start(&config));
+    let table = trunks::table(&config, &documents.documents());
+    let table = table.map_err(|problems| LoadError::Invalid { file: config.path.clone(), problems })?;
+    let (store, registrations) = registrations::open(&config);
     let metrics = Arc::new(Metrics::new(config.workers));
     let settings =
         PluginSettings { workers: config.workers, state_directory: Some(config.state_directory.clone()), metrics: Arc::clone(&metrics) };
@@ -52,19 +59,21 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     let endpoints = listeners::endpoints(&config, &materials, &interfaces);
     let followed = Mutex::new(listeners::note_places(&config, &interfaces));
     let sockets = Sockets::bind(&endpoints, config.workers, transport_settings(&config))?;
-    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime of the control socket")?;
     // Before the first call is taken: a proxy that cannot be asked how it is does not start.
     let desk = runtime.block_on(Desk::open(&config))?;
     let decider = Arc::new(PluginDecider(Arc::clone(&plugins)));
     trunks::announce(&Table::default(), &table);
-    let setup = Setup { config: &config, token_keys, trunks: table, metrics: Arc::clone(&metrics) };
+    let setup = Setup { config: &config, token_keys, trunks: table, registrations, metrics: Arc::clone(&metrics) };
     let engine = Arc::new(Engine::start(sockets, decider, setup)?);
     let certificates = CertificateWatch::start(&config, engine.transport().clone())?;
     let counted = Arc::clone(&engine);
     metrics.add_source(move || counted.snapshot().samples());
+    let counted = Arc::clone(&engine);
+    metrics.add_source(move || counted.trunk_samples());
     let (config, refused) = (Mutex::new(config), Mutex::new(None));
-    let figures = Arc::new(Figures { engine, plugins, metrics, started: Instant::now(), config, refused, followed });
-    let ended = runtime.block_on(serve(figures, desk, logging, certificates));
+    let figures = Arc::new(Figures { engine, plugins, metrics, started: Instant::now(), config, refused, documents, followed });
+    let ended = runtime.block_on(serve(Arc::clone(&figures), desk, logging, certificates, Arc::clone(&store)));
+    registrations::save_now(&store, figures.engine.registry());
     // A change of configuration that still compiles plugins must not hold up the end of the process.
     runtime.shutdown_background();
     ended
@@ -99,7 +108,7 @@ impl Desk {
 }
 
 /// Everything that is not a call: the control socket, the metrics, the signals.
-async fn serve(figures: Arc<Figures>, desk: Desk, logging: Logging, certificates: CertificateWatch) -> Result<()> {
+async fn serve(figures: Arc<Figures>, desk: Desk, logging: Logging, certificates: CertificateWatch, store: Arc<Store>) -> Result<()> {
     let config = figures.config();
     let Desk { control, metrics, mut signals } = desk;
     tokio::spawn(control.serve(Arc::clone(&figures) as Arc<dyn crate::admin::Snapshot>));
@@ -114,6 +123,8 @@ async fn serve(figures: Arc<Figures>, desk: Desk, logging: Logging, certificates
     drop(config);
     let (logging, certificates) = (Arc::new(logging), Arc::new(certificates));
     let one_at_a_time = Arc::new(Mutex::new(()));
+    tokio::spawn(trunks::follow(Arc::clone(&figures), Arc::clone(&one_at_a_time)));
+    tokio::spawn(registrations::keep(Arc::clone(&figures), store));
     let mut look = tokio::time::interval(listeners::LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -191,7 +202,8 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
             return None;
         }
     };
-    let table = match trunks::table(&config) {
+    Handle::current().block_on(figures.documents.reconfigure(&config));
+    let table = match trunks::table(&config, &figures.documents.documents()) {
         Ok(table) => table,
         Err(problems) => {
             refuse(LoadError::Invalid { file: config.path.clone(), problems }.lines());

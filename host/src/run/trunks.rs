@@ -1,18 +1,111 @@
 //! Which trunks are in force, and what the log says of that.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jackfield_proto::message::Uri;
+use jackfield_sipproxy::{Documents, Settings as SourceSettings, Source};
 use jackfield_trunk::{Origin, Table, Trunk, TrunkSettings};
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
 
-use crate::config::{Config, Problem};
+use super::figures::Figures;
+use crate::config::{self, Config, Problem};
 
-/// The trunks that are in force with a configuration.
+/// The documents of `[sipproxy]`, followed.
+#[derive(Debug, Default)]
+pub(super) struct DocumentSource {
+    source: Mutex<Option<Source>>,
+    /// Another source follows now.
+    replaced: Notify,
+}
+
+impl DocumentSource {
+    /// Follows what a configuration names. Takes as long as Consul does to answer, and at most [`jackfield_sipproxy::Timing::start`].
+    pub(super) async fn start(config: &Config) -> Self {
+        let settings = config.sipproxy_settings();
+        let source = if settings == SourceSettings::default() { None } else { Some(Source::start(settings).await) };
+        Self { source: Mutex::new(source), replaced: Notify::new() }
+    }
+
+    /// What the sources have said.
+    pub(super) fn documents(&self) -> Documents {
+        self.receiver().map(|receiver| receiver.borrow().clone()).unwrap_or_default()
+    }
+
+    /// Follows what a changed configuration names.
+    pub(super) async fn reconfigure(&self, config: &Config) {
+        let settings = config.sipproxy_settings();
+        let same = self.lock().as_ref().map_or(settings == SourceSettings::default(), |source| *source.settings() == settings);
+        if !same {
+            let source = Self::start(config).await.source.into_inner().unwrap_or_else(PoisonError::into_inner);
+            *self.lock() = source;
+            self.replaced.notify_one();
+        }
+    }
+
+    fn receiver(&self) -> Option<watch::Receiver<Documents>> {
+        self.lock().as_ref().map(Source::documents)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Source>> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes up each change of the documents, for ever. `turn` is whoever's who changes the configuration.
+pub(super) async fn follow(figures: Arc<Figures>, turn: Arc<Mutex<()>>) {
+    let mut receiver = figures.documents.receiver();
+    loop {
+        let changed = async {
+            match &mut receiver {
+                Some(receiver) => receiver.changed().await.is_ok(),
+                None => false,
+            }
+        };
+        tokio::select! {
+            true = changed => {}
+            () = figures.documents.replaced.notified() => receiver = figures.documents.receiver(),
+        }
+        let (figures, turn) = (Arc::clone(&figures), Arc::clone(&turn));
+        // A panic in there has been printed, and the next change is taken up all the same.
+        let _ = spawn_blocking(move || {
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            take_up(&figures);
+        })
+        .await;
+    }
+}
+
+fn take_up(figures: &Figures) {
+    let config = figures.config();
+    match table(&config, &figures.documents.documents()) {
+        Ok(table) => {
+            announce(&figures.engine.trunks(), &table);
+            figures.engine.replace_trunks(&config, table);
+        }
+        Err(problems) => {
+            for problem in problems {
+                tracing::error!("{}", problem.display(&config.path));
+            }
+            tracing::error!("the trunks stay as they were");
+        }
+    }
+}
+
+/// The trunks that are in force with a configuration and with documents.
 ///
 /// # Errors
 /// The passwords that cannot be had.
-pub(super) fn table(config: &Config) -> Result<Table, Vec<Problem>> {
-    Ok(Table::new(configured(config.trunks_with_accounts()?)))
+pub(super) fn table(config: &Config, documents: &Documents) -> Result<Table, Vec<Problem>> {
+    let mut trunks = configured(config.trunks_with_accounts()?);
+    trunks.extend(config::sipproxy_trunks(documents));
+    let table = Table::new(trunks);
+    for (origin, entry) in documents.entries() {
+        for doubt in config.doubts_about(entry, table.names()) {
+            tracing::warn!(%origin, "trunk [{}]: {doubt}", entry.provider);
+        }
+    }
+    Ok(table)
 }
 
 fn configured(trunks: Vec<TrunkSettings>) -> Vec<(Origin, TrunkSettings)> {

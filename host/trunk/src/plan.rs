@@ -48,7 +48,7 @@ impl Table {
         found.push(Arc::clone(first));
         let mut next = 0;
         while let Some(trunk) = found.get(next).cloned() {
-            for fallback in trunk.settings.fallback.iter().filter_map(|name| self.by_name(name)) {
+            for fallback in trunk.settings.fallback.iter().filter_map(|name| self.by_name(name).or_else(|| self.by_host(name.as_bytes()))) {
                 if found.len() < TRUNKS_MAX && !found.iter().any(|known| known.id == fallback.id) {
                     found.push(Arc::clone(fallback));
                 }

@@ -24,7 +24,7 @@ use crate::config::{Config, Environment};
 use crate::metrics::Metrics;
 use jackfield_transport::{Endpoint, Sockets};
 use jackfield_trunk::Table;
-use jackfield_trunk::registrations::Event;
+use jackfield_trunk::registrations::{Event, Registrations};
 
 /// The time after which a test gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -102,7 +102,13 @@ fn start(text: &str, script: Script) -> Engine<Script> {
     let endpoint = |transport| Endpoint { name: "test".into(), transport, address, advertise: None, tls: None, origins: Arc::default() };
     let endpoints = [endpoint(Transport::Udp), endpoint(Transport::Tcp)];
     let sockets = Sockets::bind(&endpoints, 2, transport_settings(&config)).expect("ports are free");
-    let setup = Setup { config: &config, token_keys: [7; 16].into(), trunks: Table::default(), metrics: Arc::new(Metrics::new(2)) };
+    let setup = Setup {
+        config: &config,
+        token_keys: [7; 16].into(),
+        trunks: Table::default(),
+        registrations: Registrations::default(),
+        metrics: Arc::new(Metrics::new(2)),
+    };
     Engine::start(sockets, Arc::new(script), setup).expect("the engine starts")
 }
 
