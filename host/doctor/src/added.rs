@@ -80,8 +80,16 @@ fn not_comparable(direct: &Answer, through: &Answer, open: &Open<'_>, running: &
         "what the proxy adds is not measured: through its listener `{}` OPTIONS is answered {said}, directly {expected}",
         running.listener
     );
-    let trunk = &open.place.subject.trunk;
-    let remedy = format!("to have it measured, let this machine use the trunk: trunk.{trunk}.allow, listen.{}.allow", running.listener);
+    let (trunk, listener) = (&open.place.subject.trunk, &running.listener);
+    let remedy = match through.response.status() {
+        401 | 403 | 407 => {
+            format!("to have it measured, let this machine use the trunk: trunk.{trunk}.allow, listen.{listener}.allow, auth exempt")
+        }
+        _ => format!(
+            "see that the proxy runs with this configuration (`jackfield status`), and whether its chain of plugins sends sip:{} elsewhere",
+            open.place.subject.provider
+        ),
+    };
     report.advise(Kind::NotMeasured, what, remedy);
 }
 
@@ -157,10 +165,10 @@ mod tests {
     #[test]
     fn less_than_the_provider_varies_by_is_not_claimed_to_be_known() {
         let spread = |fastest, median| Spread { fastest: Duration::from_micros(fastest), median: Duration::from_micros(median) };
-        assert!(describe(spread(1000, 1100), spread(1400, 1500), 5).starts_with("the proxy adds about 0.40 ms to the set-up of a call"));
+        assert!(describe(spread(1000, 1100), spread(1400, 1500), 5).starts_with("the proxy adds about 0.400 ms to the set-up of a call"));
         let vague = describe(spread(10_000, 15_000), spread(10_300, 14_000), 5);
         assert!(
-            vague.starts_with("the proxy adds less to the set-up of a call than the provider's own times vary (about 0.30 ms, 5.00 ms)"),
+            vague.starts_with("the proxy adds less to the set-up of a call than the provider's own times vary (about 0.300 ms, 5.00 ms)"),
             "{vague}"
         );
     }

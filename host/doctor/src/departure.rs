@@ -74,6 +74,17 @@ pub(crate) fn check(listener: &Listener, remote: SocketAddr, interfaces: &Interf
         report.bad(Kind::WrongFamily, format!("{remote} is {theirs}, and the listener `{name}` is at {address}, which is {ours}"), remedy);
         return false;
     }
+    if address.is_loopback() && !remote.ip().is_loopback() {
+        let what = format!(
+            "the listener `{name}` is at {address}, which is known on this machine only: nothing can be sent from there to {remote}"
+        );
+        report.bad(
+            Kind::OtherInterface,
+            what,
+            format!("name a listener as egress that is at an address of a network, or correct listen.{name}.address"),
+        );
+        return false;
+    }
     let socket = match UdpSocket::bind((address, 0)) {
         Ok(socket) => socket,
         Err(error) => {

@@ -217,5 +217,8 @@ fn describe(challenges: &[Challenge]) -> String {
         let stale = if challenge.stale { ", stale" } else { "" };
         format!("realm `{}`, {algorithm}, {qop}{stale}", wording::printable(&challenge.realm))
     };
-    if challenges.is_empty() { "with no Digest challenge".to_owned() } else { wording::list(challenges.iter().map(one), CHALLENGES) }
+    match challenges {
+        [] => "with no Digest challenge".to_owned(),
+        all => all.iter().take(CHALLENGES).map(one).collect::<Vec<_>>().join("; or "),
+    }
 }

@@ -38,11 +38,12 @@ pub(crate) fn status(response: &Message) -> String {
     text
 }
 
-/// `12.3 ms`, `1.5 s`.
+/// `0.123 ms`, `12.3 ms`, `1.5 s`.
 pub(crate) fn time(duration: Duration) -> String {
     let micros = duration.as_micros();
     match micros {
-        0..10_000 => format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10),
+        0..1_000 => format!("0.{micros:03} ms"),
+        1_000..10_000 => format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10),
         10_000..1_000_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
         _ => format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000),
     }
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn times_have_as_many_digits_as_they_mean() {
-        for (micros, text) in [(0, "0.00 ms"), (1_239, "1.23 ms"), (12_345, "12.3 ms"), (1_560_000, "1.5 s")] {
+        for (micros, text) in [(0, "0.000 ms"), (12, "0.012 ms"), (1_239, "1.23 ms"), (12_345, "12.3 ms"), (1_560_000, "1.5 s")] {
             assert_eq!(time(Duration::from_micros(micros)), text);
         }
     }

@@ -30,6 +30,13 @@ async fn an_address_that_no_interface_has_is_the_wrong_interface() {
 }
 
 #[tokio::test]
+async fn a_loopback_address_leads_nowhere_but_here() {
+    let found = findings(&subject("sip:192.0.2.7;lr")).await;
+    assert_eq!(bad(&found), [Kind::OtherInterface]);
+    says(the(&found, Kind::OtherInterface), &["`wan` is at 127.0.0.1", "192.0.2.7:5060", "listen.wan.address"]);
+}
+
+#[tokio::test]
 async fn requests_leave_from_the_address_of_the_listener() {
     let provider = Provider::udp(|_| status(200)).await;
     let mut subject = subject(provider.route());
