@@ -35,8 +35,8 @@ pub(super) enum Leads {
     Follow(Target),
     /// Some targets.
     Ways(Expanded),
-    /// To who has registered at a trunk, which it then comes from.
-    Registered(Expanded, Arc<Trunk>),
+    /// To who takes the calls of a trunk, which it then comes from.
+    Inbound(Expanded, Arc<Trunk>),
     /// No further, with what the sender hears; none for silence.
     Nowhere(Option<Reply>),
 }
@@ -80,7 +80,8 @@ impl Policy {
         }
         let (Some(host), Some(next)) = (host, next) else { return Leads::Nowhere(Some(Reply::status(404))) };
         if self.is_ours(host, Some(next.port())) {
-            return inbound(asked.from).unwrap_or(Leads::Nowhere(Some(Reply::status(404))));
+            let from = asked.from.or_else(|| expansion.table.of_header(asked.request));
+            return from.and_then(inbound).unwrap_or(Leads::Nowhere(Some(Reply::status(404))));
         }
         let permitted = str::from_utf8(host).is_ok_and(|host| self.relay.permits(host));
         if permitted { Leads::Follow(Target::default()) } else { Leads::Nowhere(Some(Reply::status(403))) }
@@ -117,7 +118,7 @@ impl Policy {
         }
         let targets: Vec<Target> = found.iter().flat_map(|found| self.targets_of(found, &request_uri)).collect();
         let ways = std::iter::repeat_n(None, targets.len()).collect();
-        Some(Leads::Registered(Expanded { groups: vec![Group { mode: Mode::Serial, targets }], ways }, Arc::clone(trunk)))
+        Some(Leads::Inbound(Expanded { groups: vec![Group { mode: Mode::Serial, targets }], ways }, Arc::clone(trunk)))
     }
 
     /// The flow that a binding was made over first, then the address that it names, if that is another one.
@@ -165,14 +166,14 @@ impl Policy {
 }
 
 /// Where calls of a trunk go that nothing else leads on; none if it does not say.
-fn inbound(from: Option<&Arc<Trunk>>) -> Option<Leads> {
-    let to = &from?.settings.incoming.to;
+fn inbound(from: &Arc<Trunk>) -> Option<Leads> {
+    let to = &from.settings.incoming.to;
     if to.is_empty() {
         return None;
     }
-    let targets: Vec<Target> = to.iter().map(|uri: &Bytes| Target { next_hop: Some(uri.clone()), ..Target::default() }).collect();
+    let targets: Vec<Target> = to.iter().map(|uri| Target { next_hop: Some(uri.clone()), ..Target::default() }).collect();
     let ways = std::iter::repeat_n(None, targets.len()).collect();
-    Some(Leads::Ways(Expanded { groups: vec![Group { mode: Mode::Serial, targets }], ways }))
+    Some(Leads::Inbound(Expanded { groups: vec![Group { mode: Mode::Serial, targets }], ways }, Arc::clone(from)))
 }
 
 /// A `line` is a secret between a PBX and its provider, and leads to that PBX alone; but where the provider's addresses are configured,

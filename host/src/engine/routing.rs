@@ -103,7 +103,7 @@ impl<D: Decider> Worker<D> {
                         let shape = Plan { edits, ..Plan::default() };
                         self.forward(known, expanded, shape, kept)
                     }
-                    Leads::Registered(expanded, trunk) => {
+                    Leads::Inbound(expanded, trunk) => {
                         let shape = Plan { edits, ..Plan::default() };
                         self.forward(&Known { from: Some(&trunk), ..*known }, expanded, shape, kept)
                     }

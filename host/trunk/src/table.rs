@@ -142,22 +142,36 @@ impl Table {
         self.trunks.get(*index)
     }
 
-    /// The trunk that a request has come from, by its source, its listener and its header fields; the first that fits.
+    /// The trunk that a request has come from, by its source or its listener, and its header fields where these count as well; the first
+    /// that fits.
     pub fn of_source(&self, source: IpAddr, listener: &str, request: &Message) -> Option<&Arc<Trunk>> {
         self.trunks.iter().find(|trunk| trunk.settings.incoming.fits(source, listener, request))
+    }
+
+    /// The trunk that a header field of a request names, of those that nothing else marks. Anybody can write it, a PBX in a request to another
+    /// trunk too: it only says where a request goes that is for us.
+    pub fn of_header(&self, request: &Message) -> Option<&Arc<Trunk>> {
+        self.trunks.iter().find(|trunk| trunk.settings.incoming.is_by_header_alone() && trunk.settings.incoming.has_header(request))
     }
 }
 
 impl Incoming {
     fn fits(&self, source: IpAddr, listener: &str, request: &Message) -> bool {
-        if self.networks.is_empty() && self.listeners.is_empty() && self.header.is_none() {
+        if self.networks.is_empty() && self.listeners.is_empty() {
             return false;
         }
         let by_network = self.networks.is_empty() || self.networks.iter().any(|network| network.contains(source));
         let by_listener = self.listeners.is_empty() || self.listeners.iter().any(|name| **name == *listener);
-        let by_header = self.header.as_ref().is_none_or(|(name, wanted)| {
+        by_network && by_listener && (self.header.is_none() || self.has_header(request))
+    }
+
+    fn is_by_header_alone(&self) -> bool {
+        self.networks.is_empty() && self.listeners.is_empty() && self.header.is_some()
+    }
+
+    fn has_header(&self, request: &Message) -> bool {
+        self.header.as_ref().is_some_and(|(name, wanted)| {
             request.values(&Name::from_bytes(name)).any(|value| wanted.as_ref().is_none_or(|wanted| value.bytes == wanted))
-        });
-        by_network && by_listener && by_header
+        })
     }
 }

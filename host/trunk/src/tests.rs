@@ -114,6 +114,7 @@ fn a_request_is_known_by_all_that_marks_its_trunk() {
         with("both", incoming(&["192.0.2.0/24"], &["wan"], None)),
         with("header", incoming(&["198.51.100.0/24"], &[], Some(("X-Trunk", Some("h"))))),
         with("any", incoming(&[], &["dmz"], Some(("X-Any", None)))),
+        with("marked", incoming(&[], &[], Some(("X-Mark", Some("1"))))),
     ]);
     let found = |source: &str, listener: &str, fields: &str| {
         let invite = request("INVITE sip:b@h", fields);
@@ -125,4 +126,11 @@ fn a_request_is_known_by_all_that_marks_its_trunk() {
     assert_eq!(found("198.51.100.9", "lan", "X-Trunk: other\r\n"), None);
     assert_eq!(found("203.0.113.1", "dmz", "X-Any: 1\r\n").as_deref(), Some("any"));
     assert_eq!(found("203.0.113.1", "dmz", ""), None);
+    // What anybody can write says only where a request for us goes.
+    assert_eq!(found("203.0.113.1", "lan", "X-Mark: 1\r\n"), None);
+    let by_header = |fields: &str| table.of_header(&request("INVITE sip:b@h", fields)).map(|trunk| trunk.settings.name.to_string());
+    assert_eq!(
+        (by_header("x-mark: 1\r\n").as_deref(), by_header("X-Mark: 2\r\n"), by_header("X-Any: 1\r\n")),
+        (Some("marked"), None, None)
+    );
 }
