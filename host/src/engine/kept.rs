@@ -1,13 +1,17 @@
 //! What the engine keeps with a request from its verdict on: what the decider keeps, and what is known of the trunks it goes to.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jackfield_proto::message::Method;
 use jackfield_proto::net::Flow;
 use jackfield_proto::proxy::{Reply, Watch};
 use jackfield_trunk::Trunk;
 use jackfield_trunk::admission::{AttemptId, Dialog};
-use jackfield_trunk::health::WayId;
+use jackfield_trunk::health::{Reason, WayId};
 use smallvec::SmallVec;
+
+use super::decider::FailureView;
 
 /// What is kept with a response context.
 #[derive(Clone, Debug)]
@@ -65,11 +69,13 @@ pub(super) struct Carried {
     ways: Mutex<SmallVec<[Option<WayOf>; 2]>>,
     /// What the last target that was one call too many has failed with.
     refusal: Mutex<Option<Box<Reply>>>,
+    /// The attempts that anything has come back from, a bit for each; the 65th has that of the first.
+    spoken: AtomicU64,
 }
 
 impl Carried {
     pub(super) fn new(purpose: Purpose, flow: Flow, ways: SmallVec<[Option<WayOf>; 2]>) -> Self {
-        Self { purpose, flow, ways: Mutex::new(ways), refusal: Mutex::default() }
+        Self { purpose, flow, ways: Mutex::new(ways), refusal: Mutex::default(), spoken: AtomicU64::new(0) }
     }
 
     fn watch(&self) -> Watch {
@@ -95,6 +101,21 @@ impl Carried {
     /// The answer that is configured for that.
     pub(super) fn refusal(&self) -> Option<Reply> {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).as_deref().cloned()
+    }
+
+    /// An attempt, counted from 1, has had a response.
+    pub(super) fn has_spoken(&self, attempt: u32) {
+        self.spoken.fetch_or(1 << (attempt % 64), Ordering::Relaxed);
+    }
+
+    /// What the end of an attempt says of its way; nothing, if that works. Who has rung, and was not answered, is not silent; and no other
+    /// request than these has an answer that is sure to come in time: a proxy sends no 408 to it (RFC 4320 4.2).
+    pub(super) fn failure(&self, view: &FailureView<'_>, host: &str) -> Option<Reason> {
+        let method = view.request.method();
+        let tells =
+            (method.is_invite() || method == Method::REGISTER) && self.spoken.load(Ordering::Relaxed) & (1 << (view.attempt % 64)) == 0;
+        let status = view.response.map(|response| response.status());
+        Reason::of_call(view.cause, status, host).filter(|reason| tells || *reason != Reason::Silence)
     }
 
     /// Other targets come in the place of the last `remaining` ones.

@@ -12,7 +12,6 @@ use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
 use jackfield_proto::proxy::{Admitted, BranchId, Cause, Edit, FailureOutcome, Group, Reviewed, TrunkId};
 use jackfield_trunk::admission::{TargetKey, ends_dialog, session_interval};
-use jackfield_trunk::health::Reason;
 use jackfield_trunk::registrations::{Answered, Credentials, Event, EventKind, NamedFlow, Unanswered};
 
 use super::decider::{Decider, FailureView, ResponseView};
@@ -44,6 +43,9 @@ impl<D: Decider> Worker<D> {
         let ResponseView { attempt, request, response, source, .. } = *view;
         let status = response.status();
         let way = carried.way(attempt);
+        if status < 200 {
+            carried.has_spoken(attempt);
+        }
         if let Some(way) = way.as_ref().filter(|_| !matches!(status, 408 | 503)) {
             trunks.alive(now, way);
         }
@@ -122,8 +124,10 @@ impl<D: Decider> Worker<D> {
         }
         let Some(way) = way else { return };
         let host = way.0.settings.providers.first().unwrap_or(&way.0.settings.name);
-        if let Some(reason) = Reason::of_call(view.cause, status, host) {
+        if let Some(reason) = carried.failure(view, host) {
             trunks.failing(now, way, reason);
+            // It is asked sooner now than it would have been.
+            self.shared.trunk_probes.changed();
         }
         if carried.purpose == Purpose::Registration && view.cause != Cause::Status && view.remaining == 0 {
             let Some(flow) = self.named(&carried.flow) else { return };

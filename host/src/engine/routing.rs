@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
 use jackfield_proto::proxy::{DialogSides, Group, Plan, Reply, RequestKind, Target, Verdict, Watch};
+use jackfield_trunk::admission::ends_dialog;
 use jackfield_trunk::{Table, Trunk};
 use smallvec::{SmallVec, smallvec};
 
@@ -179,7 +180,8 @@ impl<D: Decider> Worker<D> {
     fn carried_in_dialog(&self, asked: &Asked<'_>) -> Option<Arc<Carried>> {
         let (admission, method) = (&self.shared.trunks.admission, asked.request.method());
         let is_counted = asked.sides.to.is_some() || asked.sides.from.is_some() || admission.counts_sources_or_tags();
-        if !is_counted || method == Method::ACK || method == Method::CANCEL {
+        // What cannot end a call says nothing about it.
+        if !is_counted || !ends_dialog(method, Some(481)) {
             return None;
         }
         let dialog = admission.dialog(asked.request);

@@ -135,3 +135,45 @@ async fn each_listener_has_its_own_state_of_the_same_uri() {
     let reason = Reason::NoListener { egress: Some("lte".into()), transport: Some(Transport::Tcp) };
     assert_eq!((other.reason, engine.ways()[0].0.reason.clone()), (Some(reason), None));
 }
+
+/// An INVITE for the provider of the trunk that is watched, whose response is awaited.
+async fn call(caller: &Agent, engine: &Engine<Script>) {
+    caller.send(proxy(engine), caller.request("INVITE", "sip:49@provider.test", "call", "")).await;
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_answers_says_nothing_bad_about_its_way() {
+    let (caller, provider, engine) = (Agent::new().await, Agent::new().await, start("", Script::undecided()));
+    watch_with(&engine, &format!("next-hop = \"{}\"\nanswer-timeout = \"1s\"", provider.uri()), |trunk| trunk.probe.interval = None);
+    call(&caller, &engine).await;
+    let invite = provider.expect_request(Method::INVITE).await;
+    provider.answer(proxy(&engine), &invite, 180).await;
+    caller.expect_status(180).await;
+    provider.expect_request(Method::CANCEL).await;
+    caller.expect_status(408).await;
+    let (status, _) = engine.ways().remove(0);
+    assert_eq!((status.state, status.reason, status.last_answer.is_some()), (State::Up, None, true));
+}
+
+#[tokio::test]
+async fn a_call_that_finds_a_way_silent_has_it_probed_soon() {
+    let (caller, provider, engine) = (Agent::new().await, Agent::new().await, start("", Script::undecided()));
+    watch_with(&engine, &format!("next-hop = \"{}\"\nresponse-timeout = \"50ms\"", provider.uri()), |trunk| {
+        trunk.probe.interval = Some(Duration::from_secs(3600));
+    });
+    let first = provider.expect_request(Method::OPTIONS).await;
+    provider.answer(proxy(&engine), &first, 200).await;
+    until(&engine, |status| status.last_answer.is_some()).await;
+    call(&caller, &engine).await;
+    provider.expect_request(Method::INVITE).await;
+    caller.expect_status(408).await;
+    until(&engine, |status| status.state == State::Suspect).await;
+    let second = loop {
+        // The INVITE may have come again.
+        let request = provider.receive().await;
+        if request.method() == Method::OPTIONS {
+            break request;
+        }
+    };
+    assert_ne!(first.call_id(), second.call_id());
+}
