@@ -1,6 +1,6 @@
 //! How many calls there are, of each trunk, source and tag, and whether one more may be.
 //!
-//! What holds a place is a [`tally::Place`], which gives itself back when it is dropped; here is kept who holds which, so that they are dropped
+//! What holds a place is a `tally::Place`, which gives itself back when it is dropped; here is kept who holds which, so that they are dropped
 //! in time. The shell says what it sees:
 //!
 //! ```text

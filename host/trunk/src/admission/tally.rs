@@ -32,7 +32,7 @@ pub(super) struct Tally {
     full_at: AtomicU64,
 }
 
-/// The counts of a [`Tally`] at one moment.
+/// The counts of one trunk, source or tag at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Calls at this moment, ringing ones included.
