@@ -2,6 +2,7 @@
 
 mod check;
 mod doctor;
+mod hash_password;
 mod plugin_build;
 mod plugin_new;
 mod providers;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use jackfield_auth::Hash;
 
 use crate::config::{Config, LoadError, Problem};
 use crate::keys::{self, Rotated};
@@ -75,6 +77,13 @@ const ROTATE_HELP: &str = "\
 The first key signs and all verify, so calls and registrations go on.
 Three older keys are kept. A running proxy takes the file up on SIGHUP.
 Where several proxies share the file, give it to all of them first.";
+
+const HASH_HELP: &str = "\
+The first line of standard input is the password.
+The lines go into the file that users-file of [auth.NAME] names:
+  jackfield hash-password alice --realm example.com < password >> phones.users
+They are good for this realm only, but there as good as the password.
+Let nobody else read the file.";
 
 const NEW_HELP: &str = "\
 The crate needs no clone of Jackfield: the sources of the SDK are put beside it.
@@ -146,6 +155,18 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Print the lines of a user for a users file
+    #[command(after_help = HASH_HELP)]
+    HashPassword {
+        /// The user's name
+        name: String,
+        /// The realm: that of [auth.NAME]
+        #[arg(long)]
+        realm: String,
+        /// MD5, SHA-256 or SHA-512-256; may be repeated [default: SHA-256 and MD5]
+        #[arg(long = "algorithm", value_name = "ALGORITHM", value_parser = hash_function)]
+        algorithms: Vec<Hash>,
+    },
     /// Make and build plugins, and show those of a running proxy
     #[command(subcommand, arg_required_else_help = true)]
     Plugin(PluginCommand),
@@ -216,10 +237,19 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
         Command::Trunks(running) => trunks::trunks(&running, out, err),
         Command::Doctor(arguments) => doctor::doctor(&arguments, out, err),
         Command::RotateKey { config } => rotate_key(&config, out, err),
+        Command::HashPassword { name, realm, algorithms } => {
+            let hashes = if algorithms.is_empty() { vec![Hash::Sha256, Hash::Md5] } else { algorithms };
+            hash_password::hash_password(&name, &realm, &hashes, io::stdin().lock(), out, err)
+        }
         Command::Plugin(PluginCommand::New { name, parent }) => plugin_new(&parent, &name, out, err),
         Command::Plugin(PluginCommand::Build { directory, to }) => plugin_build(&directory, to.as_deref(), out, err),
         Command::Plugin(PluginCommand::Status(running)) => status::plugin_status(&running, out, err),
     }
+}
+
+fn hash_function(name: &str) -> Result<Hash, String> {
+    let names = Hash::ALL.map(Hash::name).join(", ");
+    Hash::ALL.into_iter().find(|hash| hash.name().eq_ignore_ascii_case(name)).ok_or_else(|| format!("it is one of {names}"))
 }
 
 fn run(file: &Path, hooks: Hooks, err: &mut dyn Write) -> io::Result<Exit> {

@@ -38,6 +38,7 @@ Commands:
   trunks         Show the trunks of a running proxy, and how they are
   doctor         Say what is wrong on the way to a provider, and what to do
   rotate-key     Put a new key before those of the tokens in Record-Route and Path
+  hash-password  Print the lines of a user for a users file
   plugin         Make and build plugins, and show those of a running proxy
 
 Options:
@@ -72,6 +73,7 @@ fn every_help_fits_a_terminal_of_80_columns() {
         &["trunks", "--help"],
         &["doctor", "--help"],
         &["rotate-key", "--help"],
+        &["hash-password", "--help"],
         &["plugin", "--help"],
         &["plugin", "new", "--help"],
         &["plugin", "build", "--help"],
