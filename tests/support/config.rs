@@ -18,6 +18,7 @@ pub(crate) struct Config {
     top: String,
     relay: Vec<String>,
     ipv6: bool,
+    asking: Option<&'static str>,
     metrics: Option<SocketAddr>,
 }
 
@@ -33,6 +34,7 @@ impl Config {
             top: String::new(),
             relay: Vec::new(),
             ipv6: false,
+            asking: None,
             metrics: None,
         }
     }
@@ -106,6 +108,12 @@ impl Config {
         self
     }
 
+    /// The listener asks for the users of this `[auth.NAME]`.
+    pub(crate) fn asking(mut self, name: &'static str) -> Self {
+        self.asking = Some(name);
+        self
+    }
+
     /// A second listener on \[::1\].
     pub(crate) fn ipv6(mut self) -> Self {
         self.ipv6 = true;
@@ -124,7 +132,8 @@ impl Config {
         let state = directory.join("state");
         let mut text = format!("domains = [\"example.test\"]\nworkers = 2\nstate-directory = {state:?}\n{}\n", self.top);
         if let Some(transports) = &self.main {
-            let _ = writeln!(text, "[listen.main]\naddress = \"127.0.0.1:{number}\"\ntransports = {transports:?}\n");
+            let asking = self.asking.map_or_else(String::new, |name| format!("authenticate = {name:?}\n"));
+            let _ = writeln!(text, "[listen.main]\naddress = \"127.0.0.1:{number}\"\ntransports = {transports:?}\n{asking}");
             if self.ipv6 {
                 let _ = writeln!(text, "[listen.six]\naddress = \"[::1]:{number}\"\ntransports = {transports:?}\n");
             }

@@ -3,6 +3,7 @@
 pub(crate) mod certificate;
 pub(crate) mod config;
 pub(crate) mod dialog;
+pub(crate) mod digest;
 pub(crate) mod dns;
 pub(crate) mod draft;
 pub(crate) mod example;

@@ -18,6 +18,7 @@ pub(super) fn check(file: &Path, hooks: Hooks, out: &mut dyn Write, err: &mut dy
     let mut problems = config.warnings.clone();
     problems.extend(files(&config));
     problems.extend(config.trunks_with_accounts().err().into_iter().flatten());
+    problems.extend(config.check_users());
     problems.extend((hooks.check_plugins)(&config));
     let survey = providers::survey(&config);
     problems.extend(survey.problems.iter().cloned());

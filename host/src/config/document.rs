@@ -15,12 +15,13 @@ use super::reader::{Report, Section};
 use super::state::CONTROL_SOCKET;
 use super::{
     Admin, Config, CoreLimits, Environment, Flows, Limits, Log, LogFormat, LogLevel, PathPolicy, Problem, Relay, Severity, TcpLimits,
-    Timers, admission, dns, listen, outbound, plugins, sipproxy, source_limits, trunk,
+    Timers, admission, auth, dns, listen, outbound, plugins, sipproxy, source_limits, trunk,
 };
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "domains",
     "listen",
+    "auth",
     "relay",
     "outbound-proxy",
     "trunk",
@@ -88,7 +89,9 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
             PathBuf::new()
         }),
     };
-    let listen = listen::read(root, base);
+    let auth = auth::read(root, base);
+    let listen = listen::read(root, base, &auth);
+    auth::warn_about_idle(root, &listen);
     let admin = admin(&root.section("admin", &["control", "metrics"]), base, &state_directory);
     listen::refuse_shared_port(root, &listen, admin.metrics);
     Config {
@@ -111,6 +114,7 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         warnings: Vec::new(),
         places: Places::default(),
         listen,
+        auth,
         admin,
         workers,
         state_directory,

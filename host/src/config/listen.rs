@@ -5,16 +5,16 @@ use std::path::Path;
 
 use super::host::parse_sent_by;
 use super::reader::{Item, Section, nearest};
-use super::{Listen, Place, Transport, place, tls, trunk};
+use super::{Auth, Listen, Place, Transport, auth, place, tls, trunk};
 
-const KEYS: [&str; 11] =
-    ["address", "interface", "port", "family", "transports", "advertise", "tls", "websocket", "allow", "deny", "refuse"];
+const KEYS: [&str; 12] =
+    ["address", "interface", "port", "family", "transports", "advertise", "tls", "websocket", "allow", "deny", "refuse", "authenticate"];
 
 /// What may be written under `transports`.
 const TRANSPORTS: [&str; 5] = ["udp", "tcp", "tls", "ws", "wss"];
 
 /// All listeners in the order of the file.
-pub(super) fn read(root: &Section<'_, '_>, base: &Path) -> Vec<Listen> {
+pub(super) fn read(root: &Section<'_, '_>, base: &Path, auth: &[Auth]) -> Vec<Listen> {
     let Some(listeners) = root.item("listen") else {
         root.missing("listen", "there is no listener; add a table [listen.NAME] with address = \"192.0.2.1:5060\"");
         return Vec::new();
@@ -22,7 +22,7 @@ pub(super) fn read(root: &Section<'_, '_>, base: &Path) -> Vec<Listen> {
     let Some(section) = listeners.open_section() else { return Vec::new() };
     let mut found: Vec<(usize, Listen)> = Vec::new();
     for (name, item) in section.items() {
-        let Some(listen) = listener(name, &item, base) else { continue };
+        let Some(listen) = listener(name, &item, base, auth) else { continue };
         refuse_same_port(&item, &listen, &found);
         found.push((item.line(), listen));
     }
@@ -32,7 +32,7 @@ pub(super) fn read(root: &Section<'_, '_>, base: &Path) -> Vec<Listen> {
     found.into_iter().map(|(_, listen)| listen).collect()
 }
 
-fn listener(name: String, item: &Item<'_, '_>, base: &Path) -> Option<Listen> {
+fn listener(name: String, item: &Item<'_, '_>, base: &Path, auth: &[Auth]) -> Option<Listen> {
     let section = item.section(&KEYS)?;
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
         item.key_error("a listener's name is made of letters, digits, `-`, `_` and `.`; rename it");
@@ -43,7 +43,8 @@ fn listener(name: String, item: &Item<'_, '_>, base: &Path) -> Option<Listen> {
     let origins = tls::read_origins(&section, &transports);
     let advertise = section.item("advertise").and_then(|item| advertised(&item));
     let (place, port) = place::read(&section)?;
-    let listen = Listen { name, place, port, transports, advertise, tls, origins, access: trunk::access(&section) };
+    let authenticate = auth::authenticate(&section, auth);
+    let listen = Listen { name, place, port, transports, advertise, tls, origins, access: trunk::access(&section), authenticate };
     list.iter().for_each(|list| refuse_mixture(list, &listen));
     Some(listen)
 }

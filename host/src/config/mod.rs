@@ -2,6 +2,7 @@
 //! column, its key and what to do about it. What these types say has been checked; nothing here opens a socket or starts anything.
 
 mod admission;
+mod auth;
 mod change;
 mod dns;
 mod document;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use auth::{Auth, UserLists, UsersError};
 pub use jackfield_proto::message::host_address;
 use jackfield_proto::net::Transport;
 pub use jackfield_proto::network::{Network, NetworkError};
@@ -54,6 +56,8 @@ pub struct Config {
     pub domains: Vec<String>,
     /// `[listen.NAME]` in the order of the file; at least one.
     pub listen: Vec<Listen>,
+    /// `[auth.NAME]` in the order of the file.
+    pub auth: Vec<Auth>,
     /// `[relay]`.
     pub relay: Relay,
     /// `[outbound-proxy]`.
@@ -149,6 +153,8 @@ pub struct Listen {
     pub origins: Vec<Arc<str>>,
     /// `allow`, `deny` and `refuse`: who may send requests here that belong to no dialog of ours.
     pub access: Access,
+    /// `authenticate`: NAME of the `[auth.NAME]` whose users are asked for here. Default: nobody is asked.
+    pub authenticate: Option<String>,
 }
 
 impl Listen {

@@ -5,6 +5,7 @@
 //! finds the shard that its transaction belongs to, locks it, lets the core run, unlocks it, and carries out what the core wants. Nothing
 //! is spawned, queued or allocated on that way but the message itself.
 
+mod authentication;
 mod clock;
 mod decider;
 mod expansion;
@@ -50,6 +51,7 @@ use jackfield_trunk::health::WayStatus;
 use jackfield_trunk::registrations::{Overview, Registrations};
 use jackfield_trunk::{Access, Table};
 
+pub use authentication::Authentication;
 pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
 
 use clock::Clock;
@@ -75,6 +77,8 @@ pub struct Setup<'a> {
     pub config: &'a Config,
     /// Keys of the tokens in Record-Route and Path.
     pub token_keys: KeyRing,
+    /// Who has to say who he is.
+    pub authentication: Arc<Authentication>,
     /// The trunks in force.
     pub trunks: Table,
     /// What is registered through them already.
@@ -101,6 +105,7 @@ pub(crate) struct Shared<D: Decider> {
     decider: Arc<D>,
     rules: ArcSwap<Rules>,
     resolver: Resolver,
+    authentication: Arc<Authentication>,
     trunks: Trunks,
     metrics: Arc<Metrics>,
     /// Tells that an address has failed, and wants to be probed.
@@ -223,7 +228,7 @@ pub struct Snapshot {
 impl<D: Decider> Engine<D> {
     /// Starts a worker for each share of the sockets; returns when all of them receive.
     pub fn start(sockets: Sockets, decider: Arc<D>, setup: Setup<'_>) -> Result<Self, StartError> {
-        let Setup { config, token_keys, trunks, registrations, metrics } = setup;
+        let Setup { config, token_keys, authentication, trunks, registrations, metrics } = setup;
         let (listeners, transport) = (sockets.listeners(), sockets.monitor());
         let shares = sockets.split();
         let count = u8::try_from(shares.len()).map_err(|_| StartError::TooManyWorkers(shares.len()))?;
@@ -236,6 +241,7 @@ impl<D: Decider> Engine<D> {
             decider,
             rules: ArcSwap::from_pointee(Rules::new(config, listeners, settings)),
             resolver: Resolver::start(config.dns.clone())?,
+            authentication,
             trunks: Trunks::new(config, trunks, registrations, seed()?),
             metrics,
             probing: Notify::new(),

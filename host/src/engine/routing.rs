@@ -14,6 +14,7 @@ use jackfield_trunk::admission::ends_dialog;
 use jackfield_trunk::{Table, Trunk};
 use smallvec::{SmallVec, smallvec};
 
+use super::authentication::{Judged, Visit};
 use super::decider::{Decider, Decision, RequestView};
 use super::expansion::{Expanded, Expansion, Sender, heard};
 use super::kept::{Carried, Kept, Purpose, WayOf};
@@ -48,7 +49,7 @@ struct Known<'a> {
 impl<D: Decider> Worker<D> {
     /// The verdict about a request.
     pub(super) fn decide(&self, asked: Asked<'_>) -> Verdict<Kept<D::State>> {
-        let Shared { rules, trunks, draining, .. } = &*self.shared;
+        let Shared { rules, trunks, authentication, draining, .. } = &*self.shared;
         let (rules, table) = (rules.load(), trunks.table());
         if asked.kind == RequestKind::InDialog {
             return self.decide_in_dialog(asked, &rules, &table);
@@ -62,8 +63,19 @@ impl<D: Decider> Worker<D> {
             return silenced(asked.request, heard(access.refusal));
         }
         let from = listener.and_then(|listener| table.of_source(source, &listener.name, asked.request));
-        let known = Known { asked, rules: &rules, table: &table, from, user: None };
+        let name = listener.map_or("", |listener| &*listener.name);
+        let visit = Visit { listener: name, source: asked.flow.remote, request: asked.request, now: self.shared.clock.now() };
+        let genuine = match authentication.judge(visit) {
+            Judged::Unasked => None,
+            Judged::Genuine(genuine) => Some(genuine),
+            Judged::Refused(reply) => return refused(asked.request, reply),
+        };
+        let known = Known { asked, rules: &rules, table: &table, from, user: genuine.as_ref().map(|genuine| genuine.user.as_str()) };
         let decision = self.ask(&known);
+        let decision = match &genuine {
+            Some(genuine) => genuine.cleaned(decision),
+            None => decision,
+        };
         self.carry(&known, decision)
     }
 

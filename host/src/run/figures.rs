@@ -9,7 +9,7 @@ use jackfield_trunk::registrations::Overview;
 
 use crate::admin::{self, ListenerStatus, State, Status};
 use crate::config::{Config, Place};
-use crate::engine::{Engine, WaySince};
+use crate::engine::{Authentication, Engine, WaySince};
 use crate::metrics::Metrics;
 use crate::plugin::{self, PluginHost};
 
@@ -20,6 +20,7 @@ use super::trunks::DocumentSource;
 /// The parts of the running proxy that can say how they are.
 pub(super) struct Figures {
     pub(super) engine: Arc<Engine<PluginDecider>>,
+    pub(super) authentication: Arc<Authentication>,
     pub(super) plugins: Arc<PluginHost>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) started: Instant,

@@ -4,9 +4,11 @@
 mod certificates;
 mod decider;
 mod figures;
+mod file_watch;
 mod listeners;
 mod registrations;
 mod trunks;
+mod users;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -20,7 +22,7 @@ use tokio::time::MissedTickBehavior;
 use crate::admin::control::ControlSocket;
 use crate::admin::prometheus::MetricsListener;
 use crate::config::{Config, LoadError, Problem, Severity};
-use crate::engine::{Engine, Setup, transport_settings};
+use crate::engine::{Authentication, Engine, Setup, transport_settings};
 use crate::keys;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
@@ -35,6 +37,7 @@ use decider::PluginDecider;
 use figures::Figures;
 use listeners::Interfaces;
 use trunks::DocumentSource;
+use users::UserWatch;
 
 /// Runs the proxy until a signal ends it.
 ///
@@ -50,6 +53,8 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     let table = trunks::table(&config, &documents.documents());
     let table = table.map_err(|problems| LoadError::Invalid { file: config.path.clone(), problems })?;
     let (store, registrations) = registrations::open(&config);
+    let lists = users::load(&config)?;
+    let authentication = Arc::new(Authentication::start(&config, lists).context("the system gives no randomness")?);
     let metrics = Arc::new(Metrics::new(config.workers));
     let settings =
         PluginSettings { workers: config.workers, state_directory: Some(config.state_directory.clone()), metrics: Arc::clone(&metrics) };
@@ -63,16 +68,26 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     let desk = runtime.block_on(Desk::open(&config))?;
     let decider = Arc::new(PluginDecider(Arc::clone(&plugins)));
     trunks::announce(&Table::default(), &table);
-    let setup = Setup { config: &config, token_keys, trunks: table, registrations, metrics: Arc::clone(&metrics) };
+    let setup = Setup {
+        config: &config,
+        token_keys,
+        authentication: Arc::clone(&authentication),
+        trunks: table,
+        registrations,
+        metrics: Arc::clone(&metrics),
+    };
     let engine = Arc::new(Engine::start(sockets, decider, setup)?);
     let certificates = CertificateWatch::start(&config, engine.transport().clone())?;
-    let counted = Arc::clone(&engine);
+    let users = UserWatch::start(&config, Arc::clone(&authentication))?;
+    let (counted, asked) = (Arc::clone(&engine), Arc::clone(&authentication));
     metrics.add_source(move || counted.snapshot().samples());
+    metrics.add_source(move || asked.samples());
     let counted = Arc::clone(&engine);
     metrics.add_source(move || counted.trunk_samples());
     let (config, refused) = (Mutex::new(config), Mutex::new(None));
-    let figures = Arc::new(Figures { engine, plugins, metrics, started: Instant::now(), config, refused, documents, followed });
-    let ended = runtime.block_on(serve(Arc::clone(&figures), desk, logging, certificates, Arc::clone(&store)));
+    let figures =
+        Arc::new(Figures { engine, authentication, plugins, metrics, started: Instant::now(), config, refused, documents, followed });
+    let ended = runtime.block_on(serve(Arc::clone(&figures), desk, logging, certificates, users, Arc::clone(&store)));
     registrations::save_now(&store, figures.engine.registry());
     // A change of configuration that still compiles plugins must not hold up the end of the process.
     runtime.shutdown_background();
@@ -108,7 +123,14 @@ impl Desk {
 }
 
 /// Everything that is not a call: the control socket, the metrics, the signals.
-async fn serve(figures: Arc<Figures>, desk: Desk, logging: Logging, certificates: CertificateWatch, store: Arc<Store>) -> Result<()> {
+async fn serve(
+    figures: Arc<Figures>,
+    desk: Desk,
+    logging: Logging,
+    certificates: CertificateWatch,
+    users: UserWatch,
+    store: Arc<Store>,
+) -> Result<()> {
     let config = figures.config();
     let Desk { control, metrics, mut signals } = desk;
     tokio::spawn(control.serve(Arc::clone(&figures) as Arc<dyn crate::admin::Snapshot>));
@@ -121,7 +143,7 @@ async fn serve(figures: Arc<Figures>, desk: Desk, logging: Logging, certificates
     tracing::info!(workers = config.workers, chain = config.plugins.chain.join(", "), "serving");
     eprintln!("{}", ready_line(&figures.engine.listeners()));
     drop(config);
-    let (logging, certificates) = (Arc::new(logging), Arc::new(certificates));
+    let (logging, certificates, users) = (Arc::new(logging), Arc::new(certificates), Arc::new(users));
     let one_at_a_time = Arc::new(Mutex::new(()));
     tokio::spawn(trunks::follow(Arc::clone(&figures), Arc::clone(&one_at_a_time)));
     tokio::spawn(registrations::keep(Arc::clone(&figures), store));
@@ -136,7 +158,7 @@ async fn serve(figures: Arc<Figures>, desk: Desk, logging: Logging, certificates
             _ = look.tick(), if listeners::follows_interfaces(&figures.config()) => false,
         };
         let (figures, logging, turn) = (Arc::clone(&figures), Arc::clone(&logging), Arc::clone(&one_at_a_time));
-        let certificates = Arc::clone(&certificates);
+        let (certificates, users) = (Arc::clone(&certificates), Arc::clone(&users));
         // Loading plugins takes as long as compiling them, and a signal to end must not wait for that.
         tokio::task::spawn_blocking(move || {
             if !reloads {
@@ -145,8 +167,9 @@ async fn serve(figures: Arc<Figures>, desk: Desk, logging: Logging, certificates
             }
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             let reloaded = reload(&figures);
-            // Whatever became of the file: its certificates may have been renewed.
+            // Whatever became of the file: its certificates and users may have been renewed.
             certificates.reload(&figures.config());
+            users.reload(&figures.config());
             let Some(config) = reloaded else { return };
             if let Err(error) = logging.reconfigure(&config.log) {
                 tracing::warn!(%error, "the level of the log stays");
@@ -202,6 +225,13 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
             return None;
         }
     };
+    let lists = match users::load(&taken) {
+        Ok(lists) => lists,
+        Err(error) => {
+            refuse(error.lines());
+            return None;
+        }
+    };
     Handle::current().block_on(figures.documents.reconfigure(&config));
     let table = match trunks::table(&config, &figures.documents.documents()) {
         Ok(table) => table,
@@ -222,6 +252,8 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
         return None;
     }
     figures.engine.replace_keys(token_keys);
+    // Before there are new listeners: nobody comes in there unasked.
+    figures.authentication.reconfigure(&taken, lists);
     listeners::make(figures, &config, listeners);
     trunks::announce(&figures.engine.trunks(), &table);
     figures.engine.replace_trunks(&config, table);

@@ -19,7 +19,7 @@ use jackfield_proto::proxy::{FailureOutcome, Group, Mode, Plan, Reply, Reviewed,
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use super::{Decider, Decision, Engine, FailureView, RequestView, ResponseView, Setup, transport_settings};
+use super::{Authentication, Decider, Decision, Engine, FailureView, RequestView, ResponseView, Setup, transport_settings};
 use crate::config::{Config, Environment};
 use crate::metrics::Metrics;
 use jackfield_transport::{Endpoint, Sockets};
@@ -102,9 +102,12 @@ fn start(text: &str, script: Script) -> Engine<Script> {
     let endpoint = |transport| Endpoint { name: "test".into(), transport, address, advertise: None, tls: None, origins: Arc::default() };
     let endpoints = [endpoint(Transport::Udp), endpoint(Transport::Tcp)];
     let sockets = Sockets::bind(&endpoints, 2, transport_settings(&config)).expect("ports are free");
+    let users = config.user_lists().expect("a good list");
+    let authentication = Arc::new(Authentication::start(&config, users).expect("randomness"));
     let setup = Setup {
         config: &config,
         token_keys: [7; 16].into(),
+        authentication,
         trunks: Table::default(),
         registrations: Registrations::default(),
         metrics: Arc::new(Metrics::new(2)),

@@ -1,0 +1,351 @@
+//! Who has to say who he is: what `[auth.NAME]` asks of requests that begin something, at the listeners that name it.
+//!
+//! Configuration and users are replaced as a whole; the key of the nonces, the nonces in use and the wrong passwords of each NAME stay, so
+//! that a reload neither challenges everybody again nor forgives anybody.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use jackfield_auth::{Asked, Authenticator, Memory, NonceKey, Outcome, Refusal, Role, Users};
+use jackfield_proto::message::Message;
+use jackfield_proto::proxy::{Edit, Reply};
+use jackfield_proto::time::Timestamp;
+
+use super::decider::Decision;
+use crate::config::{Auth, Config, UserLists};
+use crate::metrics::{Count, Sample};
+
+/// A request that has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visit<'a> {
+    /// The name of the listener.
+    pub(super) listener: &'a str,
+    pub(super) source: SocketAddr,
+    pub(super) request: &'a Message,
+    pub(super) now: Timestamp,
+}
+
+/// What a request is found to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// Nobody asks whose it is.
+    Unasked,
+    /// This user's.
+    Genuine(Genuine),
+    /// It goes no further.
+    Refused(Reply),
+}
+
+/// Whose a request is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Genuine {
+    /// The name of the user.
+    pub(super) user: String,
+    /// They take the credentials out, before everything that is decided about the request.
+    edits: Vec<Edit>,
+}
+
+impl Genuine {
+    /// The decision with the credentials taken out.
+    pub(super) fn cleaned<S>(&self, mut decision: Decision<S>) -> Decision<S> {
+        let edits = match &mut decision {
+            Decision::Undecided { edits, .. } => edits,
+            Decision::Forward { plan, .. } => &mut plan.edits,
+            Decision::Reply(_) | Decision::Drop => return decision,
+        };
+        edits.splice(..0, self.edits.iter().cloned());
+        decision
+    }
+}
+
+/// What is asked at the listeners of a running proxy.
+#[derive(Debug)]
+pub struct Authentication {
+    key: NonceKey,
+    /// Makes every nonce another.
+    challenges: AtomicU64,
+    setting: Mutex<Setting>,
+    /// By the name of the listener; nobody is asked at the others.
+    guards: ArcSwap<HashMap<String, Arc<Guard>>>,
+}
+
+/// What the guards are made of.
+#[derive(Debug, Default)]
+struct Setting {
+    auth: Vec<Auth>,
+    /// Names of listeners, each with the NAME of its table.
+    listeners: Vec<(String, String)>,
+    lists: UserLists,
+    kept: BTreeMap<String, Arc<Kept>>,
+}
+
+/// What outlasts a change of the configuration.
+#[derive(Debug)]
+struct Kept {
+    memory: Memory,
+    genuine: Count,
+    /// By [`REFUSALS`].
+    refused: [Count; REFUSALS.len()],
+}
+
+/// Why requests are not taken, as the metrics call it.
+const REFUSALS: [(Refusal, &str); 6] = [
+    (Refusal::Unasked, "challenged"),
+    (Refusal::Stale, "stale"),
+    (Refusal::Replayed, "replayed"),
+    (Refusal::Wrong, "wrong"),
+    (Refusal::OtherUri, "other-uri"),
+    (Refusal::Slowed, "slowed"),
+];
+
+/// One `[auth.NAME]` at work.
+#[derive(Debug)]
+struct Guard {
+    auth: Auth,
+    /// None if there is no user, so that nobody is let in.
+    authenticator: Option<Authenticator>,
+    kept: Arc<Kept>,
+}
+
+impl Authentication {
+    /// What a configuration asks, of these users.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub fn start(config: &Config, lists: UserLists) -> io::Result<Self> {
+        let authentication = Self {
+            key: NonceKey(super::seed()?.to_ne_bytes()),
+            challenges: AtomicU64::new(super::seed()? as u64),
+            setting: Mutex::default(),
+            guards: ArcSwap::default(),
+        };
+        authentication.reconfigure(config, lists);
+        Ok(authentication)
+    }
+
+    /// Takes up a changed configuration with its users.
+    pub fn reconfigure(&self, config: &Config, lists: UserLists) {
+        self.change(|setting| {
+            setting.auth = config.auth.clone();
+            let named = |listen: &crate::config::Listen| Some((listen.name.clone(), listen.authenticate.clone()?));
+            setting.listeners = config.listen.iter().filter_map(named).collect();
+            setting.lists = lists;
+        });
+    }
+
+    /// Takes up the users of one `[auth.NAME]`.
+    pub fn replace_users(&self, name: &str, users: Users) {
+        self.change(|setting| drop(setting.lists.insert(name.to_owned(), users)));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Setting)) {
+        let mut setting = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut setting);
+        let Setting { auth, listeners, lists, kept } = &mut *setting;
+        kept.retain(|name, _| auth.iter().any(|auth| auth.name == *name));
+        let mut guard = |auth: &Auth| {
+            let kept = kept.entry(auth.name.clone()).or_insert_with(|| Arc::new(Kept::new(self.key)));
+            let users = lists.get(&auth.name).cloned().unwrap_or_default();
+            let authenticator = Authenticator::new(auth.settings.clone(), users);
+            Arc::new(Guard { auth: auth.clone(), authenticator, kept: Arc::clone(kept) })
+        };
+        let guards: BTreeMap<&str, Arc<Guard>> = auth.iter().map(|auth| (auth.name.as_str(), guard(auth))).collect();
+        let at_listener = |(listener, name): &(String, String)| Some((listener.clone(), Arc::clone(guards.get(name.as_str())?)));
+        self.guards.store(Arc::new(listeners.iter().filter_map(at_listener).collect()));
+    }
+
+    /// Whose a request is that begins something, where that is asked.
+    pub(super) fn judge(&self, visit: Visit<'_>) -> Judged {
+        let guards = self.guards.load();
+        let Some(guard) = guards.get(visit.listener) else { return Judged::Unasked };
+        let is_exempt = guard.auth.exempt.iter().any(|network| network.contains(visit.source.ip()));
+        if is_exempt || !guard.auth.asks_for(visit.request) {
+            return Judged::Unasked;
+        }
+        let random = self.challenges.fetch_add(1, Ordering::Relaxed);
+        guard.judge(visit, random)
+    }
+
+    /// What has been counted, for the metrics.
+    pub fn samples(&self) -> Vec<Sample> {
+        let setting = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
+        setting.kept.iter().flat_map(|(name, kept)| kept.samples(name)).collect()
+    }
+}
+
+impl Guard {
+    fn judge(&self, visit: Visit<'_>, random: u64) -> Judged {
+        let Visit { source, request, now, .. } = visit;
+        let role = if self.auth.is_to_registrar(request) { Role::Registrar } else { Role::Proxy };
+        let Some(authenticator) = &self.authenticator else { return Judged::Refused(Reply::status(503)) };
+        match authenticator.judge(&self.kept.memory, Asked { request, source, role, now, random }) {
+            Outcome::Genuine { user, edits } => {
+                self.kept.genuine.increment();
+                Judged::Genuine(Genuine { user, edits })
+            }
+            Outcome::Refused { why, reply } => {
+                self.kept.refused(why);
+                if why != Refusal::Unasked {
+                    tracing::debug!(auth = self.auth.name, %source, reason = label(why), "a request is not let in");
+                }
+                Judged::Refused(reply)
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn new(key: NonceKey) -> Self {
+        Self { memory: Memory::new(key), genuine: Count::default(), refused: std::array::from_fn(|_| Count::default()) }
+    }
+
+    fn refused(&self, why: Refusal) {
+        let cells = REFUSALS.iter().zip(&self.refused);
+        cells.filter(|((refusal, _), _)| *refusal == why).for_each(|(_, count)| count.increment());
+    }
+
+    fn samples(&self, name: &str) -> Vec<Sample> {
+        let refused = REFUSALS.iter().zip(&self.refused).map(|((_, label), count)| (*label, count));
+        let all = std::iter::once(("genuine", &self.genuine)).chain(refused);
+        let help = "Requests that somebody had to answer for, by what became of them";
+        let sample =
+            |(result, count): (&'static str, &Count)| Sample::counter("authentications", help, count.value()).label("result", result);
+        all.map(|counted| sample(counted).label("auth", name.to_owned())).collect()
+    }
+}
+
+fn label(why: Refusal) -> &'static str {
+    REFUSALS.iter().find(|(refusal, _)| *refusal == why).map_or("", |(_, label)| label)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use jackfield_auth::{Account, Challenged, Hash, answer, line};
+    use jackfield_proto::message::{Framing, Limits, Name, respond};
+    use jackfield_proto::proxy::{Plan, Watch};
+
+    use super::*;
+    use crate::config::Environment;
+
+    fn config(more: &str) -> Config {
+        let environment = Environment { root: true, cores: 1, ..Environment::default() };
+        let text = format!(
+            "[listen.wan]\naddress = \"127.0.0.1:1\"\nauthenticate = \"phones\"\n[listen.lan]\naddress = \"127.0.0.1:2\"\n\
+             [auth.phones]\nrealm = \"r\"\nusers-file = \"u\"\n{more}"
+        );
+        Config::parse(Path::new("f"), &text, &environment).unwrap()
+    }
+
+    fn users(password: &str) -> Users {
+        Users::parse(&line("alice", "r", Hash::Md5, password).unwrap(), "r").unwrap()
+    }
+
+    fn lists(password: &str) -> UserLists {
+        UserLists::from([("phones".to_owned(), users(password))])
+    }
+
+    fn parse(text: &[u8]) -> Message {
+        Message::parse(text.to_vec().into(), Framing::Datagram, &Limits::default()).unwrap()
+    }
+
+    fn invite(more: &str) -> Message {
+        parse(
+            format!(
+                "INVITE sip:bob@example.test SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nMax-Forwards: 70\r\nFrom: <sip:a@h>;tag=1\r\n\
+                 To: <sip:bob@example.test>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n{more}\r\n"
+            )
+            .as_bytes(),
+        )
+    }
+
+    fn judge(authentication: &Authentication, listener: &str, source: &str, request: &Message) -> Judged {
+        let source = source.parse().unwrap();
+        authentication.judge(Visit { listener, source, request, now: Timestamp::from_duration(Duration::from_secs(1)) })
+    }
+
+    fn at_wan(authentication: &Authentication, request: &Message) -> Judged {
+        judge(authentication, "wan", "192.0.2.1:5060", request)
+    }
+
+    /// The request with credentials for this challenge.
+    fn signed(judged: Judged, password: &str) -> Message {
+        let Judged::Refused(challenge) = judged else { panic!("{judged:?}") };
+        assert_eq!(challenge.status, 407);
+        let request = invite("");
+        let builder = respond(&request, challenge.status, None);
+        let response = challenge.headers.iter().fold(builder, |builder, (name, value)| builder.header(name.clone(), value.clone()));
+        let response = parse(&response.finish());
+        let account = Account { username: "alice".into(), password: password.into(), realm: None };
+        let challenged = Challenged { request: &request, uri: request.request_uri(), response: &response, answered: 0, previous: &[] };
+        let edits = answer(&account, challenged, "cnonce").unwrap();
+        let Some(Edit::Add(name, value)) = edits.first() else { panic!("{edits:?}") };
+        assert_eq!(Name::from_bytes(name), Name::ProxyAuthorization);
+        invite(&format!("Proxy-Authorization: {}\r\n", str::from_utf8(value).unwrap()))
+    }
+
+    fn counted(authentication: &Authentication, result: &str) -> u64 {
+        let samples = authentication.samples();
+        let named = |sample: &&Sample| sample.labels == [("result", result.to_owned().into()), ("auth", "phones".into())];
+        samples.iter().find(named).unwrap_or_else(|| panic!("{result}: {samples:?}")).value
+    }
+
+    #[test]
+    fn only_the_listener_that_names_it_asks_and_not_those_who_are_exempt() {
+        let authentication = Authentication::start(&config("exempt = [\"10.0.0.0/8\"]"), lists("secret")).unwrap();
+        assert!(matches!(at_wan(&authentication, &invite("")), Judged::Refused(_)));
+        assert_eq!(judge(&authentication, "lan", "192.0.2.1:5060", &invite("")), Judged::Unasked);
+        assert_eq!(judge(&authentication, "wan", "10.1.2.3:5060", &invite("")), Judged::Unasked);
+        assert_eq!((counted(&authentication, "challenged"), counted(&authentication, "genuine")), (1, 0));
+    }
+
+    #[test]
+    fn a_reload_keeps_nonces_and_what_was_replayed_or_guessed() {
+        let authentication = Authentication::start(&config("wrong-per-minute = 1"), lists("secret")).unwrap();
+        let first = signed(at_wan(&authentication, &invite("")), "secret");
+        let second = signed(at_wan(&authentication, &invite("")), "secret");
+        assert!(matches!(at_wan(&authentication, &first), Judged::Genuine(genuine) if genuine.user == "alice"));
+        authentication.reconfigure(&config("wrong-per-minute = 1\nexempt = [\"10.0.0.0/8\"]"), lists("secret"));
+        assert!(matches!(at_wan(&authentication, &first), Judged::Refused(_)), "a replay");
+        assert!(matches!(at_wan(&authentication, &second), Judged::Genuine(_)), "its nonce is from before");
+        let guess = |source| judge(&authentication, "wan", source, &signed(at_wan(&authentication, &invite("")), "guess"));
+        assert!(matches!(guess("192.0.2.9:1"), Judged::Refused(reply) if reply.status == 407));
+        authentication.replace_users("phones", users("guess"));
+        assert!(matches!(guess("192.0.2.9:1"), Judged::Refused(reply) if reply.status == 503), "the number of wrong ones stays");
+        assert!(matches!(guess("192.0.2.10:1"), Judged::Genuine(_)), "the users are new");
+        let each = ["genuine", "replayed", "wrong", "slowed", "stale", "other-uri"].map(|result| counted(&authentication, result));
+        assert_eq!(each, [3, 1, 1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn without_users_nobody_is_let_in() {
+        let authentication = Authentication::start(&config(""), UserLists::new()).unwrap();
+        assert_eq!(at_wan(&authentication, &invite("")), Judged::Refused(Reply::status(503)));
+    }
+
+    #[test]
+    fn credentials_go_before_anything_that_is_decided() {
+        let ours = Edit::Remove("Proxy-Authorization".into());
+        let theirs = Edit::Add("Proxy-Authorization".into(), "Digest for=the-next".into());
+        let genuine = Genuine { user: "alice".into(), edits: vec![ours.clone()] };
+        let decisions = [
+            Decision::Undecided { edits: vec![theirs.clone()], kept: None },
+            Decision::Forward { plan: Plan { edits: vec![theirs.clone()], ..Plan::default() }, state: (), watch: Watch::default() },
+        ];
+        for decision in decisions {
+            let edits = match genuine.clone().cleaned(decision) {
+                Decision::Undecided { edits, .. } => edits,
+                Decision::Forward { plan, .. } => plan.edits,
+                Decision::Reply(_) | Decision::Drop => panic!("another decision"),
+            };
+            assert_eq!(edits, [ours.clone(), theirs.clone()]);
+        }
+        assert!(matches!(genuine.cleaned(Decision::<()>::Drop), Decision::Drop));
+    }
+}
