@@ -32,6 +32,15 @@ impl Arguments {
     pub fn make_scratch(&self) -> Result<()> {
         std::fs::create_dir_all(&self.scratch).with_context(|| format!("cannot make {}", self.scratch.display()))
     }
+
+    /// The same without the proxy's state of a former run, which would tell of registrations that nobody remembers.
+    pub fn make_empty_scratch(&self) -> Result<()> {
+        let state = self.scratch.join("state");
+        if state.exists() {
+            std::fs::remove_dir_all(&state).with_context(|| format!("cannot remove {}", state.display()))?;
+        }
+        self.make_scratch()
+    }
 }
 
 /// Colours where somebody looks.

@@ -50,7 +50,7 @@ struct Scene {
 impl Scene {
     fn set(arguments: &stage::Arguments) -> Result<Self> {
         let program = Asterisk::find()?;
-        arguments.make_scratch()?;
+        arguments.make_empty_scratch()?;
         let (network, record, paint) = (Network::make(LINKS)?, Record::default(), stage::paint());
         println!("{}.", network.description());
         let (tell, taken) = channel();
