@@ -92,13 +92,13 @@ Then, in the new directory:
   jackfield plugin build --to PLUGINS  build it, and hand it to a running proxy";
 
 const DOCTOR_HELP: &str = "\
-It goes step by step: configuration, names, interfaces, connection, TLS,
-OPTIONS, REGISTER, and the time that a running proxy adds to the set-up of a
-call. A line that begins with BAD is followed by what to do about it.
+It looks at configuration, names, interfaces, connections and certificates,
+OPTIONS, REGISTER, and the time that a running proxy adds to a call's set-up.
+Below each line that begins with BAD stands what to do about it.
+It sends as the proxy would, and only to where the trunk leads.
 
-It sends as the proxy would, from its addresses, and only to where the trunk
-leads. With --register it first asks which registrations there are, and makes
-one of its own, for a moment, only if there is none.
+With --register it asks what is registered there, which changes nothing.
+Only where nobody is, it makes a registration of its own, for a moment.
 
 Exit status:
   0  nothing is wrong

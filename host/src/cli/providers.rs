@@ -47,6 +47,11 @@ pub(super) fn survey(config: &Config) -> Survey {
 }
 
 impl Survey {
+    /// The good documents.
+    pub(super) fn documents(&self) -> &Documents {
+        &self.documents
+    }
+
     fn file(&mut self, config: &Config, file: &Path) {
         let problem = match read_file(file) {
             Ok(octets) => match Document::parse(&octets) {

@@ -6,19 +6,20 @@ mod tests;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use jackfield_doctor::{Finding, Findings, Grade, Registration, examine};
-use jackfield_trunk::TrunkSettings;
+use jackfield_trunk::{Origin, Table, Trunk, TrunkSettings};
 use tokio::runtime::Builder;
 
 use self::subject::{Proxy, subject};
 use super::table::printable;
-use super::{Exit, check, load};
+use super::{Exit, check, load, providers};
 use crate::admin::Status;
 use crate::admin::client::ask;
 use crate::admin::control::Request;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Problem, sipproxy_trunks};
 
 /// What the command is told.
 #[derive(Debug, Args)]
@@ -48,21 +49,25 @@ pub(super) fn doctor(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn W
         Ok(config) => config,
         Err(exit) => return Ok(exit),
     };
-    let trunks = match trunks(config.clone(), &arguments.trunk) {
-        Ok(trunks) => trunks,
+    let table = match trunks(config.clone(), &arguments.trunk) {
+        Ok(table) => table,
         Err(problems) => {
             check::report(&file, &problems, err)?;
             return Ok(Exit::Invalid);
         }
     };
-    let Some(trunk) = find(&trunks, &arguments.trunk) else {
-        let names: Vec<&str> = config.trunks.iter().map(|trunk| &*trunk.settings.name).collect();
+    let Some(trunk) = find(&table, &arguments.trunk) else {
+        let names: Vec<String> = table.names().iter().map(|name| printable(name)).collect();
         let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         writeln!(err, "jackfield: there is no trunk `{}`; there are: {there}", printable(&arguments.trunk))?;
         return Ok(Exit::Usage);
     };
+    if trunk.origin != Origin::Configuration {
+        let (name, origin) = (printable(&trunk.settings.name), trunk.origin);
+        writeln!(out, "note  this trunk is of [sipproxy] ({origin}); a table [trunk.NAME] with provider = \"{name}\" would go before it")?;
+    }
     let running = ask::<Status>(&config.admin.control, Request::Status).ok();
-    let mut subject = subject(&config, trunk, &running.as_ref().map_or(Proxy::Stopped, Proxy::Running));
+    let mut subject = subject(&config, &trunk.settings, &running.as_ref().map_or(Proxy::Stopped, Proxy::Running));
     subject.count = arguments.count;
     subject.aor = arguments.aor.clone().map(Into::into);
     subject.registration = if arguments.register { Registration::Try } else { Registration::Leave };
@@ -90,21 +95,24 @@ fn of_running_proxy() -> Option<PathBuf> {
     ask::<Status>(&socket, Request::Status).ok().map(|status| status.config)
 }
 
-/// The trunks of the configuration, with the secret of the one that is meant: those of others need not be readable.
-fn trunks(mut config: Config, name: &str) -> Result<Vec<TrunkSettings>, Vec<crate::config::Problem>> {
-    for trunk in config.trunks.iter_mut().filter(|trunk| !is_meant(&trunk.settings, name)) {
+/// The trunks, with the secret of the one that is meant: those of others need not be readable. The documents of `[sipproxy]` are asked for only
+/// where the configuration does not have the trunk.
+fn trunks(mut config: Config, name: &str) -> Result<Table, Vec<Problem>> {
+    let is_meant =
+        |settings: &TrunkSettings| *settings.name == *name || settings.providers.iter().any(|provider| provider.eq_ignore_ascii_case(name));
+    for trunk in config.trunks.iter_mut().filter(|trunk| !is_meant(&trunk.settings)) {
         trunk.credentials = None;
     }
-    config.trunks_with_accounts()
-}
-
-fn is_meant(trunk: &TrunkSettings, name: &str) -> bool {
-    *trunk.name == *name || trunk.providers.iter().any(|provider| provider.eq_ignore_ascii_case(name))
+    let mut trunks: Vec<_> = config.trunks_with_accounts()?.into_iter().map(|settings| (Origin::Configuration, settings)).collect();
+    if !trunks.iter().any(|(_, settings)| is_meant(settings)) {
+        trunks.extend(sipproxy_trunks(providers::survey(&config).documents()));
+    }
+    Ok(Table::new(trunks))
 }
 
 /// The trunk of that name, or else of that provider.
-fn find<'t>(trunks: &'t [TrunkSettings], name: &str) -> Option<&'t TrunkSettings> {
-    trunks.iter().find(|trunk| *trunk.name == *name).or_else(|| trunks.iter().find(|trunk| is_meant(trunk, name)))
+fn find<'t>(table: &'t Table, name: &str) -> Option<&'t Arc<Trunk>> {
+    table.by_name(name).or_else(|| table.by_host(name.as_bytes()))
 }
 
 /// Prints each finding as soon as it is known: some take seconds.

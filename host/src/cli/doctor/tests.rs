@@ -78,3 +78,15 @@ fn a_trunk_that_is_not_there_is_a_wrong_argument() {
     let (_, _, exit) = executed(&["a", "--config", "/nowhere.toml"]);
     assert_eq!(exit, Exit::Usage);
 }
+
+#[test]
+fn a_provider_of_sipproxy_json_is_examined_by_its_host() {
+    let (directory, provider) = (tempfile::tempdir().unwrap(), provider());
+    std::fs::write(directory.path().join("sipproxy.json"), format!("{{ \"tel.test\": {{ \"proxy\": \"{provider}\" }} }}")).unwrap();
+    let file = configuration(directory.path(), "[sipproxy]\nfile = \"sipproxy.json\"\n");
+    let (out, err, exit) = executed(&["tel.test", "--config", &file]);
+    assert_eq!((exit, err.as_str()), (Exit::Good, ""), "{out}");
+    assert!(out.contains("note  this trunk is of [sipproxy] (file)"), "{out}");
+    assert!(out.contains("good  OPTIONS is answered 200 OK"), "{out}");
+    assert_eq!(executed(&["other.test", "--config", &file]).2, Exit::Usage);
+}
