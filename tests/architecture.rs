@@ -94,10 +94,14 @@ fn own_dependencies(package: &str) -> Vec<String> {
 }
 
 #[test]
-fn transport_resolver_and_sipproxy_know_the_core_and_nothing_else_of_ours() {
+fn the_crates_beside_the_shell_know_the_core_and_not_one_another() {
     assert_eq!(own_dependencies("jackfield-transport"), ["jackfield-proto"]);
     assert_eq!(own_dependencies("jackfield-resolver"), ["jackfield-proto"]);
     assert_eq!(own_dependencies("jackfield-sipproxy"), ["jackfield-proto"]);
+    assert_eq!(own_dependencies("jackfield-auth"), ["jackfield-proto"]);
+    assert_eq!(own_dependencies("jackfield-trunk"), ["jackfield-auth", "jackfield-proto"]);
+    let doctors = ["jackfield-auth", "jackfield-proto", "jackfield-resolver", "jackfield-transport"];
+    assert_eq!(own_dependencies("jackfield-doctor"), doctors);
 }
 
 /// Every package that a package is built from, by name, as cargo resolves it.
