@@ -10,12 +10,12 @@ use super::plan::{Reply, Target};
 
 impl<S: Clone> Context<S> {
     /// Asks whether a branch's request may go to its target. Until that is known nothing is looked up or sent.
-    pub(super) fn ask_for_admission(&mut self, index: u16, target: Target, out: &mut Vec<Output<S>>) {
+    pub(super) fn ask_for_admission(&mut self, index: u16, target: Box<Target>, out: &mut Vec<Output<S>>) {
         let (id, state, request) = (self.branch_id(index), self.state.clone(), self.request.clone());
         let (Some(branch), Some(request)) = (self.branch(index), request) else { return };
         let (trunk, tag) = (branch.trunk_id(), Arc::clone(&branch.tag));
         branch.phase = BranchPhase::AwaitingAdmission;
-        branch.target = Some(Box::new(target));
+        branch.target = Some(target);
         out.push(Output::Admit { branch: id, state, request, trunk, tag });
     }
 
@@ -31,7 +31,7 @@ impl<S: Clone> Context<S> {
             // It is a failure in any case: nobody has been asked who could have accepted.
             Admitted::No(reply) => {
                 let reply = if (300..700).contains(&reply.status) { reply } else { Reply::status(503) };
-                self.note_failure(index, Cause::Status, Answer::Refusal(reply), env, out);
+                self.note_failure(index, Cause::Status, Answer::Refusal(Box::new(reply)), env, out);
             }
         }
         self.advance(env, out);

@@ -96,6 +96,7 @@ pub(super) struct Candidate {
 }
 
 impl Branch {
+    #[inline]
     pub(super) fn new(tag: Arc<str>, attempt: u32, breadth: Option<u32>, now: Timestamp) -> Self {
         Self {
             phase: BranchPhase::Resolving,

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::branch::{BranchPhase, Cancel, Candidate, is_challenge};
+use super::branch::{BranchPhase, Cancel, Candidate};
 use super::context::{Context, Phase};
 use super::environment::Environment;
 use super::io::{Hop, Output};
@@ -32,8 +32,8 @@ pub(super) struct Challenges {
 
 impl Challenges {
     /// For a target at this side; none where its challenges are not answered here.
-    pub(super) fn of(request: &Message, side: Option<TrunkSide>) -> Option<Box<Self>> {
-        side.filter(|side| side.numbering == Numbering::Spaced)?;
+    pub(super) fn of(request: &Message, side: TrunkSide) -> Option<Box<Self>> {
+        (side.numbering == Numbering::Spaced).then_some(())?;
         let (number, _) = request.cseq()?;
         Some(Box::new(Self { number, answered: 0, any_size: false, source: None }))
     }
@@ -45,7 +45,7 @@ impl Challenges {
 }
 
 impl<S: Clone> Context<S> {
-    /// Asks for the answer to a challenge. False if there is nobody to ask, or no reason to.
+    /// Asks for the answer to a challenge. False if there is nobody to ask, or no reason to: then it is a failure as any other.
     pub(super) fn ask_for_credentials(
         &mut self,
         index: u16,
@@ -54,25 +54,30 @@ impl<S: Clone> Context<S> {
         env: &Environment,
         out: &mut Vec<Output<S>>,
     ) -> bool {
-        let wanted = is_challenge(response.status()) && self.may_start_branch(env);
-        let Some(request) = self.request.clone().filter(|_| wanted) else { return false };
-        let id = self.branch_id(index);
-        let Some(branch) = self.branches.get(usize::from(index)) else { return false };
-        let may_answer = branch.phase == BranchPhase::Running && !branch.abandoned && matches!(branch.cancel, Cancel::None);
-        let (Some(target), Some(trunk), Some(challenges)) = (&branch.target, branch.trunk_id(), &branch.challenges) else { return false };
-        if !may_answer || challenges.answered >= ANSWERED_MAX {
-            return false;
-        }
-        let uri = self.prepared(&request, target).request_uri_as_sent(&request);
-        let (answered, response) = (challenges.answered, Arc::clone(response));
-        out.push(Output::Challenged { branch: id, trunk, request, uri, response, answered });
-        if let Some(branch) = self.branch(index) {
-            branch.phase = BranchPhase::AwaitingCredentials;
-            if let Some(challenges) = &mut branch.challenges {
-                challenges.source = Some(source);
+        let question = self.question(index, response, env);
+        let asked = question.is_some();
+        out.extend(question);
+        if let Some(branch) = self.branch(index).filter(|branch| branch.challenges.is_some()) {
+            match &mut branch.challenges {
+                Some(challenges) if asked => {
+                    challenges.source = Some(source);
+                    branch.phase = BranchPhase::AwaitingCredentials;
+                }
+                _ => branch.settle(),
             }
         }
-        true
+        asked
+    }
+
+    fn question(&self, index: u16, response: &Arc<Message>, env: &Environment) -> Option<Output<S>> {
+        let branch = self.branches.get(usize::from(index))?;
+        let (challenges, trunk, target) = (branch.challenges.as_ref()?, branch.trunk_id()?, branch.target.as_ref()?);
+        let may_answer = branch.phase == BranchPhase::Running && !branch.abandoned && matches!(branch.cancel, Cancel::None);
+        (may_answer && challenges.answered < ANSWERED_MAX && self.may_start_branch(env)).then_some(())?;
+        let request = self.request.clone()?;
+        let uri = self.prepared(&request, target).request_uri_as_sent(&request);
+        let (response, answered) = (Arc::clone(response), challenges.answered);
+        Some(Output::Challenged { branch: self.branch_id(index), trunk, request, uri, response, answered })
     }
 
     /// The answer to [`Output::Challenged`]: without one the response is processed as any failure.

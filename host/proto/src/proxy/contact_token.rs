@@ -38,17 +38,24 @@ const TEXT_MAX: usize = 400;
 pub(super) enum ContactToken {
     /// It is none.
     None,
-    /// The flow and the URI that it stands for.
-    Genuine(NotedFlow, Bytes),
+    Genuine(Box<StandsFor>),
     /// It looks like one, but we have not made it.
     Forged,
+}
+
+/// What a Contact of ours stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StandsFor {
+    pub(super) flow: NotedFlow,
+    /// The URI.
+    pub(super) original: Bytes,
 }
 
 /// The Contact that a URI of ours stands for ([`super::ContactPolicy::Token`]); none if it stands for none.
 pub fn original_contact(uri: &[u8], keys: &KeyRing) -> Option<Bytes> {
     may_be_token(uri).then_some(())?;
     match verify(&Uri::parse(uri)?, keys) {
-        ContactToken::Genuine(_, original) => Some(original),
+        ContactToken::Genuine(contact) => Some(contact.original),
         ContactToken::None | ContactToken::Forged => None,
     }
 }
@@ -65,8 +72,8 @@ pub(super) fn put(out: &mut Scratch, flow: &NotedFlow, uri: &[u8], keys: &KeyRin
 
 /// Whether a URI needs to be looked at at all: nearly none does.
 pub(super) fn may_be_token(uri: &[u8]) -> bool {
-    let user = uri.iter().position(|octet| *octet == b':').and_then(|colon| uri.get(colon + 1..));
-    user.is_some_and(|user| user.starts_with(CONTACT))
+    // Behind `sip:` or `sips:`.
+    uri.get(4..7) == Some(CONTACT) || uri.get(5..8) == Some(CONTACT)
 }
 
 /// Reads the user part of a URI.
@@ -78,7 +85,7 @@ pub(super) fn verify(uri: &Uri<'_>, keys: &KeyRing) -> ContactToken {
         keys.named(key).any(|key| digest(key, notes) == expected).then_some(())?;
         let (flow, original) = NotedFlow::read(notes)?;
         Uri::parse(original)?;
-        Some(ContactToken::Genuine(flow, Bytes::copy_from_slice(original)))
+        Some(ContactToken::Genuine(Box::new(StandsFor { flow, original: Bytes::copy_from_slice(original) })))
     };
     genuine().unwrap_or(ContactToken::Forged)
 }

@@ -107,8 +107,7 @@ impl Hunt {
 
     /// Whether a target that has gone over this flow may go by its Request-URI as well.
     pub(super) fn may_go_by_uri(&self, target: &Target, flow: Option<&Path>) -> bool {
-        let by_token = target.flow.is_none() && self.flow_for(target).as_ref() == flow;
-        self.after_flow == AfterFlow::RequestUri && flow.is_some() && by_token
+        self.after_flow == AfterFlow::RequestUri && flow.is_some() && target.flow.is_none() && self.flow_for(target).as_ref() == flow
     }
 
     pub(super) fn load(&mut self, plan: Plan) {
@@ -178,7 +177,7 @@ pub(super) enum Answer {
     Made(Reply),
     /// One of our own in which somebody says why a target was not admitted. Unlike a 503 that only stands for a failure (16.7 item 6) it is
     /// meant for the caller.
-    Refusal(Reply),
+    Refusal(Box<Reply>),
 }
 
 /// A response that a branch received.
@@ -195,7 +194,8 @@ impl Answer {
     pub(super) fn status(&self) -> u16 {
         match self {
             Self::Received(received) => received.message.status(),
-            Self::Made(reply) | Self::Refusal(reply) => reply.status,
+            Self::Made(reply) => reply.status,
+            Self::Refusal(reply) => reply.status,
         }
     }
 
@@ -225,12 +225,9 @@ impl<S: Clone> Context<S> {
     }
 
     /// How the request leaves for a target, and where it goes.
+    #[inline]
     pub(super) fn prepared(&self, request: &Message, target: &Target) -> Prepared {
-        let mut prepared = prepare(request, target, &self.hunt.edits);
-        if let Some(flow) = self.hunt.flow_for(target) {
-            prepared.go_over(flow, request);
-        }
-        prepared
+        prepare(request, target, &self.hunt.edits, self.hunt.flow_for(target))
     }
 
     pub(super) fn branch_id(&self, index: u16) -> BranchId {
@@ -329,7 +326,7 @@ impl<S: Clone> Context<S> {
             Answer::Received(Received { message, edits, .. }) => {
                 let mut splice = message.splice();
                 splice.remove_value(&message.values(&crate::message::Name::Via).next()?);
-                if matches!(self.server, Server::NonInvite(_)) && message.method() == Method::REGISTER {
+                if self.request.as_ref().is_some_and(|request| request.method() == Method::REGISTER) {
                     super::contact::restore_contacts(message, &env.settings.token_keys, &mut splice);
                 }
                 super::forward::apply_response_edits(&mut splice, edits);
@@ -342,12 +339,15 @@ impl<S: Clone> Context<S> {
                 }
                 Some(splice.finish())
             }
-            Answer::Made(reply) | Answer::Refusal(reply) => {
-                let request = self.request.as_ref()?;
-                let tag = super::reply::to_tag(request, env.secret);
-                Some(super::reply::build(request, &self.flow, reply, Some(&tag)))
-            }
+            Answer::Made(reply) => self.built(reply, env),
+            Answer::Refusal(reply) => self.built(reply, env),
         }
+    }
+
+    fn built(&self, reply: &Reply, env: &Environment) -> Option<Bytes> {
+        let request = self.request.as_ref()?;
+        let tag = super::reply::to_tag(request, env.secret);
+        Some(super::reply::build(request, &self.flow, reply, Some(&tag)))
     }
 
     /// The request gets no answer (RFC 4320 4.2), but its retransmissions are still absorbed. An INVITE is answered in any case.

@@ -52,8 +52,8 @@ pub(super) enum NextHop {
     Unusable,
 }
 
-/// Items 2, 6 and 7: the Request-URI, the route set and the next hop of a target.
-pub(super) fn prepare(request: &Message, target: &Target, common: &[Edit]) -> Prepared {
+/// Items 2, 6 and 7: the Request-URI, the route set and the next hop of a target; where there is a flow, that and nothing else.
+pub(super) fn prepare(request: &Message, target: &Target, common: &[Edit], flow: Option<Path>) -> Prepared {
     let mut uri = target.uri.clone();
     for edit in common.iter().chain(&target.edits) {
         let current = uri.as_deref().unwrap_or(request.request_uri());
@@ -80,13 +80,16 @@ pub(super) fn prepare(request: &Message, target: &Target, common: &[Edit]) -> Pr
         prepared.make_strict(request, route.clone());
     }
     let next = target.next_hop.as_deref().or(first_route.as_deref()).unwrap_or(prepared.uri.as_deref().unwrap_or(request.request_uri()));
-    prepared.next = next_hop(next, target.transport, secure);
+    match flow {
+        Some(flow) => prepared.go_over(flow, request),
+        None => prepared.next = next_hop(next, target.transport, secure),
+    }
     prepared
 }
 
 impl Prepared {
     /// Lets it go over a flow, wherever its URIs lead; a `sips` one over a secure flow only (RFC 5630 3.1).
-    pub(super) fn go_over(&mut self, flow: Path, request: &Message) {
+    fn go_over(&mut self, flow: Path, request: &Message) {
         let insecure = is_sips(self.request_uri(request)) && !flow.transport.is_secure();
         self.next = if insecure { NextHop::Unusable } else { NextHop::Flow(flow) };
     }

@@ -34,6 +34,11 @@ const RETRIED: u8 = 1 << 5;
 const UNUSED: u8 = 0b1100_0000;
 
 impl NotedTrunk {
+    /// Whether a trunk is what notes begin with.
+    pub(super) fn is_first(notes: &[u8]) -> bool {
+        notes.first().is_some_and(|flags| flags & KIND == KIND)
+    }
+
     fn put(&self, out: &mut Octets) {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         out.push(
@@ -47,7 +52,17 @@ impl NotedTrunk {
         }
     }
 
-    fn read(octets: &[u8]) -> Option<(Self, &[u8])> {
+    /// The notes behind those of trunks.
+    #[cold]
+    pub(super) fn skip(mut notes: &[u8]) -> &[u8] {
+        while let Some((_, rest)) = Self::read(notes) {
+            notes = rest;
+        }
+        notes
+    }
+
+    /// Reads one; what is behind it comes back with it.
+    pub(super) fn read(octets: &[u8]) -> Option<(Self, &[u8])> {
         let ([flags], rest) = take(octets)?;
         let has = |flag: u8| flags & flag != 0;
         if flags & KIND != KIND || has(UNUSED) {
@@ -73,21 +88,6 @@ impl Note {
             Self::Trunk(trunk) => trunk.put(out),
         }
     }
-
-    /// Reads one; what is behind it comes back with it.
-    pub(super) fn read(octets: &[u8]) -> Option<(Self, &[u8])> {
-        if octets.first()? & KIND == KIND {
-            NotedTrunk::read(octets).map(|(trunk, rest)| (Self::Trunk(trunk), rest))
-        } else {
-            NotedFlow::read(octets).map(|(flow, rest)| (Self::Flow(flow), rest))
-        }
-    }
-}
-
-impl From<NotedFlow> for Note {
-    fn from(flow: NotedFlow) -> Self {
-        Self::Flow(flow)
-    }
 }
 
 #[cfg(test)]
@@ -99,13 +99,14 @@ mod tests {
         for side in [Side::Caller, Side::Callee] {
             for numbering in [Numbering::Kept, Numbering::Spaced] {
                 for retried in [None, Some(0), Some(u32::MAX)] {
-                    let note = Note::Trunk(NotedTrunk { side, trunk: TrunkSide { id: TrunkId::of("telekom"), numbering }, retried });
+                    let note = NotedTrunk { side, trunk: TrunkSide { id: TrunkId::of("telekom"), numbering }, retried };
                     let mut octets = Octets::new();
-                    note.put(&mut octets);
-                    octets.push(9);
-                    assert_eq!(Note::read(&octets), Some((note, &[9][..])));
+                    Note::Trunk(note).put(&mut octets);
+                    octets.push(2);
+                    assert_eq!(NotedTrunk::read(&octets), Some((note, &[2][..])));
+                    assert_eq!((NotedTrunk::is_first(&octets), NotedTrunk::skip(&octets)), (true, &[2][..]));
                     for length in 0..octets.len() - 1 {
-                        assert_eq!(Note::read(&octets[..length]), None, "{note:?} cut to {length}");
+                        assert_eq!(NotedTrunk::read(&octets[..length]), None, "{note:?} cut to {length}");
                     }
                 }
             }
@@ -117,7 +118,8 @@ mod tests {
         for flags in [KIND | 0x40, KIND | 0x80, KIND | UNUSED | CALLEE, 5, 6] {
             let mut octets = [0; 64];
             octets[0] = flags;
-            assert_eq!(Note::read(&octets), None, "{flags:08b}");
+            assert_eq!(NotedTrunk::read(&octets), None, "{flags:08b}");
+            assert_eq!(NotedFlow::read(&octets), None, "{flags:08b}");
         }
     }
 

@@ -1,8 +1,6 @@
 //! Where the tokens in a request lead it: over a flow, where that is the only way to its far end.
 
-use bytes::Bytes;
-
-use super::contact_token::{self, ContactToken};
+use super::contact_token::{self, ContactToken, StandsFor};
 use super::context::AfterFlow;
 use super::keys::KeyRing;
 use super::nat;
@@ -12,13 +10,22 @@ use super::token::FlowToken;
 use crate::message::{Message, Name, Uri};
 use crate::net::{Flow, Listener, ListenerId, Over, Path, Transport};
 
+/// Where a token that is none of a dialog leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ByToken {
+    flow: Option<Path>,
+    /// From which to send where there is no flow.
+    listener: Option<ListenerId>,
+    after: AfterFlow,
+}
+
 /// The tokens of a request that lead outside of dialogs.
-#[derive(Debug)]
-pub(super) struct Leading {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leading<'a> {
     /// Of a Path, in its Route.
-    pub(super) flow: FlowToken,
+    pub(super) flow: &'a FlowToken,
     /// In its Request-URI, which has become that of the Contact.
-    pub(super) contact: ContactToken,
+    pub(super) contact: &'a ContactToken,
     /// It belongs to a dialog.
     pub(super) in_dialog: bool,
 }
@@ -35,14 +42,14 @@ pub(super) fn contact_token(request: &Message, own: &OwnNames, keys: &KeyRing) -
 }
 
 /// The way that tokens of ours lay down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Onward {
     /// None: by its Route and Request-URI.
     ByUri,
     /// In a dialog whose end is reached over a flow.
     InDialog(Path),
     /// By a flow token or a Contact of ours, to whom that stands for: over a flow, and then perhaps by its Request-URI.
-    ByToken { flow: Option<Path>, listener: Option<ListenerId>, after: AfterFlow },
+    ByToken(Box<ByToken>),
     /// Its token is not ours.
     Forged,
     /// The listener of its flow is no more.
@@ -51,8 +58,9 @@ pub(super) enum Onward {
 
 impl Onward {
     /// `noted` is the flow that the token of a dialog names for the side that the request goes to.
-    pub(super) fn of(request: &Message, came_over: &Flow, tokens: &Leading, noted: Option<NotedFlow>, own: &OwnNames) -> Self {
-        match &tokens.flow {
+    #[inline]
+    pub(super) fn of(request: &Message, came_over: &Flow, tokens: Leading<'_>, noted: Option<NotedFlow>, own: &OwnNames) -> Self {
+        match tokens.flow {
             FlowToken::Forged => return Self::Forged,
             FlowToken::Genuine(flow) => match path(flow, own) {
                 // RFC 5626 5.3.2: it comes from the far end of that flow, and goes out into the world.
@@ -61,13 +69,13 @@ impl Onward {
             },
             FlowToken::None => {}
         }
-        match &tokens.contact {
+        match tokens.contact {
             ContactToken::Forged => return Self::Forged,
             // A Route that is left goes before: then the request is not for who has registered, and our word is not for where it leads.
-            ContactToken::Genuine(flow, original) if !tokens.in_dialog && !request.has(&Name::Route) => {
-                return Self::by_token(path(flow, own), flow, after_flow_of_contact(original, flow), own);
+            ContactToken::Genuine(contact) if !tokens.in_dialog && !request.has(&Name::Route) => {
+                return Self::by_token(path(&contact.flow, own), &contact.flow, after_flow_of_contact(contact), own);
             }
-            ContactToken::Genuine(..) | ContactToken::None => {}
+            ContactToken::Genuine(_) | ContactToken::None => {}
         }
         match noted {
             Some(noted) if needs_flow(request, &noted) => match (path(&noted, own), noted.binding) {
@@ -82,7 +90,7 @@ impl Onward {
     fn by_token(flow: Option<Path>, noted: &NotedFlow, after: AfterFlow, own: &OwnNames) -> Self {
         match (flow, after) {
             (None, AfterFlow::Nothing) => Self::Gone,
-            _ => Self::ByToken { flow, listener: own.listener_of(noted.listener), after },
+            _ => Self::ByToken(Box::new(ByToken { flow, listener: own.listener_of(noted.listener), after })),
         }
     }
 
@@ -90,7 +98,7 @@ impl Onward {
     pub(super) fn path(&self) -> Option<Path> {
         match self {
             Self::InDialog(path) => Some(*path),
-            Self::ByToken { flow, .. } => *flow,
+            Self::ByToken(to) => to.flow,
             Self::ByUri | Self::Forged | Self::Gone => None,
         }
     }
@@ -98,7 +106,7 @@ impl Onward {
     /// What is left when that has ended.
     pub(super) fn after_flow(&self) -> AfterFlow {
         match self {
-            Self::ByToken { after, .. } => *after,
+            Self::ByToken(to) => to.after,
             Self::InDialog(_) | Self::ByUri | Self::Forged | Self::Gone => AfterFlow::Nothing,
         }
     }
@@ -106,14 +114,14 @@ impl Onward {
     /// The listener to send from where there is no flow.
     pub(super) fn listener(&self) -> Option<ListenerId> {
         match self {
-            Self::ByToken { flow: None, listener, .. } => *listener,
-            Self::ByToken { .. } | Self::InDialog(_) | Self::ByUri | Self::Forged | Self::Gone => None,
+            Self::ByToken(to) => to.listener.filter(|_| to.flow.is_none()),
+            Self::InDialog(_) | Self::ByUri | Self::Forged | Self::Gone => None,
         }
     }
 
     /// Whether the request may go where it is led because a token of ours leads it there.
     pub(super) fn is_by_token(&self) -> bool {
-        matches!(self, Self::ByToken { .. })
+        matches!(self, Self::ByToken(_))
     }
 
     /// What the request is answered with at once (RFC 5626 5.3.1).
@@ -121,7 +129,7 @@ impl Onward {
         match self {
             Self::Forged => Some(403),
             Self::Gone => Some(430),
-            Self::ByUri | Self::InDialog(_) | Self::ByToken { .. } => None,
+            Self::ByUri | Self::InDialog(_) | Self::ByToken(_) => None,
         }
     }
 }
@@ -137,8 +145,8 @@ fn after_flow_of_path(request: &Message, flow: &NotedFlow) -> AfterFlow {
 }
 
 /// The same for a Contact of ours: the original URI is our own word.
-fn after_flow_of_contact(original: &Bytes, flow: &NotedFlow) -> AfterFlow {
-    let may = flow.binding == Binding::Fallback && Uri::parse(original).is_some_and(|uri| has_address(&uri));
+fn after_flow_of_contact(contact: &StandsFor) -> AfterFlow {
+    let may = contact.flow.binding == Binding::Fallback && Uri::parse(&contact.original).is_some_and(|uri| has_address(&uri));
     if may { AfterFlow::RequestUri } else { AfterFlow::Nothing }
 }
 

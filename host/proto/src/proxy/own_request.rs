@@ -51,7 +51,7 @@ impl<'a> OwnOptions<'a> {
         if reach == Reach::default() {
             return Err(NoWay::Listener);
         }
-        let query = match prepare(&bare, target, &[]).next {
+        let query = match prepare(&bare, target, &[], None).next {
             NextHop::Address(hop) => Query { reach, ..Query::of_address(hop) },
             NextHop::Name(query) => Query { reach, ..query },
             NextHop::Flow(_) | NextHop::Unusable => return Err(NoWay::NextHop),

@@ -12,8 +12,7 @@ use super::noted_flow::Side;
 use super::numbering::Sides;
 use super::onward::{Leading, Onward, contact_token};
 use super::own::{OwnNames, transport_of};
-use super::plan::TrunkSide;
-use super::token::{self, FlowToken, Token};
+use super::token::{self, FlowToken, NotedTrunks, Token};
 use crate::message::{Message, Name, NameAddr, Uri, Value, uri_without_param};
 use crate::net::{ConnectionId, Flow, ListenerId};
 
@@ -34,9 +33,12 @@ pub(super) struct Preprocessed {
 
 /// Applies 16.4 to a request that came over `flow`.
 pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &KeyRing) -> Preprocessed {
-    let mut tokens = Tokens { dialog: [None, None], from: None, flow: FlowToken::None };
+    let mut tokens = Tokens { dialog: [None, None], trunks: NotedTrunks::default(), flow: FlowToken::None };
     let request = match has_uri_params(&request).then(|| repair_strict_route(&request, own, keys)).flatten() {
         Some((bytes, route)) => {
+            if let Some(uri) = Uri::parse(request.request_uri()).filter(|_| route.has_trunks()) {
+                tokens.note_trunks(token::trunks(&uri, &request, keys));
+            }
             tokens.note(0, &route);
             reparse(bytes, request)
         }
@@ -50,13 +52,18 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
     let mut bytes = None;
     let contact = contact_token(&request, own, keys);
     let routes = own_routes(&request, own, keys);
-    if !routes.is_empty() || matches!(contact, ContactToken::Genuine(..)) {
+    if !routes.is_empty() || matches!(contact, ContactToken::Genuine(_)) {
         let mut splice = request.splice();
-        if let ContactToken::Genuine(_, original) = &contact {
-            splice.set_request_uri(original.clone());
+        if let ContactToken::Genuine(contact) = &contact {
+            splice.set_request_uri(contact.original.clone());
         }
         for (index, (value, route)) in routes.iter().enumerate() {
             tokens.note(index, route);
+            if route.has_trunks()
+                && let Some(uri) = NameAddr::parse(value.bytes).and_then(|address| address.uri_parsed())
+            {
+                tokens.note_trunks(token::trunks(&uri, &request, keys));
+            }
             // Only our own word says where to send from: anybody can write our address twice.
             if index > 0 && tokens.dialog.iter().all(Option::is_some) {
                 egress = route.listener;
@@ -74,12 +81,13 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
     // The last of them is next to where the request goes: of a pair, and of two passes through here.
     let last = tokens.dialog.iter().flatten().next_back().filter(|_| in_dialog);
     let noted = last.and_then(|token| token.onward);
-    let onward = Onward::of(&request, flow, &Leading { flow: tokens.flow, contact, in_dialog }, noted, own);
+    let sides = last.and_then(|_| tokens.trunks.sides());
+    let onward = Onward::of(&request, flow, Leading { flow: &tokens.flow, contact: &contact, in_dialog }, noted, own);
     Preprocessed {
         kind: if in_dialog { RequestKind::InDialog } else { RequestKind::Initial },
         connection: noted.and_then(|noted| noted.far_end?.connection),
         egress: noted.and_then(|noted| own.listener_of(noted.listener)).or(onward.listener()).or(egress),
-        sides: last.and_then(|last| tokens.sides(last)),
+        sides,
         onward,
         request: Arc::new(request),
     }
@@ -88,8 +96,7 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
 /// The tokens of a request: those of our two Record-Routes, and the one of our Path.
 struct Tokens {
     dialog: [Option<Token>; 2],
-    /// The trunk that the request comes from: the topmost token is next to it.
-    from: Option<TrunkSide>,
+    trunks: NotedTrunks,
     flow: FlowToken,
 }
 
@@ -97,17 +104,14 @@ impl Tokens {
     /// Takes those of a Route in, the topmost being number 0. A strict router's Request-URI stood above them all.
     fn note(&mut self, index: usize, route: &OwnUri) {
         self.dialog = if index == 0 { [route.dialog.or(self.dialog[0]), None] } else { [self.dialog[0], route.dialog] };
-        self.from = self.from.or(route.dialog.and_then(|token| token.from));
         if self.flow == FlowToken::None {
             self.flow = route.flow;
         }
     }
 
-    /// `last` is next to where the request goes.
-    fn sides(&self, last: &Token) -> Option<Box<Sides>> {
-        let to = last.to.map(|noted| noted.trunk);
-        let retried = last.to.and_then(|noted| noted.retried.filter(|_| noted.side == Side::Callee));
-        (to.is_some() || self.from.is_some()).then(|| Box::new(Sides { to, from: self.from, retried }))
+    /// The topmost is next to where the request comes from, the last to where it goes.
+    fn note_trunks(&mut self, trunks: NotedTrunks) {
+        self.trunks = NotedTrunks { to: trunks.to.or(self.trunks.to), from: self.trunks.from.or(trunks.from) };
     }
 }
 
@@ -118,7 +122,21 @@ struct OwnUri {
     flow: FlowToken,
 }
 
+impl NotedTrunks {
+    /// None where there are none.
+    fn sides(&self) -> Option<Box<Sides>> {
+        let to = self.to.map(|noted| noted.trunk);
+        // The number is that of an INVITE of the caller's.
+        let retried = self.to.and_then(|noted| noted.retried.filter(|_| noted.side == Side::Callee));
+        (to.is_some() || self.from.is_some()).then(|| Box::new(Sides { to, from: self.from, retried }))
+    }
+}
+
 impl OwnUri {
+    fn has_trunks(&self) -> bool {
+        self.dialog.is_some_and(|token| token.has_trunks)
+    }
+
     /// None if it is not ours: its host and port name no listener and no domain of this proxy. A peer may have put another port there,
     /// that of a connection for instance, or the listener may be gone; then our token shows whose it is.
     fn read(uri: &Uri<'_>, request: &Message, own: &OwnNames, keys: &KeyRing) -> Option<Self> {

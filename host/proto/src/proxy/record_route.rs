@@ -40,16 +40,16 @@ impl Copy<'_> {
         let (from, to) = self.trunks();
         if self.ingress == self.egress && !self.leaves_by_another_port() {
             let flows = caller.into_iter().chain(callee).map(Note::Flow);
-            splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, flows.chain(from).chain(to)));
+            splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, from.into_iter().chain(to).chain(flows)));
             return;
         }
         // Each names its listener, whatever becomes of its host and port on the way: some peers write the port that they see.
         let only = |side, listener: &Listener| NotedFlow::listener_only(side, listener.transport, ListenerDigest::of(listener));
         let caller = caller.unwrap_or_else(|| only(Side::Caller, self.ingress));
         let callee = callee.unwrap_or_else(|| only(Side::Callee, self.egress));
-        let (caller, callee) = (std::iter::once(Note::Flow(caller)).chain(from), std::iter::once(Note::Flow(callee)).chain(to));
-        splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, caller));
-        splice.prepend(Name::RecordRoute, self.record_route(self.egress, scheme, callee));
+        let with = |trunk: Option<Note>, flow| trunk.into_iter().chain([Note::Flow(flow)]);
+        splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, with(from, caller)));
+        splice.prepend(Name::RecordRoute, self.record_route(self.egress, scheme, with(to, callee)));
     }
 
     /// Whether it leaves over a connection that we open, and that has a port of its own: peers that write the port they see write one at

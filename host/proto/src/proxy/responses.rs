@@ -11,7 +11,7 @@ use super::environment::{AlarmKind, Environment};
 use super::hop_by_hop;
 use super::io::{Cause, Output, Reviewed, Transmit};
 use super::numbering;
-use super::plan::{Edit, Reply, TrunkId};
+use super::plan::{Reply, TrunkId};
 use crate::message::{Message, Method, Name, Splice};
 use crate::net::Flow;
 use crate::transaction::{Class, Send};
@@ -21,7 +21,7 @@ const HELPFUL: [u16; 5] = [401, 407, 415, 420, 484];
 
 impl<S: Clone> Context<S> {
     /// A response for one of the branches, which is known to be ours.
-    pub(super) fn on_response(&mut self, index: u16, response: Message, flow: &Flow, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    pub(super) fn on_response(&mut self, index: u16, mut response: Message, flow: &Flow, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let class = Class::of(response.status());
         if response.method() == Method::CANCEL {
             self.on_cancel_response(index, class, env);
@@ -31,8 +31,9 @@ impl<S: Clone> Context<S> {
             return;
         }
         let Some(branch) = self.branch(index) else { return };
-        let restored = branch.challenges.as_ref().and_then(|challenges| numbering::restored(&response, challenges.number));
-        let response = restored.unwrap_or(response);
+        if let Some(challenges) = &branch.challenges {
+            numbering::restore(&mut response, challenges.number);
+        }
         let schedule = env.schedule(branch.is_reliable());
         let first = branch.client.is_unanswered();
         let step = branch.client.on_response(class, &schedule);
@@ -54,16 +55,8 @@ impl<S: Clone> Context<S> {
             return;
         }
         let response = Arc::new(response);
-        if !self.ask_for_credentials(index, &response, flow.remote, env, out) {
-            self.settle_after_challenge(index, response.status());
+        if !(is_challenge(response.status()) && self.ask_for_credentials(index, &response, flow.remote, env, out)) {
             self.review(index, response, flow.remote, env, out);
-        }
-    }
-
-    /// A challenge that is not answered is a failure as any other.
-    fn settle_after_challenge(&mut self, index: u16, status: u16) {
-        if let Some(branch) = self.branch(index).filter(|branch| is_challenge(status) && branch.challenges.is_some()) {
-            branch.settle();
         }
     }
 
@@ -91,14 +84,13 @@ impl<S: Clone> Context<S> {
                 source,
             });
         } else {
-            let answer = self.received(index, response, Vec::new());
-            self.process(index, answer, env, out);
+            let trunk = self.trunk_of(index);
+            self.process(index, Answer::Received(Received { message: response, edits: Vec::new(), trunk }), env, out);
         }
     }
 
-    fn received(&self, index: u16, message: Arc<Message>, edits: Vec<Edit>) -> Answer {
-        let trunk = self.branches.get(usize::from(index)).and_then(Branch::trunk_id);
-        Answer::Received(Received { message, edits, trunk })
+    fn trunk_of(&self, index: u16) -> Option<TrunkId> {
+        self.branches.get(usize::from(index)).and_then(Branch::trunk_id)
     }
 
     /// The answer to [`Output::ReviewResponse`].
@@ -110,12 +102,15 @@ impl<S: Clone> Context<S> {
         env: &mut Environment,
         out: &mut Vec<Output<S>>,
     ) {
+        let trunk = self.trunk_of(index);
         let callee_is_up = self.is_invite() && Class::of(response.status()) == Class::Success;
         let answer = match reviewed {
-            Reviewed::Pass(edits) => self.received(index, response, edits),
-            Reviewed::Replace(_) if callee_is_up => self.received(index, response, Vec::new()),
+            Reviewed::Pass(edits) => Answer::Received(Received { message: response, edits, trunk }),
+            Reviewed::Replace(_) if callee_is_up => Answer::Received(Received { message: response, edits: Vec::new(), trunk }),
             // A final response stays final, whatever it is replaced by: the branch has ended.
-            Reviewed::Replace(reply) if (reply.status < 200) != (response.status() < 200) => self.received(index, response, Vec::new()),
+            Reviewed::Replace(reply) if (reply.status < 200) != (response.status() < 200) => {
+                Answer::Received(Received { message: response, edits: Vec::new(), trunk })
+            }
             Reviewed::Replace(reply) => Answer::Made(reply),
         };
         self.process(index, answer, env, out);

@@ -65,18 +65,18 @@ impl<S: Clone> Context<S> {
     fn start_target(&mut self, target: Target, breadth: Option<u32>, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
         self.attempts += 1;
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
-        let mut branch = Branch::new(Arc::clone(&target.tag), self.attempts, breadth, env.now);
-        branch.trunk = side_of(request, self.kind, self.sides.as_deref(), target.trunk);
-        branch.challenges = Challenges::of(request, branch.trunk);
-        self.branches.push(branch);
+        let trunk = side_of(request, self.kind, self.sides.as_deref(), target.trunk);
+        let challenges = trunk.and_then(|trunk| Challenges::of(request, trunk));
+        self.branches.push(Branch { trunk, challenges, ..Branch::new(Arc::clone(&target.tag), self.attempts, breadth, env.now) });
         if target.admission == Admission::Asked && request.method().is_invite() && request.to_tag().is_none() {
-            self.ask_for_admission(index, target, out);
+            self.ask_for_admission(index, Box::new(target), out);
         } else {
             self.set_out(index, target, request, env, out);
         }
     }
 
     /// Sends the request of a branch to its target, or finds out where that is.
+    #[inline]
     pub(super) fn set_out(&mut self, index: u16, target: Target, request: &Message, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let prepared = self.prepared(request, &target);
         let query = match &prepared.next {

@@ -37,9 +37,16 @@ const HEAD: usize = 1 + 8;
 pub(super) struct Token {
     /// The flow of the side that the request goes to, where that is noted.
     pub(super) onward: Option<NotedFlow>,
-    /// The trunk at the side that the request goes to.
+    /// Whether there are trunks, for [`trunks`]. Most dialogs have none, and pay nothing for those that have.
+    pub(super) has_trunks: bool,
+}
+
+/// The trunks of a request in a dialog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct NotedTrunks {
+    /// At the side that the request goes to.
     pub(super) to: Option<NotedTrunk>,
-    /// The trunk at the side that it comes from.
+    /// At the side that it comes from.
     pub(super) from: Option<TrunkSide>,
 }
 
@@ -70,12 +77,25 @@ pub(super) fn put_parameter(out: &mut Scratch, notes: impl Iterator<Item = Note>
 /// request is now in From or, when the other side speaks, in To.
 pub(super) fn verify_parameter(uri: &Uri<'_>, request: &Message, keys: &KeyRing) -> Option<Token> {
     let octets = base32::read(uri.param(PARAMETER).flatten()?)?;
-    let (key, digest, notes) = split(&octets)?;
+    genuine(&octets, request, keys).map(|(side, notes)| Token::towards(side, notes))
+}
+
+/// The trunks in the token of a URI of ours.
+#[cold]
+pub(super) fn trunks(uri: &Uri<'_>, request: &Message, keys: &KeyRing) -> NotedTrunks {
+    let octets = uri.param(PARAMETER).flatten().and_then(base32::read).unwrap_or_default();
+    genuine(&octets, request, keys).map(|(side, notes)| NotedTrunks::towards(side, notes)).unwrap_or_default()
+}
+
+/// The side that `request` goes to, and the notes, if they were made for its dialog.
+#[inline]
+fn genuine<'o>(octets: &'o [u8], request: &Message, keys: &KeyRing) -> Option<(Side, &'o [u8])> {
+    let (key, digest, notes) = split(octets)?;
     let made_for = |tag| keys.named(key).any(|key| dialog_digest(key, request.call_id(), tag, notes) == digest);
     if made_for(request.from_tag()) {
-        return Some(Token::towards(Side::Callee, notes));
+        return Some((Side::Callee, notes));
     }
-    made_for(request.to_tag()).then(|| Token::towards(Side::Caller, notes))
+    made_for(request.to_tag()).then_some((Side::Caller, notes))
 }
 
 /// Appends the user part that stands for a flow.
@@ -116,20 +136,35 @@ pub(super) fn split(octets: &[u8]) -> Option<(KeyId, u64, &[u8])> {
 }
 
 impl Token {
-    /// What the notes of a genuine token say about a request that goes to `side`. One that cannot be read ends them: another version of this
-    /// proxy may have written it.
+    /// What the notes of a genuine token say about a request that goes to `side`. A note that cannot be read ends them: another version of
+    /// this proxy may have written it.
     fn towards(side: Side, mut notes: &[u8]) -> Self {
-        let mut token = Self { onward: None, to: None, from: None };
-        while let Some((note, rest)) = Note::read(notes) {
-            match note {
-                Note::Flow(flow) if flow.side == side => token.onward = token.onward.or(Some(flow)),
-                Note::Trunk(trunk) if trunk.side == side => token.to = token.to.or(Some(trunk)),
-                Note::Trunk(trunk) => token.from = token.from.or(Some(trunk.trunk)),
-                Note::Flow(_) => {}
+        let has_trunks = NotedTrunk::is_first(notes);
+        if has_trunks {
+            notes = NotedTrunk::skip(notes);
+        }
+        while let Some((flow, rest)) = NotedFlow::read(notes) {
+            if flow.side == side {
+                return Self { onward: Some(flow), has_trunks };
             }
             notes = rest;
         }
-        token
+        Self { onward: None, has_trunks }
+    }
+}
+
+impl NotedTrunks {
+    /// They come before the flows.
+    fn towards(side: Side, mut notes: &[u8]) -> Self {
+        let mut trunks = Self::default();
+        while let Some((trunk, rest)) = NotedTrunk::read(notes) {
+            match trunk.side == side {
+                true => trunks.to = Some(trunk),
+                false => trunks.from = Some(trunk.trunk),
+            }
+            notes = rest;
+        }
+        trunks
     }
 }
 
@@ -220,7 +255,7 @@ mod tests {
         let (caller, callee) = (flow(Side::Caller, "192.0.2.97:4000"), flow(Side::Callee, "[2001:db8::98]:5060"));
         for flows in [vec![], vec![caller], vec![callee], vec![caller, callee]] {
             let text = written(|out| put_parameter(out, flows.iter().copied().map(Note::Flow), &request("caller", ""), &keys));
-            let of = |side| Token { onward: flows.iter().copied().find(|flow| flow.side == side), to: None, from: None };
+            let of = |side| Token { onward: flows.iter().copied().find(|flow| flow.side == side), has_trunks: false };
             assert_eq!(verify(&text, &request("caller", "callee"), &keys), Some(of(Side::Callee)));
             assert_eq!(verify(&text, &request("callee", "caller"), &keys), Some(of(Side::Caller)));
             assert_eq!(verify(&text, &request("callee", "x"), &keys), None);
@@ -235,10 +270,14 @@ mod tests {
         let (caller, callee) = (trunk(Side::Caller, None), trunk(Side::Callee, Some(7)));
         for notes in [vec![Note::Trunk(caller), Note::Trunk(callee)], vec![Note::Trunk(callee), Note::Trunk(caller)]] {
             let text = written(|out| put_parameter(out, notes.into_iter(), &request("caller", ""), &keys));
-            let expected = Token { onward: None, to: Some(callee), from: Some(caller.trunk) };
-            assert_eq!(verify(&text, &request("caller", "callee"), &keys), Some(expected));
-            let expected = Token { onward: None, to: Some(caller), from: Some(callee.trunk) };
-            assert_eq!(verify(&text, &request("callee", "caller"), &keys), Some(expected));
+            let uri = format!("sip:192.0.2.1{text}");
+            let uri = Uri::parse(uri.as_bytes()).unwrap();
+            for (from, to, sender, receiver) in [("caller", "callee", caller, callee), ("callee", "caller", callee, caller)] {
+                let dialog = request(from, to);
+                assert_eq!(verify_parameter(&uri, &dialog, &keys), Some(Token { onward: None, has_trunks: true }));
+                assert_eq!(trunks(&uri, &dialog, &keys), NotedTrunks { to: Some(receiver), from: Some(sender.trunk) });
+            }
+            assert_eq!(trunks(&uri, &request("callee", "x"), &keys), NotedTrunks::default());
         }
     }
 
@@ -253,7 +292,7 @@ mod tests {
         let dialog = request("caller", "callee");
         let flows = [flow(Side::Caller, "192.0.2.97:4000"), flow(Side::Callee, "192.0.2.98:5060")];
         let trunks = [trunk(Side::Caller, None), trunk(Side::Callee, Some(4711))];
-        let notes = flows.map(Note::Flow).into_iter().chain(trunks.map(Note::Trunk));
+        let notes = trunks.map(Note::Trunk).into_iter().chain(flows.map(Note::Flow));
         let text = written(|out| put_parameter(out, notes, &dialog, &keys));
         assert!(verify(&text, &dialog, &keys).is_some());
         // A semicolon ends the value, which is another one then.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_proto::message::{Framing, Limits, Message, Method, NotSip, respond};
-use jackfield_proto::net::{Flow, ListenerId, Transport};
+use jackfield_proto::net::{ConnectionId, Flow, ListenerId, Over, Path, Transport};
 use jackfield_proto::proxy::{
-    Core, Edit, FailureOutcome, Hop, Located, Mode, Output, Plan, Reply, Reviewed, Target, Verdict, Watch, shard_of,
+    Admission, Admitted, ContactPolicy, Core, Edit, FailureOutcome, Hop, Located, Mode, Output, Plan, Reply, Reviewed, Target, Verdict,
+    Watch, shard_of,
 };
 use jackfield_proto::time::Timestamp;
 
-use crate::support::{Random, Request, address, flow, group, plan, settings, target};
+use crate::support::{Random, Request, address, flow, group, kept, plan, settings, spaced, target};
 
 const CONTEXTS: usize = 40;
 const OPERATIONS: usize = 300;
@@ -91,6 +92,8 @@ impl Fuzz {
                 invite.message(),
                 invite.cancel().message(),
                 invite.clone().field("Route", "<sip:192.0.2.1;lr>, <sip:192.0.2.99>").message(),
+                Request::new("PRACK").branch("prack").tagged("fuzz").field("RAck", "1 1 INVITE").message(),
+                Request::new("REGISTER").branch("contacts").field("Contact", "<sip:a@10.0.0.7>;expires=5, sip:b@192.0.2.97").message(),
             ])
             .collect();
         let core = Core::new(Arc::new(settings), 0, u128::from(seed));
@@ -222,7 +225,17 @@ impl Fuzz {
                     self.core.send_failed(self.now, branch, out);
                 }
             }
-            Output::Admit { .. } | Output::Challenged { .. } | Output::AddressFailed { .. } | Output::Completed { .. } => {}
+            Output::Admit { branch, .. } => {
+                let branch = *branch;
+                let refusal = Admitted::No(Reply::status(self.random.pick(&[100, 200, 403, 503, 999])));
+                self.core.admitted(self.now, branch, if self.random.percent(70) { Admitted::Yes } else { refusal }, out);
+            }
+            Output::Challenged { branch, response, .. } => {
+                let (branch, response) = (*branch, Arc::clone(response));
+                let answer = self.random.percent(70).then(|| vec![Edit::Set("Authorization".into(), "Digest x".into())]);
+                self.core.challenge_answered(self.now, branch, response, answer, out);
+            }
+            Output::AddressFailed { .. } | Output::Completed { .. } => {}
         }
         if !keep {
             self.questions.swap_remove(which);
@@ -233,7 +246,11 @@ impl Fuzz {
         match self.random.below(8) {
             0 => Verdict::Drop,
             1 => Verdict::Reply(Reply::status(self.random.pick(&[100, 200, 302, 404, 603, 999]))),
-            2 => Verdict::follow(vec![Edit::Set("X-Fuzz".into(), "1".into())]),
+            2 => {
+                let mut target = Target { edits: vec![Edit::Set("X-Fuzz".into(), "1".into())], ..Target::default() };
+                self.make_odd(&mut target);
+                Verdict::Follow(target)
+            }
             _ => {
                 let watch = Watch { responses: self.random.percent(50), failures: self.random.percent(50) };
                 Verdict::Forward { plan: self.plan(), state: 1, watch }
@@ -251,7 +268,22 @@ impl Fuzz {
             3 => Target { next_hop: Some("not a uri".into()), ..target('b') },
             _ => Target { transport: Some(Transport::Tcp), ..target('c') },
         }];
+        for target in odd.groups.iter_mut().flat_map(|group| &mut group.targets) {
+            self.make_odd(target);
+        }
         odd
+    }
+
+    fn make_odd(&mut self, target: &mut Target) {
+        target.trunk = self.random.pick(&[None, kept("kept"), spaced("spaced"), spaced("other")]);
+        target.from = self.random.pick(&[None, None, kept("from"), spaced("from")]);
+        target.admission = self.random.pick(&[Admission::Open, Admission::Open, Admission::Asked]);
+        target.contact = self.random.pick(&[ContactPolicy::Kept, ContactPolicy::Token, ContactPolicy::TokenWithoutPath]);
+        if self.random.percent(10) {
+            let over = self.random.pick(&[Over::Any, Over::Only(ConnectionId(7))]);
+            let listener = ListenerId(self.random.pick(&[1, 99]));
+            target.flow = Some(Path { transport: Transport::Tcp, listener, remote: address('c'), over });
+        }
     }
 
     fn note(&mut self, out: Vec<Output<u32>>) {
@@ -295,11 +327,11 @@ impl Fuzz {
                         self.core.reviewed(self.now, branch, response, Reviewed::Pass(Vec::new()), &mut out);
                     }
                     Output::BranchFailed { branch, .. } => self.core.failure_decided(self.now, branch, FailureOutcome::Stop, &mut out),
-                    Output::Send(_)
-                    | Output::Admit { .. }
-                    | Output::Challenged { .. }
-                    | Output::AddressFailed { .. }
-                    | Output::Completed { .. } => {}
+                    Output::Admit { branch, .. } => self.core.admitted(self.now, branch, Admitted::No(Reply::status(403)), &mut out),
+                    Output::Challenged { branch, response, .. } => {
+                        self.core.challenge_answered(self.now, branch, response, None, &mut out);
+                    }
+                    Output::Send(_) | Output::AddressFailed { .. } | Output::Completed { .. } => {}
                 }
             }
             if let Some(due) = self.core.next_timeout() {

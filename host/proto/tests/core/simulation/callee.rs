@@ -143,7 +143,11 @@ impl World {
         }
         let tag = ack.to_tag().unwrap_or_default();
         for transaction in self.callees.values_mut() {
-            transaction.acknowledged |= transaction.tag.as_bytes() == tag && transaction.request.call_id() == ack.call_id();
+            if transaction.tag.as_bytes() == tag && transaction.request.call_id() == ack.call_id() {
+                let number = |message: &Message| message.cseq().map(|(number, _)| number);
+                assert_eq!(number(ack), number(&transaction.request), "13.2.2.4: the ACK has the number of the INVITE that was accepted");
+                transaction.acknowledged = true;
+            }
         }
     }
 

@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Transport;
-use jackfield_proto::proxy::{FailureOutcome, Group, Hop, Mode, Plan, Query, Reply, StatusSet, Target, Verdict, Watch};
+use jackfield_proto::proxy::{
+    Admission, Admitted, Edit, FailureOutcome, Group, Hop, Mode, Plan, Query, Reply, StatusSet, Target, Verdict, Watch,
+};
 
 use crate::support::Random;
-use crate::support::{address, target};
+use crate::support::{address, kept, spaced, target};
+
+/// What a refusal says, so that it is known upstream.
+pub(super) const FULL: &str = "Full";
 
 /// Callees that can be reached, and from `x` on such as cannot.
 const PEERS: [char; 12] = ['b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'x', 'y'];
@@ -57,6 +62,17 @@ fn one_target(random: &mut Random) -> Target {
         4 => target.uri = Some("tel:+4930".into()),
         _ => {}
     }
+    match random.below(5) {
+        0 => target.trunk = kept("kept"),
+        1 | 2 => target.trunk = spaced("spaced"),
+        _ => {}
+    }
+    if random.percent(25) {
+        target.admission = Admission::Asked;
+    }
+    if random.percent(10) {
+        target.from = spaced("from");
+    }
     if random.percent(25) {
         target.response_timeout = Some(random.millis(100, 5000));
     }
@@ -74,6 +90,14 @@ pub(super) fn addresses(random: &mut Random, query: &Query) -> Vec<Hop> {
     let peer = query.host.chars().next().unwrap_or('b');
     let all = [random.pick(&PEERS), random.pick(&PEERS), peer].map(|peer| Hop { transport: Transport::Udp, address: address(peer) });
     all[random.below(4) as usize..].to_vec()
+}
+
+pub(super) fn admitted(random: &mut Random) -> Admitted {
+    if random.percent(80) { Admitted::Yes } else { Admitted::No(Reply::with_reason(random.pick(&[403, 486, 503]), FULL)) }
+}
+
+pub(super) fn credentials(random: &mut Random) -> Option<Vec<Edit>> {
+    random.percent(70).then(|| vec![Edit::Set("Authorization".into(), "Digest x".into())])
 }
 
 pub(super) fn outcome(random: &mut Random) -> FailureOutcome {

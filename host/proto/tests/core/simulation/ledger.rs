@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::time::Timestamp;
 
+use super::decisions::FULL;
 use super::world::{call_of, is_request_of};
 use crate::support::text_of;
 
@@ -15,11 +16,15 @@ const PATIENCE: Duration = Duration::from_secs(32);
 /// Statuses that the proxy makes itself: the verdicts' and hooks' replies, 408, 480, 487, and 500 for what could not be reached.
 const OURS: [u16; 10] = [302, 403, 404, 408, 480, 487, 488, 500, 600, 481];
 
+/// Statuses of refusals to admit a call, which say so.
+const REFUSALS: [u16; 3] = [403, 486, 503];
+
 #[derive(Default)]
 pub(super) struct Ledger {
     calls: BTreeMap<usize, Call>,
     /// What callees have answered: tag and status.
     said: BTreeSet<(String, u16)>,
+    challenges_answered: usize,
 }
 
 #[derive(Default)]
@@ -109,10 +114,32 @@ impl Ledger {
         } else if !branch.may_be_over(now) {
             assert!(acknowledged, "17.1.1.3: a failure is acknowledged: {message:?}");
         }
-        if acknowledged {
-            branch.failed.get_or_insert(now);
-            branch.status = message.status();
+        if acknowledged && branch.failed.is_none() {
+            (branch.failed, branch.status) = (Some(now), message.status());
         }
+    }
+
+    /// A failure says nothing while a hook looks at it, or while the answer to it is worked out.
+    pub(super) fn withheld(&mut self, response: &Message) {
+        if let Some(branch) = self.branch_of(response).filter(|_| response.status() >= 300) {
+            branch.status = 0;
+        }
+    }
+
+    /// Then it does, unless it is a challenge that is answered.
+    pub(super) fn released(&mut self, response: &Message) {
+        if let Some(branch) = self.branch_of(response).filter(|_| response.status() >= 300) {
+            branch.status = response.status();
+        }
+    }
+
+    pub(super) fn challenge_answered(&mut self) {
+        self.challenges_answered += 1;
+    }
+
+    fn branch_of(&mut self, message: &Message) -> Option<&mut Branch> {
+        let call = call_of(message).and_then(|call| self.calls.get_mut(&call))?;
+        call.branches.get_mut(message.top_via()?.branch()?)
     }
 
     pub(super) fn leaves(&mut self, now: Timestamp, peer: char, message: &Message) {
@@ -137,7 +164,7 @@ impl Ledger {
 
     /// When all is quiet.
     pub(super) fn check(&self) -> Outcomes {
-        let mut outcomes = Outcomes::default();
+        let mut outcomes = Outcomes { challenges_answered: self.challenges_answered, ..Outcomes::default() };
         for (number, call) in &self.calls {
             outcomes.branches += call.branches.len();
             let finals = usize::from(call.failure_up.is_some()) + call.successes_up.len();
@@ -176,8 +203,10 @@ impl Call {
         }
         let (tag, status) = (text_of(message.to_tag().unwrap_or_default()), message.status());
         let of_callee = said.contains(&(tag.clone(), status));
-        assert!(of_callee || (tag.starts_with("jf") && OURS.contains(&status)), "nobody has said {status} with tag {tag}");
-        assert!(status != 503, "16.7 item 6: a 503 is not passed on");
+        let refused = message.reason() == FULL.as_bytes() && REFUSALS.contains(&status);
+        assert!(of_callee || (tag.starts_with("jf") && (refused || OURS.contains(&status))), "nobody has said {status} with tag {tag}");
+        assert!(status != 503 || refused, "16.7 item 6: a 503 is not passed on");
+        assert_eq!(message.cseq().map(|(number, _)| number), Some(1), "a response has the number of its request");
         assert!(status != 408 || self.method == "INVITE", "RFC 4320 4.2: no 408 but for INVITE");
         if status < 300 {
             self.successes_up.insert(Bytes::copy_from_slice(tag.as_bytes()));
@@ -213,4 +242,5 @@ pub(super) struct Outcomes {
     pub(super) forked: usize,
     pub(super) cancelled: usize,
     pub(super) branches: usize,
+    pub(super) challenges_answered: usize,
 }

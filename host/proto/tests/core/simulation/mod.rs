@@ -63,10 +63,12 @@ fn calls_through_a_bad_network() {
         total.forked += outcomes.forked;
         total.cancelled += outcomes.cancelled;
         total.branches += outcomes.branches;
+        total.challenges_answered += outcomes.challenges_answered;
         messages += seen;
         most = most.max(contexts);
     }
     println!("{runs} seeds, {} calls, {messages} messages in, at most {most} contexts, {total:?}", runs * CALLS as u64);
     // A simulation in which nothing happens shows nothing.
-    assert!(runs < 100 || (total.accepted > 100 && total.failed > 100 && total.forked > 10 && total.cancelled > 50), "{total:?}");
+    let enough = total.accepted > 100 && total.failed > 100 && total.forked > 10 && total.cancelled > 50 && total.challenges_answered > 50;
+    assert!(runs < 100 || enough, "{total:?}");
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::{Flow, Transport};
-use jackfield_proto::proxy::{BranchId, ContextId, Core, FailureOutcome, Hop, Located, Output, RequestKind, Reviewed, Verdict};
+use jackfield_proto::proxy::{
+    Admitted, BranchId, ContextId, Core, Edit, FailureOutcome, Hop, Located, Output, RequestKind, Reviewed, Verdict,
+};
 use jackfield_proto::time::Timestamp;
 
 use super::callee::{CalleeAct, CalleeTransaction};
@@ -49,6 +51,8 @@ pub(super) enum Event {
     Caller(usize, CallerAct),
     Callee(Bytes, CalleeAct),
     Decided(ContextId, Verdict<u32>),
+    Admitted(BranchId, Admitted),
+    ChallengeAnswered(BranchId, Arc<Message>, Option<Vec<Edit>>),
     Resolved(BranchId, Vec<Hop>),
     Reviewed(BranchId, Arc<Message>, Reviewed),
     FailureDecided(BranchId, FailureOutcome),
@@ -121,8 +125,19 @@ impl World {
             Event::Caller(call, act) => self.caller_acts(call, act),
             Event::Callee(branch, act) => self.callee_acts(&branch, act),
             Event::Decided(context, verdict) => self.core.decided(self.now, context, verdict, &mut out),
+            Event::Admitted(branch, admitted) => self.core.admitted(self.now, branch, admitted, &mut out),
+            Event::ChallengeAnswered(branch, response, answer) => {
+                match answer {
+                    Some(_) => self.ledger.challenge_answered(),
+                    None => self.ledger.released(&response),
+                }
+                self.core.challenge_answered(self.now, branch, response, answer, &mut out);
+            }
             Event::Resolved(branch, hops) => self.core.resolved(self.now, branch, hops.into_iter().map(Located::from).collect(), &mut out),
-            Event::Reviewed(branch, response, reviewed) => self.core.reviewed(self.now, branch, response, reviewed, &mut out),
+            Event::Reviewed(branch, response, reviewed) => {
+                self.ledger.released(&response);
+                self.core.reviewed(self.now, branch, response, reviewed, &mut out);
+            }
             Event::FailureDecided(branch, outcome) => self.core.failure_decided(self.now, branch, outcome, &mut out),
             Event::SendFailed(branch) => self.core.send_failed(self.now, branch, &mut out),
         }
@@ -154,6 +169,7 @@ impl World {
                     if response.status() >= 600 {
                         self.ledger.may_go_on(&request);
                     }
+                    self.ledger.withheld(&response);
                     let delay = decisions::delay(&mut self.random);
                     self.after(delay, Event::Reviewed(branch, response, Reviewed::Pass(Vec::new())));
                 }
@@ -163,7 +179,18 @@ impl World {
                     let delay = decisions::delay(&mut self.random);
                     self.after(delay, Event::FailureDecided(branch, outcome));
                 }
-                Output::Admit { .. } | Output::Challenged { .. } | Output::AddressFailed { .. } | Output::Completed { .. } => {}
+                Output::Admit { branch, .. } => {
+                    let admitted = decisions::admitted(&mut self.random);
+                    let delay = decisions::delay(&mut self.random);
+                    self.after(delay, Event::Admitted(branch, admitted));
+                }
+                Output::Challenged { branch, response, .. } => {
+                    self.ledger.withheld(&response);
+                    let answer = decisions::credentials(&mut self.random);
+                    let delay = decisions::delay(&mut self.random);
+                    self.after(delay, Event::ChallengeAnswered(branch, response, answer));
+                }
+                Output::AddressFailed { .. } | Output::Completed { .. } => {}
             }
         }
     }

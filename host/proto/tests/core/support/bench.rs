@@ -9,7 +9,7 @@ use jackfield_proto::message::{Message, Name, ResponseBuilder, respond};
 use jackfield_proto::net::{ConnectionId, Flow, Listener, ListenerId, ListenerState, Over, Path, Transport};
 use jackfield_proto::proxy::{
     Admitted, BranchId, Cause, ContextId, Core, DialogSides, Edit, FailureOutcome, Hop, Limits, Located, Output, PathPolicy, Plan, Query,
-    RequestKind, Reviewed, Settings, Timers, TrunkId, Verdict, Watch,
+    RequestKind, RetriedInvites, Reviewed, Settings, Timers, TrunkId, Verdict, Watch,
 };
 use jackfield_proto::time::Timestamp;
 
@@ -122,6 +122,8 @@ pub(crate) struct Bench {
     pub(crate) contact: Option<String>,
     pub(crate) sent: Vec<Sent>,
     told: usize,
+    /// The branch of the last request sent.
+    branch: Option<BranchId>,
     pub(crate) asked: Vec<Asked>,
     pub(crate) failed: Vec<Failed>,
     pub(crate) queries: Vec<(BranchId, Query)>,
@@ -190,6 +192,7 @@ impl Bench {
             contact: None,
             sent: Vec::new(),
             told: 0,
+            branch: None,
             asked: Vec::new(),
             failed: Vec::new(),
             queries: Vec::new(),
@@ -248,6 +251,12 @@ impl Bench {
         let mut out = Vec::new();
         self.core.challenge_answered(self.now, challenge.branch, Arc::clone(&challenge.response), answer, &mut out);
         self.carry_out(out);
+    }
+
+    /// This core is one of several shards.
+    pub(crate) fn share(&mut self, known: &Arc<RetriedInvites>) {
+        let settings = Arc::new(super::dialog::edge_settings());
+        self.core = Core::new(settings, 0, 0x5eed).sharing(Arc::clone(known));
     }
 
     /// A request of `a` comes in over UDP.
@@ -358,6 +367,7 @@ impl Bench {
     fn output(&mut self, output: Output<State>, more: &mut Vec<Output<State>>) {
         match output {
             Output::Send(transmit) => {
+                self.branch = transmit.branch.or(self.branch);
                 let has_ended = matches!(transmit.path.over, Over::Only(connection) if self.ended.contains(&connection));
                 if has_ended || self.unreachable.contains(&(transmit.path.transport, transmit.path.remote)) {
                     if let Some(branch) = transmit.branch {
@@ -425,6 +435,11 @@ impl Bench {
                 self.completed_by.push(trunk);
             }
         }
+    }
+
+    /// The branch of the last request sent.
+    pub(crate) fn branch_of_last(&self) -> BranchId {
+        self.branch.expect("a request has been sent")
     }
 
     /// What has left since the last call, line by line.
