@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
-use jackfield_proto::proxy::{DialogSides, Group, Plan, Reply, RequestKind, Target, Verdict, Watch};
+use jackfield_proto::proxy::{Admission, DialogSides, Group, Plan, Reply, RequestKind, Target, Verdict, Watch};
 use jackfield_trunk::admission::ends_dialog;
 use jackfield_trunk::{Table, Trunk};
 use smallvec::{SmallVec, smallvec};
@@ -148,6 +148,10 @@ impl<D: Decider> Worker<D> {
             Ok(carried) => carried,
             Err(busy) => return refused(known.asked.request, busy),
         };
+        if carried.as_ref().is_some_and(|carried| matches!(carried.purpose, Purpose::Call(_))) {
+            // Its tag may have limits, where its trunk has none.
+            targets_of(&mut groups).for_each(|target| target.admission = Admission::Asked);
+        }
         let state = Kept { decider: kept, carried };
         let watch = state.watch();
         Verdict::Forward { plan: Plan { groups, edits, ..shape }, state, watch }
