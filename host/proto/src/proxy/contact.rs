@@ -1,6 +1,8 @@
 //! The Contacts of a REGISTER and of its responses (RFC 3261 10.2.1, 10.3 item 8), where ours stand for those of who registers: see
 //! [`super::contact_token`].
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 
 use super::branch_parameter::Scratch;
@@ -8,7 +10,9 @@ use super::contact_token::{self, URI_MAX, original_contact};
 use super::forward::Copy;
 use super::keys::KeyRing;
 use super::nat;
-use super::noted_flow::{Binding, ListenerDigest, NotedFlow, Side};
+use super::noted_flow::{Binding, FarEnd, ListenerDigest, NotedFlow, Side};
+use super::onward::has_address;
+use super::own::transport_of;
 use super::plan::ContactPolicy;
 use super::record_route::{begin, registers_flow};
 use crate::message::{Message, Name, NameAddr, Splice, Uri, Value};
@@ -30,7 +34,8 @@ impl Copy<'_> {
         for value in self.request.values(&Name::Contact) {
             let Some(address) = NameAddr::parse(value.bytes) else { continue };
             let Some(uri) = address.uri_parsed().filter(|uri| uri.is_sip() || uri.is_sips()) else { continue };
-            if address.uri().len() <= URI_MAX {
+            // It will be a Request-URI, which has no headers (RFC 3261 19.1.1).
+            if address.uri().len() <= URI_MAX && uri.headers().is_none() {
                 let ours = self.contact_for(&uri, &self.flow_of_contact(&address, &uri));
                 replace_uri(&value, &address, ours.get(1..).unwrap_or_default(), splice);
             }
@@ -48,17 +53,26 @@ impl Copy<'_> {
         ours
     }
 
-    /// What is noted of the way to a Contact: as little as will do, so that it is the same at the next REGISTER.
+    /// What is noted of the way to a Contact: as little as will do, so that it is the same at the next REGISTER; and never a way to anybody
+    /// but who has sent it.
     fn flow_of_contact(&self, address: &NameAddr<'_>, uri: &Uri<'_>) -> NotedFlow {
-        let listener = ListenerDigest::of(self.ingress);
+        let (listener, transport, source) = (ListenerDigest::of(self.ingress), self.flow.transport, self.flow.remote.ip());
         let wanted = nat::is_first_hop(self.request) && (uri.param(b"ob").is_some() || registers_flow(self.request, address));
-        let is_web = matches!(self.flow.transport, Transport::Ws | Transport::Wss);
-        if is_web || wanted {
-            NotedFlow::of(self.flow, listener, Binding::Exclusive)
-        } else if nat::is_unreachable(uri, self.flow.remote.ip()) {
-            NotedFlow::of(self.flow, listener, Binding::Fallback)
-        } else {
-            NotedFlow::listener_only(Side::Caller, self.flow.transport, listener)
+        if wanted || !has_address(uri) || matches!(transport, Transport::Ws | Transport::Wss) {
+            return NotedFlow::of(self.flow, listener, Binding::Exclusive);
+        }
+        match uri.host_ip() {
+            Some(ip) if ip == source => NotedFlow::listener_only(Side::Caller, transport, listener),
+            // What a name stands for is not known here; its port is, and that somebody of that name is at the source.
+            None if matches!(transport, Transport::Udp | Transport::Tcp)
+                && transport_of(uri) == transport
+                && !nat::is_unreachable(uri, source) =>
+            {
+                let remote = SocketAddr::new(source, uri.port().unwrap_or(transport.default_port()));
+                let far_end = Some(FarEnd { remote, connection: None });
+                NotedFlow { side: Side::Caller, transport, listener, binding: Binding::Exclusive, far_end }
+            }
+            Some(_) | None => NotedFlow::of(self.flow, listener, Binding::Exclusive),
         }
     }
 }

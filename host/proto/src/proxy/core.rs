@@ -172,7 +172,7 @@ impl<S: Clone> Core<S> {
         self.with(branch.context, |context, env| context.on_failure_decided(branch, outcome, env, out));
     }
 
-    /// A [`Transmit`] with this branch could not be sent.
+    /// A [`super::Transmit`] with this branch could not be sent.
     pub fn send_failed(&mut self, now: Timestamp, branch: BranchId, out: &mut Vec<Output<S>>) {
         self.env.now = now;
         self.with(branch.context, |context, env| context.on_send_failed(branch.index, env, out));

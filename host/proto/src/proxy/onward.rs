@@ -144,15 +144,15 @@ fn after_flow_of_path(request: &Message, flow: &NotedFlow) -> AfterFlow {
     if may { AfterFlow::RequestUri } else { AfterFlow::Nothing }
 }
 
-/// The same for a Contact of ours: the original URI is our own word.
+/// Where a Contact of ours notes no flow, who has registered was at that address himself, and it is the only way.
 fn after_flow_of_contact(contact: &StandsFor) -> AfterFlow {
-    let may = contact.flow.binding == Binding::Fallback && Uri::parse(&contact.original).is_some_and(|uri| has_address(&uri));
-    if may { AfterFlow::RequestUri } else { AfterFlow::Nothing }
+    if contact.flow.far_end.is_none() { AfterFlow::RequestUri } else { AfterFlow::Nothing }
 }
 
-/// Whether a URI may have an address that a connection can be opened to (RFC 7118 5).
-fn has_address(uri: &Uri<'_>) -> bool {
-    !nat::is_invalid_name(uri.host()) && !matches!(transport_of(uri), Transport::Ws | Transport::Wss)
+/// Whether the host of a URI may be an address that a connection can be opened to (RFC 7118 5), and no `maddr` leads elsewhere.
+pub(super) fn has_address(uri: &Uri<'_>) -> bool {
+    let is_web = matches!(transport_of(uri), Transport::Ws | Transport::Wss);
+    !is_web && !nat::is_invalid_name(uri.host()) && uri.param(b"maddr").is_none()
 }
 
 /// Whether a request in a dialog goes over the flow that is noted: always where there is no other way, else where its Request-URI leads

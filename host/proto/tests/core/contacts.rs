@@ -1,9 +1,7 @@
 //! Contacts of ours in a REGISTER that stand for those of who registers, and the requests that come back to them.
 
 use jackfield_proto::net::{ConnectionId, Flow, Over, Transport};
-use jackfield_proto::proxy::{
-    ContactPolicy, Hop, KeyRing, PathPolicy, Plan, RequestKind, Settings, Target, Verdict, Watch, original_contact,
-};
+use jackfield_proto::proxy::{ContactPolicy, KeyRing, PathPolicy, Plan, RequestKind, Settings, Target, Verdict, Watch, original_contact};
 
 use crate::support::{Bench, Request, Sent, address, edge_flow, edge_settings, target};
 
@@ -82,7 +80,7 @@ fn contacts_become_ours() {
 #[test]
 fn other_contacts_stay() {
     let long = format!("<sip:{}@192.0.2.97>", "a".repeat(300));
-    for contact in ["*", "<tel:+4930>", "<mailto:a@x.test>;q=0.1", "not a contact, at all", &long, ""] {
+    for contact in ["*", "<sip:a@192.0.2.97?Route=x>", "<tel:+4930>", "<mailto:a@x.test>;q=0.1", "not a contact, at all", &long, ""] {
         let mut bench = edge(ContactPolicy::Token);
         bench.receive(register(&[contact], edge_flow('a', Transport::Udp)).message(), edge_flow('a', Transport::Udp));
         assert!(bench.sent[0].text().contains(&format!("\r\nContact: {contact}\r\n")), "{contact}");
@@ -124,14 +122,14 @@ fn a_path_is_enough_where_it_is_known() {
 fn a_refresh_is_the_same_binding() {
     let flow = edge_flow('a', Transport::Tcp);
     let first = registered(&mut edge(ContactPolicy::Token), &[PBX], flow);
-    for change in [0, 1, 2] {
-        let mut again = flow;
-        match change {
-            0 => again.connection = Some(ConnectionId(4711)),
-            1 => again.remote.set_port(40_000),
-            _ => again.remote = "192.0.2.99:1".parse().unwrap(),
-        }
+    for again in [
+        Flow { connection: Some(ConnectionId(4711)), ..flow },
+        Flow { connection: Some(ConnectionId(4712)), remote: "192.0.2.97:40000".parse().unwrap(), ..flow },
+    ] {
         assert_eq!(registered(&mut edge(ContactPolicy::Token), &[PBX], again), first, "{again:?}");
+        let named = "<sip:pbx@pbx.example.com:5066;transport=tcp>";
+        let expected = registered(&mut edge(ContactPolicy::Token), &[named], flow);
+        assert_eq!(registered(&mut edge(ContactPolicy::Token), &[named], again), expected, "{again:?}");
     }
     let removed = registered(&mut edge(ContactPolicy::Token), &[&format!("{PBX};expires=0")], flow);
     assert_eq!(uri(&removed[0]), uri(&first[0]));
@@ -186,12 +184,17 @@ fn a_request_finds_who_has_registered() {
             assert_eq!((asked.kind, asked.by_token, asked.over), (RequestKind::Initial, true, None));
         }
     }
-    // After a restart, too, and by name.
-    let named = "<sip:pbx@pbx.example.com>";
-    let ours = uri(&registered(&mut bench, &[named], edge_flow('a', Transport::Udp))[0]);
-    let mut restarted = edge(ContactPolicy::Kept);
-    restarted.on_query(|query| (query.host == "pbx.example.com").then(|| vec![Hop { transport: Transport::Udp, address: address('c') }]));
-    assert_eq!(call(&mut restarted, "INVITE", &ours).line(), "c INVITE");
+    // After a restart, too, and where it is a name: to the address that has registered, at the port of the name.
+    for (transport, expected) in [(Transport::Udp, "a INVITE"), (Transport::Tcp, "a/tcp INVITE")] {
+        let named = format!("<sip:pbx@pbx.example.com:5066;transport={transport}>");
+        let flow = Flow { remote: "192.0.2.97:40000".parse().unwrap(), ..edge_flow('a', transport) };
+        let ours = uri(&registered(&mut bench, &[&named], flow)[0]);
+        let mut restarted = edge(ContactPolicy::Kept);
+        restarted.ended.extend(flow.connection);
+        let sent = call(&mut restarted, "INVITE", &ours);
+        assert_eq!((sent.line().as_str(), sent.path.remote, sent.path.over), (expected, "192.0.2.97:5066".parse().unwrap(), Over::Any));
+        assert_eq!(sent.message.request_uri(), uri(&named).as_bytes());
+    }
 }
 
 /// Where that is the only way it goes over the flow: its connection, or from the socket to the address.
@@ -212,26 +215,37 @@ fn a_request_finds_who_is_behind_a_nat() {
     }
 }
 
-/// The flow has ended: then to the Contact's own address, if it has one; RFC 5626 5.3.1 for outbound.
+/// No Contact leads elsewhere than to who has registered it (no open relay): over his flow, or not at all.
 #[test]
-fn the_contacts_address_is_tried_when_the_flow_has_ended() {
-    let outbound = "<sip:a@10.0.0.7;transport=tcp>;reg-id=1;+sip.instance=\"<urn:uuid:1>\"";
-    for (transport, contact, expected) in [
-        (Transport::Tcp, "<sip:a@10.0.0.7:5066;transport=tcp>", "?/tcp INVITE"),
-        (Transport::Tls, "<sip:a@10.0.0.7:5066>", "? INVITE"),
-        (Transport::Tcp, "<sip:a@10.0.0.7;ob>", "b 430"),
-        (Transport::Tcp, outbound, "b 430"),
-        (Transport::Tcp, "<sip:a@df7jal23ls0d.invalid>", "b 430"),
-        (Transport::Wss, "<sip:a@192.0.2.97>", "b 430"),
-        (Transport::Tcp, "<sip:a@10.0.0.7;transport=ws>", "b 430"),
+fn a_contact_elsewhere_leads_to_its_sender() {
+    for contact in [
+        "<sip:+900@192.0.2.99:5060>",
+        "<sip:+900@192.0.2.99;transport=tcp>",
+        "<sip:+900@192.0.2.97;maddr=192.0.2.99;transport=tcp>",
+        "<sip:+900@gateway.example.com>",
+        "<sip:+900@gateway.example.com;transport=tls>",
+        "<sip:+900@gateway.example.com;transport=tcp;maddr=192.0.2.99>",
+        "<sips:+900@gateway.example.com>",
+        "<sip:a@10.0.0.7:5066;transport=tcp>",
+        "<sip:a@10.0.0.7;ob>",
+        "<sip:a@10.0.0.7>;reg-id=1;+sip.instance=\"<urn:uuid:1>\"",
+        "<sip:a@df7jal23ls0d.invalid>",
+        "<sip:a@192.0.2.97;transport=ws>",
     ] {
-        let mut bench = edge(ContactPolicy::Token);
-        let flow = edge_flow('a', transport);
-        bench.receive(register(&[contact], flow).field("Supported", "outbound").message(), flow);
-        let ours = uri(&bench.sent.last().unwrap().value("Contact"));
-        bench.ended.extend(flow.connection);
-        assert_eq!(call(&mut bench, "INVITE", &ours).line(), expected, "{contact}");
-        bench.drain();
+        for transport in [Transport::Tcp, Transport::Tls, Transport::Wss] {
+            let mut bench = edge(ContactPolicy::Token);
+            let flow = edge_flow('a', transport);
+            bench.receive(register(&[contact], flow).field("Supported", "outbound").message(), flow);
+            let ours = uri(&bench.sent.last().unwrap().value("Contact"));
+            let sent = call(&mut bench, "INVITE", &ours);
+            let insecure = contact.starts_with("<sips:") && !transport.is_secure();
+            let expected = if insecure { "b 480".into() } else { format!("a/{transport} INVITE") };
+            assert_eq!(sent.line(), expected, "{contact} {transport}");
+            bench.ended.extend(flow.connection);
+            if sent.path.over == flow.connection.map_or(Over::Any, Over::Only) {
+                assert_eq!(call(&mut bench, "INVITE", &ours).line(), "b 430", "{contact} {transport}");
+            }
+        }
     }
 }
 

@@ -22,7 +22,8 @@ fn registered(bench: &mut Bench, flow: Flow, contact: &str, supported: &str) -> 
 }
 
 fn down(bench: &mut Bench, path: &[String], method: &'static str, uri: &str) -> Sent {
-    let request = Request::new(method).by('b', Transport::Udp).uri(uri).branch(uri).field("Contact", "<sip:b@192.0.2.98>");
+    let branch = uri.replace([';', '='], "-");
+    let request = Request::new(method).by('b', Transport::Udp).uri(uri).branch(&branch).field("Contact", "<sip:b@192.0.2.98>");
     let request = path.iter().fold(request, |request, path| request.field("Route", path));
     bench.receive(request.message(), edge_flow('b', Transport::Udp));
     bench.sent.last().unwrap().clone()
@@ -92,6 +93,7 @@ fn other_flows_that_have_ended_are_a_430() {
         (Transport::Tcp, &plain, "path", "sip:a@10.0.0.7"),
         (Transport::Tcp, &plain, "path", "sip:a@df7jal23ls0d.invalid;transport=ws"),
         (Transport::Tcp, &plain, "path", "sip:a@192.0.2.97;transport=ws"),
+        (Transport::Tcp, &plain, "path", "sip:a@192.0.2.97;maddr=192.0.2.99"),
         (Transport::Tcp, &plain, "path", "sip:a@callee.test"),
         (Transport::Tcp, &plain, "path", "tel:+4930"),
     ] {
