@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jackfield_proto::message::Method;
 use jackfield_proto::net::Flow;
-use jackfield_proto::proxy::{Reply, Watch};
+use jackfield_proto::proxy::Watch;
 use jackfield_trunk::Trunk;
 use jackfield_trunk::admission::{AttemptId, Dialog};
 use jackfield_trunk::health::{Reason, WayId};
@@ -67,15 +67,13 @@ pub(super) struct Carried {
     pub(super) flow: Flow,
     /// The ways of its targets in the order in which they are tried; none for one that belongs to no trunk.
     ways: Mutex<SmallVec<[Option<WayOf>; 2]>>,
-    /// What the last target that was one call too many has failed with.
-    refusal: Mutex<Option<Box<Reply>>>,
     /// The attempts that anything has come back from, a bit for each; the 65th has that of the first.
     spoken: AtomicU64,
 }
 
 impl Carried {
     pub(super) fn new(purpose: Purpose, flow: Flow, ways: SmallVec<[Option<WayOf>; 2]>) -> Self {
-        Self { purpose, flow, ways: Mutex::new(ways), refusal: Mutex::default(), spoken: AtomicU64::new(0) }
+        Self { purpose, flow, ways: Mutex::new(ways), spoken: AtomicU64::new(0) }
     }
 
     fn watch(&self) -> Watch {
@@ -91,16 +89,6 @@ impl Carried {
     pub(super) fn way(&self, attempt: u32) -> Option<WayOf> {
         let place = usize::try_from(attempt).ok()?.checked_sub(1)?;
         self.ways().get(place).cloned().flatten()
-    }
-
-    /// A target has not been tried, as it would be one call too many.
-    pub(super) fn refused_with(&self, reply: Reply) {
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(reply));
-    }
-
-    /// The answer that is configured for that.
-    pub(super) fn refusal(&self) -> Option<Reply> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).as_deref().cloned()
     }
 
     /// An attempt, counted from 1, has had a response.

@@ -38,7 +38,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use jackfield_proto::message;
 use jackfield_proto::net::{Listener, ListenerId};
-use jackfield_proto::proxy::{Core, KeyRing, Settings};
+use jackfield_proto::proxy::{Core, KeyRing, RetriedInvites, Settings};
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, watch};
 
@@ -233,8 +233,9 @@ impl<D: Decider> Engine<D> {
         let shares = sockets.split();
         let count = u8::try_from(shares.len()).map_err(|_| StartError::TooManyWorkers(shares.len()))?;
         let settings = Arc::new(core_settings(config, &listeners, token_keys.clone()));
-        let shards =
-            (0..count).map(|index| Ok(Shard::new(index, Core::new(settings.clone(), index, seed()?)))).collect::<io::Result<_>>()?;
+        let retried_invites = Arc::new(RetriedInvites::default());
+        let core = |index| io::Result::Ok(Core::new(settings.clone(), index, seed()?).sharing(Arc::clone(&retried_invites)));
+        let shards = (0..count).map(|index| Ok(Shard::new(index, core(index)?))).collect::<io::Result<_>>()?;
         let shared = Arc::new(Shared {
             clock: Clock::start(),
             shards,

@@ -99,17 +99,11 @@ impl<D: Decider> Worker<D> {
         if let Some(carried) = &kept.carried {
             self.note_failure(TargetKey { branch, trunk, tag: view.tag }, carried, way.as_ref(), &view);
         }
-        let is_refusal = view.cause == Cause::Status && view.response.is_none();
         let outcome = match kept.for_failures() {
             Some(state) => self.shared.decider.on_failure(self.index, state, view),
             None => FailureOutcome::Undecided,
         };
         match outcome {
-            // The best of nothing but refusals of our own would be a 500 (RFC 3261 16.7 item 6), and not what is configured.
-            FailureOutcome::Undecided if view.remaining == 0 && is_refusal => match kept.carried.as_ref().and_then(|c| c.refusal()) {
-                Some(reply) => FailureOutcome::Reply(reply),
-                None => FailureOutcome::Next,
-            },
             FailureOutcome::Undecided => way.map_or(FailureOutcome::Undecided, |way| after_failure(&way, &view)),
             FailureOutcome::Instead(groups) => self.instead(kept, &view, groups),
             outcome => outcome,
@@ -160,9 +154,6 @@ impl<D: Decider> Worker<D> {
             Ok(()) => Admitted::Yes,
             Err(refused) => {
                 tracing::info!("a call is turned away: {refused}");
-                if let Some(carried) = carried {
-                    carried.refused_with(refused.reply());
-                }
                 Admitted::No(refused.reply())
             }
         }
