@@ -1,5 +1,7 @@
 //! Who sends is asked for a password, and what comes of the answers.
 
+use std::net::Ipv4Addr;
+
 use crate::support::config::Config;
 use crate::support::dialog::ack_of_failure;
 use crate::support::digest::{Login, user};
@@ -48,6 +50,10 @@ fn a_call_is_challenged_once_and_its_credentials_go_no_further() {
     alice.send(&ack_of_failure(&first, &challenge), &link);
     let (at_bob, mut dialog) = establish(&alice, &bob, &ALICE.answer(&first, &challenge, &unique()), &link);
     assert_eq!(at_bob.values("Proxy-Authorization"), ["Digest username=\"a\", realm=\"next\""], "what is for others stays");
+    // RFC 3261 22.3: a phone may send what it has sent with the INVITE again and again.
+    let info = dialog.request(&alice, "INFO", &link).header("Proxy-Authorization", "Digest username=\"alice\", realm=\"example.test\"");
+    let got = passes(&alice, &bob, &info, &link);
+    assert!(got.value("Proxy-Authorization").is_empty());
     hang_up(&alice, &bob, &mut dialog, &link);
 }
 
@@ -66,6 +72,19 @@ fn a_register_is_challenged_as_by_the_registrar_of_its_domain_and_what_is_for_an
     let elsewhere = alice.request("REGISTER", "sip:example.com", &link);
     alice.send(&elsewhere, &link);
     alice.expect_status(407);
+}
+
+#[test]
+fn a_provider_that_is_known_by_its_address_is_not_asked() {
+    let scene = Scene::new();
+    let [provider, other] = [("provider", 9), ("other", 8)].map(|(name, host)| scene.peer_at(name, Ipv4Addr::new(127, 0, 0, host).into()));
+    let bob = scene.peer("bob");
+    let trunk = "[trunk.provider]\nprovider = \"provider.test\"\nfrom = [\"127.0.0.9\"]\nprobe.interval = \"off\"";
+    let (_proxy, link) = start(&asking("").table(trunk), &[], &provider);
+    passes(&provider, &bob, &message(&provider, &bob, &link), &link);
+    let hers = other.to(link.remote());
+    other.send(&message(&other, &bob, &hers), &hers);
+    other.expect_status(407);
 }
 
 #[test]

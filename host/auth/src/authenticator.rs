@@ -186,7 +186,7 @@ impl Authenticator {
         match read.find(|credentials| self.offered.contains(&credentials.algorithm)) {
             None => self.refuse(memory, asked, Refusal::Unasked),
             Some(credentials) => match self.weigh(memory, asked, &credentials) {
-                Ok(user) => Outcome::Genuine { user: user.to_owned(), edits: self.cleaned(asked) },
+                Ok(user) => Outcome::Genuine { user: user.to_owned(), edits: self.cleaning(asked.request, asked.role) },
                 Err(Unfit::Because(why)) => self.refuse(memory, asked, why),
                 Err(Unfit::UntilLater(wait)) => slowed(wait),
             },
@@ -234,10 +234,14 @@ impl Authenticator {
         str::from_utf8(&credentials.username).ok().filter(|_| found.is_some() && is_right)
     }
 
-    /// The edits that take out what is for us: with them somebody further on could try passwords at leisure.
-    fn cleaned(&self, asked: Asked<'_>) -> Vec<Edit> {
-        let header = asked.role.credentials();
-        let credited = without(values(asked.request, header), |realm| realm == self.settings.realm.as_bytes());
+    /// The edits that take out credentials for us, of a request that is not judged as well (an ACK repeats those of its INVITE, RFC 3261
+    /// 22.1): with them somebody further on could try passwords at leisure.
+    pub fn cleaning(&self, request: &Message, role: Role) -> Vec<Edit> {
+        let header = role.credentials();
+        if !request.has(&header) {
+            return Vec::new();
+        }
+        let credited = without(values(request, header), |realm| realm == self.settings.realm.as_bytes());
         match credited.found {
             Found::Yes => replaced(header, credited.others),
             Found::No => Vec::new(),

@@ -32,24 +32,22 @@ pub(super) struct Visit<'a> {
 /// What a request is found to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
-    /// Nobody asks whose it is.
-    Unasked,
-    /// This user's.
-    Genuine(Genuine),
+    /// It goes on.
+    Passed(Passed),
     /// It goes no further.
     Refused(Reply),
 }
 
-/// Whose a request is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Genuine {
-    /// The name of the user.
-    pub(super) user: String,
-    /// They take the credentials out, before everything that is decided about the request.
+/// A request that goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// The user who has sent it, where that was asked.
+    pub(super) user: Option<String>,
+    /// They take credentials for us out, before everything that is decided about the request.
     edits: Vec<Edit>,
 }
 
-impl Genuine {
+impl Passed {
     /// The decision with the credentials taken out.
     pub(super) fn cleaned<S>(&self, mut decision: Decision<S>) -> Decision<S> {
         let edits = match &mut decision {
@@ -161,13 +159,18 @@ impl Authentication {
     /// Whose a request is that begins something, where that is asked.
     pub(super) fn judge(&self, visit: Visit<'_>) -> Judged {
         let guards = self.guards.load();
-        let Some(guard) = guards.get(visit.listener) else { return Judged::Unasked };
+        let Some(guard) = guards.get(visit.listener) else { return Judged::Passed(Passed::default()) };
         let is_exempt = guard.auth.exempt.iter().any(|network| network.contains(visit.source.ip()));
         if is_exempt || !guard.auth.asks_for(visit.request) {
-            return Judged::Unasked;
+            return Judged::Passed(guard.unasked(visit.request));
         }
         let random = self.challenges.fetch_add(1, Ordering::Relaxed);
         guard.judge(visit, random)
+    }
+
+    /// A request that nobody is asked for, since its dialog is proved or its sender is known otherwise.
+    pub(super) fn pass(&self, listener: &str, request: &Message) -> Passed {
+        self.guards.load().get(listener).map(|guard| guard.unasked(request)).unwrap_or_default()
     }
 
     /// What has been counted, for the metrics.
@@ -178,14 +181,23 @@ impl Authentication {
 }
 
 impl Guard {
+    fn role(&self, request: &Message) -> Role {
+        if self.auth.is_to_registrar(request) { Role::Registrar } else { Role::Proxy }
+    }
+
+    fn unasked(&self, request: &Message) -> Passed {
+        let cleaning = |authenticator: &Authenticator| authenticator.cleaning(request, self.role(request));
+        Passed { user: None, edits: self.authenticator.as_ref().map(cleaning).unwrap_or_default() }
+    }
+
     fn judge(&self, visit: Visit<'_>, random: u64) -> Judged {
         let Visit { source, request, now, .. } = visit;
-        let role = if self.auth.is_to_registrar(request) { Role::Registrar } else { Role::Proxy };
+        let role = self.role(request);
         let Some(authenticator) = &self.authenticator else { return Judged::Refused(Reply::status(503)) };
         match authenticator.judge(&self.kept.memory, Asked { request, source, role, now, random }) {
             Outcome::Genuine { user, edits } => {
                 self.kept.genuine.increment();
-                Judged::Genuine(Genuine { user, edits })
+                Judged::Passed(Passed { user: Some(user), edits })
             }
             Outcome::Refused { why, reply } => {
                 self.kept.refused(why);
@@ -300,8 +312,8 @@ mod tests {
     fn only_the_listener_that_names_it_asks_and_not_those_who_are_exempt() {
         let authentication = Authentication::start(&config("exempt = [\"10.0.0.0/8\"]"), lists("secret")).unwrap();
         assert!(matches!(at_wan(&authentication, &invite("")), Judged::Refused(_)));
-        assert_eq!(judge(&authentication, "lan", "192.0.2.1:5060", &invite("")), Judged::Unasked);
-        assert_eq!(judge(&authentication, "wan", "10.1.2.3:5060", &invite("")), Judged::Unasked);
+        assert_eq!(judge(&authentication, "lan", "192.0.2.1:5060", &invite("")), Judged::Passed(Passed::default()));
+        assert_eq!(judge(&authentication, "wan", "10.1.2.3:5060", &invite("")), Judged::Passed(Passed::default()));
         assert_eq!((counted(&authentication, "challenged"), counted(&authentication, "genuine")), (1, 0));
     }
 
@@ -310,17 +322,30 @@ mod tests {
         let authentication = Authentication::start(&config("wrong-per-minute = 1"), lists("secret")).unwrap();
         let first = signed(at_wan(&authentication, &invite("")), "secret");
         let second = signed(at_wan(&authentication, &invite("")), "secret");
-        assert!(matches!(at_wan(&authentication, &first), Judged::Genuine(genuine) if genuine.user == "alice"));
+        assert!(matches!(at_wan(&authentication, &first), Judged::Passed(passed) if passed.user.as_deref() == Some("alice")));
         authentication.reconfigure(&config("wrong-per-minute = 1\nexempt = [\"10.0.0.0/8\"]"), lists("secret"));
         assert!(matches!(at_wan(&authentication, &first), Judged::Refused(_)), "a replay");
-        assert!(matches!(at_wan(&authentication, &second), Judged::Genuine(_)), "its nonce is from before");
+        assert!(matches!(at_wan(&authentication, &second), Judged::Passed(_)), "its nonce is from before");
         let guess = |source| judge(&authentication, "wan", source, &signed(at_wan(&authentication, &invite("")), "guess"));
         assert!(matches!(guess("192.0.2.9:1"), Judged::Refused(reply) if reply.status == 407));
         authentication.replace_users("phones", users("guess"));
         assert!(matches!(guess("192.0.2.9:1"), Judged::Refused(reply) if reply.status == 503), "the number of wrong ones stays");
-        assert!(matches!(guess("192.0.2.10:1"), Judged::Genuine(_)), "the users are new");
+        assert!(matches!(guess("192.0.2.10:1"), Judged::Passed(_)), "the users are new");
         let each = ["genuine", "replayed", "wrong", "slowed", "stale", "other-uri"].map(|result| counted(&authentication, result));
         assert_eq!(each, [3, 1, 1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn credentials_for_us_are_taken_out_of_what_nobody_is_asked_for() {
+        let authentication = Authentication::start(&config("exempt = [\"10.0.0.0/8\"]"), lists("secret")).unwrap();
+        let request = invite(
+            "Proxy-Authorization: Digest realm=\"r\"\r\nProxy-Authorization: Digest realm=\"s\"\r\nAuthorization: Digest realm=\"r\"\r\n",
+        );
+        let edits = vec![Edit::Remove("Proxy-Authorization".into()), Edit::Add("Proxy-Authorization".into(), "Digest realm=\"s\"".into())];
+        let passed = Passed { user: None, edits };
+        assert_eq!(judge(&authentication, "wan", "10.1.2.3:5060", &request), Judged::Passed(passed.clone()));
+        assert_eq!((authentication.pass("wan", &request), authentication.pass("lan", &request)), (passed, Passed::default()));
+        assert_eq!(authentication.pass("wan", &invite("")), Passed::default());
     }
 
     #[test]
@@ -333,19 +358,19 @@ mod tests {
     fn credentials_go_before_anything_that_is_decided() {
         let ours = Edit::Remove("Proxy-Authorization".into());
         let theirs = Edit::Add("Proxy-Authorization".into(), "Digest for=the-next".into());
-        let genuine = Genuine { user: "alice".into(), edits: vec![ours.clone()] };
+        let passed = Passed { user: Some("alice".into()), edits: vec![ours.clone()] };
         let decisions = [
             Decision::Undecided { edits: vec![theirs.clone()], kept: None },
             Decision::Forward { plan: Plan { edits: vec![theirs.clone()], ..Plan::default() }, state: (), watch: Watch::default() },
         ];
         for decision in decisions {
-            let edits = match genuine.clone().cleaned(decision) {
+            let edits = match passed.cleaned(decision) {
                 Decision::Undecided { edits, .. } => edits,
                 Decision::Forward { plan, .. } => plan.edits,
                 Decision::Reply(_) | Decision::Drop => panic!("another decision"),
             };
             assert_eq!(edits, [ours.clone(), theirs.clone()]);
         }
-        assert!(matches!(genuine.cleaned(Decision::<()>::Drop), Decision::Drop));
+        assert!(matches!(passed.cleaned(Decision::<()>::Drop), Decision::Drop));
     }
 }

@@ -1,6 +1,6 @@
 //! Where a request goes: the order of those who have a say.
 //!
-//! The listener's lists, then the plugins, then what holds without a decision ([`super::policy`]). What these say of trunks is carried out
+//! The listener's lists, then who asks for a password ([`super::authentication`]), then the plugins, then what holds without a decision ([`super::policy`]). What these say of trunks is carried out
 //! here: a trunk that is named becomes its ways, and the trunk that a request has come from is noted.
 
 use std::sync::Arc;
@@ -49,7 +49,7 @@ struct Known<'a> {
 impl<D: Decider> Worker<D> {
     /// The verdict about a request.
     pub(super) fn decide(&self, asked: Asked<'_>) -> Verdict<Kept<D::State>> {
-        let Shared { rules, trunks, authentication, draining, .. } = &*self.shared;
+        let Shared { rules, trunks, draining, .. } = &*self.shared;
         let (rules, table) = (rules.load(), trunks.table());
         if asked.kind == RequestKind::InDialog {
             return self.decide_in_dialog(asked, &rules, &table);
@@ -63,20 +63,22 @@ impl<D: Decider> Worker<D> {
             return silenced(asked.request, heard(access.refusal));
         }
         let from = listener.and_then(|listener| table.of_source(source, &listener.name, asked.request));
-        let name = listener.map_or("", |listener| &*listener.name);
-        let visit = Visit { listener: name, source: asked.flow.remote, request: asked.request, now: self.shared.clock.now() };
-        let genuine = match authentication.judge(visit) {
-            Judged::Unasked => None,
-            Judged::Genuine(genuine) => Some(genuine),
+        let passed = match self.authenticate(&asked, listener.map_or("", |listener| &listener.name), from) {
+            Judged::Passed(passed) => passed,
             Judged::Refused(reply) => return refused(asked.request, reply),
         };
-        let known = Known { asked, rules: &rules, table: &table, from, user: genuine.as_ref().map(|genuine| genuine.user.as_str()) };
+        let known = Known { asked, rules: &rules, table: &table, from, user: passed.user.as_deref() };
         let decision = self.ask(&known);
-        let decision = match &genuine {
-            Some(genuine) => genuine.cleaned(decision),
-            None => decision,
-        };
-        self.carry(&known, decision)
+        self.carry(&known, passed.cleaned(decision))
+    }
+
+    /// Who is sending, where that is asked. A trunk is known by its address or listener, and nobody's phone.
+    fn authenticate(&self, asked: &Asked<'_>, listener: &str, from: Option<&Arc<Trunk>>) -> Judged {
+        if from.is_some() {
+            return Judged::Passed(self.shared.authentication.pass(listener, asked.request));
+        }
+        let visit = Visit { listener, source: asked.flow.remote, request: asked.request, now: self.shared.clock.now() };
+        self.shared.authentication.judge(visit)
     }
 
     fn ask(&self, known: &Known<'_>) -> Decision<D::State> {
@@ -177,6 +179,8 @@ impl<D: Decider> Worker<D> {
         } else {
             Decision::Undecided { edits: Vec::new(), kept: None }
         };
+        let listener = rules.listeners.get(usize::from(asked.flow.listener.0)).map_or("", |listener| &listener.name);
+        let decision = self.shared.authentication.pass(listener, asked.request).cleaned(decision);
         let (target, decider) = match decision {
             Decision::Undecided { edits, kept } => (Target { edits, ..Target::default() }, kept),
             Decision::Reply(reply) => return refused(asked.request, reply),

@@ -15,7 +15,7 @@ pub(super) struct UserWatch(FileWatch<Auth>);
 
 impl Files for Auth {
     fn paths(&self) -> Vec<PathBuf> {
-        self.users_file.iter().cloned().collect()
+        self.files()
     }
 }
 
@@ -45,7 +45,7 @@ pub(super) fn load(config: &Config) -> Result<UserLists, LoadError> {
 }
 
 fn files(config: &Config) -> Groups<Auth> {
-    config.auth.iter().filter(|auth| auth.users_file.is_some()).map(|auth| (auth.name.clone(), auth.clone())).collect()
+    config.auth.iter().filter(|auth| !auth.files().is_empty()).map(|auth| (auth.name.clone(), auth.clone())).collect()
 }
 
 /// Takes up a file as it is now, or says why not.

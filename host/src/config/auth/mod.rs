@@ -14,12 +14,24 @@ use jackfield_proto::proxy::next_hop_uri;
 use super::Network;
 use super::host::parse_host;
 use super::reader::{Item, Section, join};
-use super::trunk::networks;
+use super::trunk::{Secret, networks};
 
 pub use users::{UserLists, UsersError};
 
-const KEYS: [&str; 10] =
-    ["realm", "users-file", "users", "algorithms", "nonce-life", "registrar-domains", "hosts", "methods", "exempt", "wrong-per-minute"];
+const KEYS: [&str; 12] = [
+    "realm",
+    "users-file",
+    "users",
+    "common-password-file",
+    "common-password-env",
+    "algorithms",
+    "nonce-life",
+    "registrar-domains",
+    "hosts",
+    "methods",
+    "exempt",
+    "wrong-per-minute",
+];
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -42,6 +54,8 @@ pub struct Auth {
     pub users: Users,
     /// `users-file`: the same in a file, which is watched.
     pub users_file: Option<PathBuf>,
+    /// `common-password-file` or `common-password-env`: a password for every name that has none of its own.
+    pub common: Option<Secret>,
     /// `registrar-domains`: a REGISTER for one of these hosts is challenged as by its registrar, with 401; everything else as by a proxy,
     /// with 407.
     pub registrar_domains: Vec<String>,
@@ -107,12 +121,14 @@ fn table(name: String, item: &Item<'_, '_>, base: &Path) -> Option<Auth> {
         wrong_per_minute: wrong.and_then(|number| u32::try_from(number).ok()).unwrap_or(WRONG_PER_MINUTE),
     };
     let users_file = section.item("users-file").and_then(|item| item.path(base));
-    if section.item("users").is_none() && section.item("users-file").is_none() {
+    let common = common(&section, base);
+    if ["users", "users-file", "common-password-file", "common-password-env"].iter().all(|key| section.item(key).is_none()) {
         section.missing("users-file", "there are no users; add users-file = \"phones.users\", or users = { alice = \"SHA-256:...\" }");
     }
     Some(Auth {
         users: users(&section),
         users_file,
+        common,
         registrar_domains: hosts(&section, "registrar-domains"),
         hosts: hosts(&section, "hosts"),
         methods: methods(&section),
@@ -149,6 +165,18 @@ fn users(section: &Section<'_, '_>) -> Users {
         }
     }
     users
+}
+
+fn common(section: &Section<'_, '_>, base: &Path) -> Option<Secret> {
+    match (section.item("common-password-file"), section.item("common-password-env")) {
+        (Some(_), Some(item)) => {
+            item.error("there is a common-password-file already; keep one of them");
+            None
+        }
+        (Some(file), None) => file.path(base).map(Secret::File),
+        (None, Some(variable)) => variable.string().map(|name| Secret::Variable(name.to_owned())),
+        (None, None) => None,
+    }
 }
 
 fn algorithms(section: &Section<'_, '_>) -> Vec<Algorithm> {

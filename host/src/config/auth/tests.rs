@@ -128,6 +128,22 @@ fn users_of_table_and_file_are_one_list() {
 }
 
 #[test]
+fn one_password_may_hold_for_every_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = |more: &str| parse_in(directory.path(), &format!("realm = \"r\"\n{more}"));
+    let common = config("common-password-file = \"p\"").unwrap();
+    let file = directory.path().join("p");
+    let problems = common.user_lists().unwrap_err();
+    assert!(problems[0].key == "auth.phones.common-password-file" && problems[0].message.starts_with("cannot read"), "{problems:?}");
+    std::fs::write(&file, "secret\n").unwrap();
+    let mut expected = Users::default();
+    expected.admit_all("r", "secret");
+    assert_eq!((&common.user_lists().unwrap()["phones"], common.auth[0].files()), (&expected, vec![file]));
+    let problems = config("common-password-file = \"p\"\ncommon-password-env = \"P\"").unwrap_err();
+    assert_eq!(problems[0].message, "there is a common-password-file already; keep one of them");
+}
+
+#[test]
 fn what_is_asked_for_is_told_by_method_and_host() {
     let auth = |more: &str| parse(&format!("realm = \"r\"\nusers.alice = \"{HASH}\"\n{more}")).unwrap().auth.remove(0);
     let all = auth("");

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use jackfield_auth::{Fault, Users};
 
 use super::Auth;
-use crate::config::{Config, Problem, Severity};
+use crate::config::{Config, Problem, Secret, Severity};
 
 /// Users by the NAME of their table.
 pub type UserLists = BTreeMap<String, Users>;
@@ -41,6 +41,9 @@ pub enum UsersError {
         /// What.
         fault: Fault,
     },
+    /// The password for all cannot be had.
+    #[error("{0}")]
+    Common(String),
     /// Nobody could log in.
     #[error("there is no user of the realm {realm:?}")]
     Nobody {
@@ -68,6 +71,9 @@ impl Auth {
             let parsed = Users::parse(&text, &self.settings.realm);
             users.merge(parsed.map_err(|fault| UsersError::Line { file: file.clone(), fault })?);
         }
+        if let Some(common) = &self.common {
+            users.admit_all(&self.settings.realm, &common.read().map_err(UsersError::Common)?);
+        }
         if users.is_empty() {
             return Err(UsersError::Nobody { realm: self.settings.realm.clone() });
         }
@@ -87,9 +93,23 @@ impl Auth {
         self.settings.algorithms.iter().filter_map(doubt).collect()
     }
 
-    /// The key that users come from.
-    fn users_key(&self) -> String {
-        self.key(if self.users_file.is_some() { "users-file" } else { "users" })
+    /// The files that users come from.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let common = match &self.common {
+            Some(Secret::File(file)) => Some(file),
+            Some(Secret::Variable(_)) | None => None,
+        };
+        self.users_file.iter().chain(common).cloned().collect()
+    }
+
+    /// The key that names what an error is about.
+    fn key_of(&self, error: &UsersError) -> String {
+        self.key(match (error, &self.common, &self.users_file) {
+            (UsersError::Common(_), Some(Secret::Variable(_)), _) => "common-password-env",
+            (UsersError::Common(_), _, _) => "common-password-file",
+            (_, _, Some(_)) => "users-file",
+            (_, _, None) => "users",
+        })
     }
 }
 
@@ -103,7 +123,7 @@ impl Config {
         for auth in &self.auth {
             match auth.read_users() {
                 Ok(users) => drop(lists.insert(auth.name.clone(), users)),
-                Err(error) => problems.push(self.problem(Severity::Error, &auth.users_key(), error.to_string())),
+                Err(error) => problems.push(self.problem(Severity::Error, &auth.key_of(&error), error.to_string())),
             }
         }
         if problems.is_empty() { Ok(lists) } else { Err(problems) }

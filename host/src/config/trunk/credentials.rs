@@ -90,7 +90,7 @@ impl Secret {
         }
     }
 
-    fn read(&self) -> Result<String, String> {
+    pub(in crate::config) fn read(&self) -> Result<String, String> {
         let password = match self {
             Self::File(path) => {
                 let text = fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
