@@ -31,7 +31,7 @@ pub struct Challenged<'a> {
     pub response: &'a Message,
     /// How many challenges have been answered before this one.
     pub answered: u32,
-    /// What [`answer`] has given for the one before, where that is still known. Without it a second realm is taken for a refusal.
+    /// The edits that it was sent with: what [`answer`] has given for the one before among them, and what has been taken out of it.
     pub previous: &'a [Edit],
 }
 
@@ -128,9 +128,7 @@ fn credit(
     let mut ours = Vec::new();
     for challenge in asking {
         let known = without(&before, |realm| challenge.realm == realm).found == Found::Yes;
-        // Without the answer before nobody knows which realm that was for.
-        let answered = challenged.answered > 0 && (known || challenged.previous.is_empty());
-        if answered && !challenge.stale {
+        if challenged.answered > 0 && known && !challenge.stale {
             return Err(GiveUp::Refused { realm: text(&challenge.realm) });
         }
         let Some((algorithm, qop)) = algorithm(challenge) else { return Err(no_algorithm(challenge, all)) };

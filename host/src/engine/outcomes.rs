@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use jackfield_auth::Challenged;
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
@@ -160,22 +159,14 @@ impl<D: Decider> Worker<D> {
     }
 
     /// The edits that answer a trunk's challenge; none if it is not answered.
-    pub(super) fn answer_challenge(
-        &self,
-        trunk: TrunkId,
-        request: &Message,
-        uri: &Bytes,
-        response: &Message,
-        answered: u32,
-    ) -> Option<Vec<Edit>> {
+    pub(super) fn answer_challenge(&self, trunk: TrunkId, challenged: Challenged<'_>) -> Option<Vec<Edit>> {
         let table = self.shared.trunks.table();
         let trunk = table.by_id(trunk)?;
         let account = trunk.settings.account.as_ref()?;
-        let challenged = Challenged { request, uri, response, answered, previous: &[] };
         match jackfield_auth::answer(account, challenged, &cnonce()) {
             Ok(edits) => Some(edits),
             Err(reason) => {
-                self.shared.trunks.complain(&trunk.settings.name, request.method(), &reason);
+                self.shared.trunks.complain(&trunk.settings.name, challenged.request.method(), &reason);
                 None
             }
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use jackfield_auth::Challenged;
 use jackfield_proto::message::{Framing, Message};
 use jackfield_proto::net::{Flow, Transport};
 use jackfield_proto::proxy::{BranchId, Core, Output, Query, Transmit, shard_of, shard_of_quoted};
@@ -156,8 +157,9 @@ impl<D: Decider> Worker<D> {
                 let admitted = self.admit(branch, state.as_ref(), trunk, &tag);
                 self.step(shard, work, |core, now, out| core.admitted(now, branch, admitted, out));
             }
-            Output::Challenged { branch, trunk, request, uri, response, answered } => {
-                let edits = self.answer_challenge(trunk, &request, &uri, &response, answered);
+            Output::Challenged { branch, trunk, request, uri, response, answered, edits } => {
+                let challenged = Challenged { request: &request, uri: &uri, response: &response, answered, previous: &edits };
+                let edits = self.answer_challenge(trunk, challenged);
                 self.step(shard, work, |core, now, out| core.challenge_answered(now, branch, response, edits, out));
             }
             Output::ReviewResponse { branch, state, tag, attempt, elapsed, trunk, request, response, source } => {

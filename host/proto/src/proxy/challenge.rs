@@ -77,7 +77,8 @@ impl<S: Clone> Context<S> {
         let request = self.request.clone()?;
         let uri = self.prepared(&request, target).request_uri_as_sent(&request);
         let (response, answered) = (Arc::clone(response), challenges.answered);
-        Some(Output::Challenged { branch: self.branch_id(index), trunk, request, uri, response, answered })
+        let edits = self.hunt.edits.iter().chain(&target.edits).cloned().collect();
+        Some(Output::Challenged { branch: self.branch_id(index), trunk, request, uri, response, answered, edits })
     }
 
     /// The answer to [`Output::Challenged`]: without one the response is processed as any failure.

@@ -89,6 +89,8 @@ pub enum Output<S> {
         response: Arc<Message>,
         /// How many challenges of this target have been answered before this one.
         answered: u32,
+        /// The edits that it was sent with, those of former answers included.
+        edits: Vec<Edit>,
     },
     /// Look up a host name (RFC 3263): answer with [`super::Core::resolved`].
     Resolve {
