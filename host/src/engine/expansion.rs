@@ -1,6 +1,7 @@
 //! Plans with the trunks that they name replaced by the ways of these.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jackfield_proto::message::Message;
 use jackfield_proto::net::is_private;
@@ -42,9 +43,8 @@ impl Expansion<'_> {
         Expanded { groups: vec![Group { mode: Mode::Serial, targets }], ways }
     }
 
-    /// Groups that a decision has made. A trunk that its own lists keep the sender from has no targets; what the sender hears if none are
-    /// left is the error, none for silence.
-    pub(super) fn of_groups(&self, groups: Vec<Group>) -> Result<Expanded, Option<Reply>> {
+    /// Groups that a decision has made. A trunk that its own lists keep the sender from has no targets; why none are left is the error.
+    pub(super) fn of_groups(&self, groups: Vec<Group>) -> Result<Expanded, Denial> {
         if !groups.iter().any(|group| group.targets.iter().any(|target| target.trunk.is_some())) {
             let count = groups.iter().map(|group| group.targets.len()).sum();
             return Ok(Expanded { groups, ways: std::iter::repeat_n(None, count).collect() });
@@ -62,46 +62,79 @@ impl Expansion<'_> {
                         expanded.ways.extend(planned.iter().map(|planned| Some((planned.trunk.clone(), planned.way))));
                         made.extend(planned.into_iter().map(|planned| planned.target));
                     }
-                    Err(heard) => refusal = Some(heard),
+                    Err(denial) => refusal = Some(denial),
                 }
             }
             expanded.groups.push(Group { mode, targets: made });
         }
         match refusal {
-            Some(heard) if expanded.ways.is_empty() => Err(heard),
+            Some(denial) if expanded.ways.is_empty() => Err(denial),
             _ => Ok(expanded),
         }
     }
 
     /// The targets that one target stands for; none if that is itself. Of a trunk that is tried together with others only one way is
     /// used: the others would ring the same telephone again.
-    fn of_target(&self, target: &Target, mode: Mode) -> Result<Option<Vec<Planned>>, Option<Reply>> {
+    fn of_target(&self, target: &Target, mode: Mode) -> Result<Option<Vec<Planned>>, Denial> {
         let Some(side) = target.trunk else { return Ok(None) };
         // A trunk that a reload has taken away since the decision: nothing is left to go to.
-        let Some(trunk) = self.table.by_id(side.id) else { return Err(Some(Reply::status(503))) };
+        let Some(trunk) = self.table.by_id(side.id) else { return Err(Denial::Gone) };
         let lists = &trunk.settings.callers;
         if !lists.permits(self.sender.source) {
-            return Err(heard(lists.refusal));
+            return Err(lists.refusal.into());
         }
-        let mut planned = self.table.plan(trunk, target, self.request, self.health);
+        let mut planned = self.planned(trunk, target);
         if mode == Mode::Parallel {
             planned.truncate(1);
         }
         Ok(Some(planned))
     }
 
+    /// The targets of a trunk and of those of its fallbacks that the sender may use as well.
+    pub(super) fn planned(&self, trunk: &Arc<Trunk>, target: &Target) -> Vec<Planned> {
+        let mut planned = self.table.plan(trunk, target, self.request, self.health);
+        planned.retain(|planned| planned.trunk.settings.callers.permits(self.sender.source));
+        planned
+    }
+
     /// Whether the sender may use a trunk that nobody has chosen but the request itself; else what it hears.
-    pub(super) fn may_use(&self, trunk: &Trunk) -> Result<(), Option<Reply>> {
+    pub(super) fn may_use(&self, trunk: &Trunk) -> Result<(), Denial> {
         let (lists, Sender { source, user }) = (&trunk.settings.callers, self.sender);
         let trusted = !lists.allow.is_empty() || user.is_some() || is_private(source) || source.to_canonical().is_loopback();
-        if trusted && lists.permits(source) { Ok(()) } else { Err(heard(lists.refusal)) }
+        if trusted && lists.permits(source) { Ok(()) } else { Err(lists.refusal.into()) }
     }
 }
 
-/// What they hear who may not; none for silence.
-pub(super) fn heard(refusal: Refusal) -> Option<Reply> {
-    match refusal {
-        Refusal::Forbidden => Some(Reply::status(403)),
-        Refusal::Silence => None,
+/// Why a request goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denial {
+    /// Its sender may not send it, and hears 403.
+    Forbidden,
+    /// Its sender may not send it, and hears nothing.
+    Silent,
+    /// It is for nobody here: 404.
+    Unknown,
+    /// Where it was to go is no longer there: 503.
+    Gone,
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Forbidden => Self::Forbidden,
+            Refusal::Silence => Self::Silent,
+        }
+    }
+}
+
+impl Denial {
+    /// What the sender hears.
+    pub(super) fn reply(self) -> Option<Reply> {
+        match self {
+            Self::Forbidden => Some(Reply::status(403)),
+            Self::Silent => None,
+            Self::Unknown => Some(Reply::status(404)),
+            Self::Gone => Some(Reply::status(503)),
+        }
     }
 }

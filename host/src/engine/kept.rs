@@ -91,9 +91,10 @@ impl Carried {
         self.ways().get(place).cloned().flatten()
     }
 
-    /// An attempt, counted from 1, has had a response.
-    pub(super) fn has_spoken(&self, attempt: u32) {
-        self.spoken.fetch_or(1 << (attempt % 64), Ordering::Relaxed);
+    /// An attempt, counted from 1, has had a response. Whether it is the first.
+    pub(super) fn has_spoken(&self, attempt: u32) -> bool {
+        let bit = 1 << (attempt % 64);
+        self.spoken.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
     /// What the end of an attempt says of its way; nothing, if that works. Who has rung, and was not answered, is not silent; and no other

@@ -33,7 +33,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jackfield_proto::message;
@@ -48,7 +48,7 @@ use jackfield_resolver::{Figures, Resolver};
 use jackfield_transport::{self as transport, Change, Monitor, Share, Sockets};
 use jackfield_trunk::admission::AdmissionSnapshot;
 use jackfield_trunk::health::WayStatus;
-use jackfield_trunk::registrations::{Overview, Registrations};
+use jackfield_trunk::registrations::{Overview, Registrations, UnixTime};
 use jackfield_trunk::{Access, Table};
 
 pub use authentication::Authentication;
@@ -272,7 +272,12 @@ impl<D: Decider> Engine<D> {
 
     /// What is registered at providers, at most `most` of it.
     pub fn registrations(&self, most: usize) -> Overview {
-        self.shared.trunks.registrations.overview(SystemTime::now().into(), most)
+        self.shared.trunks.registrations.overview(self.unix_time(), most)
+    }
+
+    /// The time as registrations know it: that of the system at the start, and from then on what has passed, whatever becomes of the clock.
+    pub fn unix_time(&self) -> UnixTime {
+        self.shared.clock.unix()
     }
 
     /// The table of registrations, to be read from a file and kept in it.

@@ -1,10 +1,10 @@
 //! What becomes of requests that go to trunks, or that count: places in the counts, bindings, the health of ways, and challenges.
 
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use jackfield_auth::Challenged;
 use jackfield_proto::message::{Message, Method};
@@ -17,6 +17,9 @@ use super::decider::{Decider, FailureView, ResponseView};
 use super::expansion::{Expansion, Sender};
 use super::kept::{Carried, Kept, Purpose, WayOf};
 use super::worker::Worker;
+
+/// So many events of one kind at one trunk that come together are told one by one.
+const EVENTS_TOLD_ONE_BY_ONE: usize = 4;
 
 /// A final failure of a branch, with what is known of it.
 pub(super) struct Failed<'a> {
@@ -42,10 +45,8 @@ impl<D: Decider> Worker<D> {
         let ResponseView { attempt, request, response, source, .. } = *view;
         let status = response.status();
         let way = carried.way(attempt);
-        if status < 200 {
-            carried.has_spoken(attempt);
-        }
-        if let Some(way) = way.as_ref().filter(|_| !matches!(status, 408 | 503)) {
+        let is_first = carried.has_spoken(attempt);
+        if let Some(way) = way.as_ref().filter(|_| is_first && !matches!(status, 408 | 503)) {
             trunks.alive(now, way);
         }
         match carried.purpose {
@@ -66,7 +67,7 @@ impl<D: Decider> Worker<D> {
         let Some(flow) = self.named(&carried.flow) else { return };
         let credentials = if trunk.settings.account.is_some() { Credentials::Ours } else { Credentials::Senders };
         let answered = Answered { request, response, trunk: &trunk.settings.name, flow: &flow, registrar, credentials };
-        let events = self.shared.trunks.registrations.answered(SystemTime::now().into(), &answered);
+        let events = self.shared.trunks.registrations.answered(self.shared.clock.unix(), &answered);
         self.tell(&events);
     }
 
@@ -77,17 +78,33 @@ impl<D: Decider> Worker<D> {
         Some(NamedFlow { transport: flow.transport, listener, remote: flow.remote, connection: flow.connection })
     }
 
-    /// Tells the log and the plugins what has happened to registrations.
+    /// Tells the log and the plugins what has happened to registrations. What befalls many at once is one line, with their number.
     pub(super) fn tell(&self, events: &[Event]) {
+        let mut alike: HashMap<(&str, EventKind), usize> = HashMap::new();
+        events.iter().for_each(|event| *alike.entry((&event.trunk, event.kind)).or_default() += 1);
         for event in events {
-            match event.kind {
-                EventKind::Refreshed => tracing::debug!("{}", event.detailed()),
-                // A provider that is away refuses every attempt: the first one is news.
-                EventKind::Failed if event.failures > 1 => tracing::debug!("{}", event.detailed()),
-                EventKind::Registered | EventKind::Changed | EventKind::Removed => tracing::info!("{event}"),
-                EventKind::Failed | EventKind::Overdue | EventKind::Expired => tracing::warn!("{event}"),
+            if alike.get(&(&event.trunk, event.kind)).is_some_and(|count| *count < EVENTS_TOLD_ONE_BY_ONE) {
+                self.log(event);
             }
             self.shared.decider.on_registration(self.index, event);
+        }
+        for ((trunk, kind), count) in alike.into_iter().filter(|(_, count)| *count >= EVENTS_TOLD_ONE_BY_ONE) {
+            tracing::warn!("trunk [{trunk}]: {count} registrations are {} now", kind.label());
+        }
+    }
+
+    fn log(&self, event: &Event) {
+        let key = || format!("{} {}", event.trunk, event.kind.label());
+        match event.kind {
+            EventKind::Refreshed => tracing::debug!("{}", event.detailed()),
+            // A provider that is away refuses every attempt: the first one is news.
+            EventKind::Failed if event.failures > 1 => tracing::debug!("{}", event.detailed()),
+            EventKind::Registered | EventKind::Changed | EventKind::Removed => {
+                self.shared.trunks.say(&key(), || tracing::info!("{event}"));
+            }
+            EventKind::Failed | EventKind::Overdue | EventKind::Expired => {
+                self.shared.trunks.say(&key(), || tracing::warn!("{event}"));
+            }
         }
     }
 
@@ -125,7 +142,7 @@ impl<D: Decider> Worker<D> {
         if carried.purpose == Purpose::Registration && view.cause != Cause::Status && view.remaining == 0 {
             let Some(flow) = self.named(&carried.flow) else { return };
             let unanswered = Unanswered { request: view.request, trunk: &way.0.settings.name, flow: &flow, cause: view.cause };
-            self.tell(&trunks.registrations.unanswered(SystemTime::now().into(), &unanswered));
+            self.tell(&trunks.registrations.unanswered(self.shared.clock.unix(), &unanswered));
         }
     }
 
@@ -140,8 +157,7 @@ impl<D: Decider> Worker<D> {
                 carried.replace(view.remaining, expanded.ways);
                 FailureOutcome::Instead(expanded.groups)
             }
-            Err(Some(reply)) => FailureOutcome::Reply(reply),
-            Err(None) => FailureOutcome::Stop,
+            Err(denial) => denial.reply().map_or(FailureOutcome::Stop, FailureOutcome::Reply),
         }
     }
 
@@ -152,7 +168,7 @@ impl<D: Decider> Worker<D> {
         match self.shared.trunks.admission.admit(self.shared.clock.now(), id, TargetKey { branch, trunk, tag }) {
             Ok(()) => Admitted::Yes,
             Err(refused) => {
-                tracing::info!("a call is turned away: {refused}");
+                self.shared.trunks.say(&refused.whose.to_string(), || tracing::info!("a call is turned away: {refused}"));
                 Admitted::No(refused.reply())
             }
         }

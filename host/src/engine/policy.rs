@@ -11,7 +11,7 @@ use jackfield_proto::proxy::{Group, Mode, Reply, Settings, Target, Verdict, next
 use jackfield_trunk::Trunk;
 use jackfield_trunk::registrations::{Found, NamedFlow, Registrations, Sought, UnixTime};
 
-use super::expansion::{Expanded, Expansion};
+use super::expansion::{Denial, Expanded, Expansion};
 use crate::config::{Config, OutboundProxy, Relay};
 
 /// A request that no plugin has decided about.
@@ -37,8 +37,8 @@ pub(super) enum Leads {
     Ways(Expanded),
     /// To who takes the calls of a trunk, which it then comes from.
     Inbound(Expanded, Arc<Trunk>),
-    /// No further, with what the sender hears; none for silence.
-    Nowhere(Option<Reply>),
+    /// No further.
+    Nowhere(Denial),
 }
 
 /// The rules by which requests are judged that no plugin has decided about.
@@ -64,10 +64,9 @@ impl Policy {
         let next = Uri::parse(next_hop_uri(asked.request)).filter(|uri| uri.is_sip() || uri.is_sips());
         let host = next.as_ref().map(|uri| uri.param(b"maddr").flatten().unwrap_or(uri.host()));
         if let Some(host) = host {
-            // Some registrars put the port that they see into the Contact.
-            if self.is_ours(host, None)
-                && let Some(leads) = self.to_registered(asked, expansion)
-            {
+            // Some registrars put the port that they see into the Contact; others send to the Contact as it was registered, by way of us.
+            let may_be_registered = self.is_ours(host, None) || is_from_provider(&asked);
+            if may_be_registered && let Some(leads) = self.to_registered(host, asked, expansion) {
                 return leads;
             }
             if let Some(trunk) = expansion.table.by_host(host) {
@@ -78,31 +77,29 @@ impl Policy {
             let (next_hop, egress) = (Some(rule.to.clone().into()), rule.egress.as_deref().map(Arc::from));
             return Leads::Follow(Target { next_hop, egress, ..Target::default() });
         }
-        let (Some(host), Some(next)) = (host, next) else { return Leads::Nowhere(Some(Reply::status(404))) };
+        let (Some(host), Some(next)) = (host, next) else { return Leads::Nowhere(Denial::Unknown) };
         if self.is_ours(host, Some(next.port())) {
             let from = asked.from.or_else(|| expansion.table.of_header(asked.request));
-            return from.and_then(inbound).unwrap_or(Leads::Nowhere(Some(Reply::status(404))));
+            return from.and_then(inbound).unwrap_or(Leads::Nowhere(Denial::Unknown));
         }
         let permitted = str::from_utf8(host).is_ok_and(|host| self.relay.permits(host));
-        if permitted { Leads::Follow(Target::default()) } else { Leads::Nowhere(Some(Reply::status(403))) }
+        if permitted { Leads::Follow(Target::default()) } else { Leads::Nowhere(Denial::Forbidden) }
     }
 
     /// To a trunk whose provider the request names. What comes from a provider goes to no provider, unless its networks are let in there.
     fn to_trunk(&self, trunk: &Arc<Trunk>, asked: Undecided<'_>, expansion: &Expansion<'_>) -> Leads {
         if asked.from.is_some() && trunk.settings.callers.allow.is_empty() {
-            return Leads::Nowhere(Some(Reply::status(403)));
+            return Leads::Nowhere(Denial::Forbidden);
         }
         match expansion.may_use(trunk) {
-            Ok(()) => {
-                let planned = expansion.table.plan(trunk, &Target::default(), asked.request, expansion.health);
-                Leads::Ways(expansion.of_trunk(planned))
-            }
-            Err(heard) => Leads::Nowhere(heard),
+            Ok(()) => Leads::Ways(expansion.of_trunk(expansion.planned(trunk, &Target::default()))),
+            Err(denial) => Leads::Nowhere(denial),
         }
     }
 
-    /// To who has registered at a trunk with the `line` of the request, or with what it names; none if nobody has.
-    fn to_registered(&self, asked: Undecided<'_>, expansion: &Expansion<'_>) -> Option<Leads> {
+    /// To who has registered at a trunk with the `line` of the request, or with what it names; none if nobody has. `host` is where the
+    /// request is for: us, or the Contact of the binding.
+    fn to_registered(&self, host: &[u8], asked: Undecided<'_>, expansion: &Expansion<'_>) -> Option<Leads> {
         let Undecided { request, flow, from, registrations, .. } = asked;
         if request.method() == Method::REGISTER {
             return None;
@@ -111,10 +108,13 @@ impl Policy {
         let source = flow.remote.ip();
         let trunk = from.map(|trunk| trunk.id).or_else(|| registrations.trunk_at(source));
         let sought = Sought { request_uri: request.request_uri(), to_uri: to.uri(), source, trunk };
-        let found = registrations.find(asked.now, &sought);
+        let mut found = registrations.find(asked.now, &sought);
+        if !self.is_ours(host, None) {
+            found.retain(|found| Uri::parse(&found.contact).is_some_and(|contact| contact.host().eq_ignore_ascii_case(host)));
+        }
         let trunk = expansion.table.by_name(&found.first()?.trunk)?;
         if !may_call_back(trunk, from, source) {
-            return Some(Leads::Nowhere(Some(Reply::status(403))));
+            return Some(Leads::Nowhere(Denial::Forbidden));
         }
         let targets: Vec<Target> = found.iter().flat_map(|found| self.targets_of(found, &request_uri)).collect();
         let ways = std::iter::repeat_n(None, targets.len()).collect();
@@ -174,6 +174,11 @@ fn inbound(from: &Arc<Trunk>) -> Option<Leads> {
     let targets: Vec<Target> = to.iter().map(|uri| Target { next_hop: Some(uri.clone()), ..Target::default() }).collect();
     let ways = std::iter::repeat_n(None, targets.len()).collect();
     Some(Leads::Inbound(Expanded { groups: vec![Group { mode: Mode::Serial, targets }], ways }, Arc::clone(from)))
+}
+
+/// Whether a request comes from a provider, by what is configured or by where registrations have gone.
+fn is_from_provider(asked: &Undecided<'_>) -> bool {
+    asked.from.is_some() || asked.registrations.trunk_at(asked.flow.remote.ip()).is_some()
 }
 
 /// A `line` is a secret between a PBX and its provider, and leads to that PBX alone; but where the provider's addresses are configured,

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
@@ -16,7 +15,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::authentication::{Judged, Visit};
 use super::decider::{Decider, Decision, RequestView};
-use super::expansion::{Expanded, Expansion, Sender, heard};
+use super::expansion::{Denial, Expanded, Expansion, Sender};
 use super::kept::{Carried, Kept, Purpose, WayOf};
 use super::policy::{Leads, Undecided, refused};
 use super::worker::Worker;
@@ -60,7 +59,7 @@ impl<D: Decider> Worker<D> {
         let source = asked.flow.remote.ip();
         let listener = rules.listeners.get(usize::from(asked.flow.listener.0));
         if let Some(access) = listener.and_then(|listener| rules.access.get(&listener.name)).filter(|access| !access.permits(source)) {
-            return silenced(asked.request, heard(access.refusal));
+            return denied(asked.request, access.refusal.into());
         }
         let from = listener.and_then(|listener| table.of_source(source, &listener.name, asked.request));
         let passed = match self.authenticate(&asked, listener.map_or("", |listener| &listener.name), from) {
@@ -72,9 +71,10 @@ impl<D: Decider> Worker<D> {
         self.carry(&known, passed.cleaned(decision))
     }
 
-    /// Who is sending, where that is asked. A trunk is known by its address or listener, and nobody's phone.
+    /// Who is sending, where that is asked. A provider that is known by its addresses is nobody's phone; one that only a listener or a header
+    /// field marks is asked, as anybody may come there or write that.
     fn authenticate(&self, asked: &Asked<'_>, listener: &str, from: Option<&Arc<Trunk>>) -> Judged {
-        if from.is_some() {
+        if from.is_some_and(|trunk| !trunk.settings.incoming.networks.is_empty()) {
             return Judged::Passed(self.shared.authentication.pass(listener, asked.request));
         }
         let visit = Visit { listener, source: asked.flow.remote, request: asked.request, now: self.shared.clock.now() };
@@ -98,7 +98,7 @@ impl<D: Decider> Worker<D> {
                 let Plan { groups, edits, record_route, next_on } = plan;
                 let expanded = match expansion.of_groups(groups) {
                     Ok(expanded) => expanded,
-                    Err(heard) => return silenced(request, heard),
+                    Err(denial) => return denied(request, denial),
                 };
                 let shape = Plan { groups: Vec::new(), edits, record_route, next_on };
                 self.forward(known, expanded, shape, Some((state, watch)))
@@ -110,7 +110,7 @@ impl<D: Decider> Worker<D> {
                     by_token,
                     from,
                     registrations: &self.shared.trunks.registrations,
-                    now: SystemTime::now().into(),
+                    now: self.shared.clock.unix(),
                 };
                 match rules.policy.leads(undecided, &expansion) {
                     Leads::Follow(target) => self.follow(known, Target { edits, ..target }, kept),
@@ -122,7 +122,7 @@ impl<D: Decider> Worker<D> {
                         let shape = Plan { edits, ..Plan::default() };
                         self.forward(&Known { from: Some(&trunk), ..*known }, expanded, shape, kept)
                     }
-                    Leads::Nowhere(heard) => silenced(request, heard),
+                    Leads::Nowhere(denial) => denied(request, denial),
                 }
             }
             Decision::Reply(reply) => refused(request, reply),
@@ -148,7 +148,7 @@ impl<D: Decider> Worker<D> {
         }
         let carried = match self.carried(known, ways) {
             Ok(carried) => carried,
-            Err(busy) => return refused(known.asked.request, busy),
+            Err(busy) => return refused(known.asked.request, *busy),
         };
         if carried.as_ref().is_some_and(|carried| matches!(carried.purpose, Purpose::Call(_))) {
             // Its tag may have limits, where its trunk has none.
@@ -164,9 +164,9 @@ fn targets_of(groups: &mut [Group]) -> impl Iterator<Item = &mut Target> {
     groups.iter_mut().flat_map(|group| &mut group.targets)
 }
 
-/// The verdict about a request that goes no further; without a reply nobody hears anything.
-fn silenced<S>(request: &Message, heard: Option<Reply>) -> Verdict<S> {
-    heard.map_or(Verdict::Drop, |reply| refused(request, reply))
+/// The verdict about a request that goes no further.
+fn denied<S>(request: &Message, denial: Denial) -> Verdict<S> {
+    denial.reply().map_or(Verdict::Drop, |reply| refused(request, reply))
 }
 
 impl<D: Decider> Worker<D> {
@@ -210,7 +210,7 @@ impl<D: Decider> Worker<D> {
     }
 
     /// What the engine itself has to do with a request outside of dialogs; the error is the answer to one that is one too many.
-    fn carried(&self, known: &Known<'_>, ways: SmallVec<[Option<WayOf>; 2]>) -> Result<Option<Arc<Carried>>, Reply> {
+    fn carried(&self, known: &Known<'_>, ways: SmallVec<[Option<WayOf>; 2]>) -> Result<Option<Arc<Carried>>, Box<Reply>> {
         let Asked { request, flow, .. } = known.asked;
         let admission = &self.shared.trunks.admission;
         let to_trunk = ways.iter().any(Option::is_some);
@@ -218,8 +218,8 @@ impl<D: Decider> Worker<D> {
         let purpose = if is_call && (to_trunk || admission.counts_sources_or_tags()) {
             let begun = admission.begin(self.shared.clock.now(), admission.call(request), flow.remote.ip());
             let attempt = begun.map_err(|refused| {
-                tracing::info!("a call is turned away: {refused}");
-                refused.reply()
+                self.shared.trunks.say(&refused.whose.to_string(), || tracing::info!("a call is turned away: {refused}"));
+                Box::new(refused.reply())
             })?;
             Purpose::Call(attempt)
         } else if !to_trunk {

@@ -254,15 +254,17 @@ pub(super) fn tell(transition: &Transition) {
 /// Probes the ways to providers, for ever. One worker does it for all.
 pub(super) async fn drive<D: Decider>(worker: Arc<Worker<D>>) {
     let shared = worker.shared.clone();
+    let mut round = Instant::now();
     loop {
         match next_due(&shared.trunks.health, &worker) {
             None => shared.trunk_probes.changed.notified().await,
             Some(at) => tokio::select! {
-                () = sleep_until(at.max(Instant::now() + ROUND)) => {}
+                () = sleep_until(at.max(round + ROUND)) => {}
                 // What is due may be so earlier now.
                 () = shared.trunk_probes.changed.notified() => continue,
             },
         }
+        round = Instant::now();
         worker.guard("probes of trunks", |_| {
             let due = shared.trunks.health.due(shared.clock.now(), &mut || shared.trunk_probes.draw());
             due.transitions.iter().for_each(tell);

@@ -22,6 +22,12 @@ use crate::config::Config;
 /// How often the same is said about one trunk.
 const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
 
+/// How often a line about what may befall many calls or registrations at once.
+const LINE_EVERY: Duration = Duration::from_secs(1);
+
+/// Things that are remembered to have been said.
+const SAID_MAX: usize = 1024;
+
 /// What the workers share of them.
 #[derive(Debug)]
 pub(crate) struct Trunks {
@@ -29,8 +35,7 @@ pub(crate) struct Trunks {
     pub(super) registrations: Registrations,
     pub(super) admission: Admission,
     pub(super) health: Health,
-    /// When something was said last about a trunk.
-    complaints: Mutex<HashMap<Arc<str>, Instant>>,
+    said: Said,
 }
 
 impl Trunks {
@@ -43,7 +48,7 @@ impl Trunks {
             admission: Admission::new(key.to_ne_bytes(), &config.admission, limits.iter().map(|(name, limits)| (name, limits))),
             health,
             table: ArcSwap::from_pointee(table),
-            complaints: Mutex::default(),
+            said: Said::default(),
         }
     }
 
@@ -77,12 +82,53 @@ impl Trunks {
 
     /// A challenge of a trunk was not answered. Said once in a while, since every call may meet it.
     pub(super) fn complain(&self, trunk: &Arc<str>, method: Method<'_>, reason: &GiveUp) {
-        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if complaints.get(trunk).is_none_or(|last| now.duration_since(*last) >= COMPLAINT_EVERY) {
-            complaints.insert(Arc::clone(trunk), now);
-            let method = String::from_utf8_lossy(method.as_bytes());
+        let method = String::from_utf8_lossy(method.as_bytes());
+        self.said.now_and_then(&format!("{trunk} challenge"), COMPLAINT_EVERY, || {
             tracing::warn!("trunk [{trunk}]: its challenge of {method} is passed on: {reason}");
+        });
+    }
+
+    /// Says something about `what` that may happen to very many at once: at most a line in a second, and then how many there were.
+    pub(super) fn say(&self, what: &str, line: impl FnOnce()) {
+        self.said.now_and_then(what, LINE_EVERY, line);
+    }
+}
+
+/// What was said lately, so that a storm does not fill the log.
+#[derive(Debug, Default)]
+struct Said(Mutex<HashMap<String, Lately>>);
+
+#[derive(Debug)]
+struct Lately {
+    at: Instant,
+    /// Lines left out since.
+    left_out: u64,
+}
+
+impl Said {
+    fn now_and_then(&self, what: &str, every: Duration, line: impl FnOnce()) {
+        let now = Instant::now();
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() >= SAID_MAX {
+            said.retain(|_, lately| now.duration_since(lately.at) < COMPLAINT_EVERY);
+        }
+        let has_room = said.len() < SAID_MAX;
+        let left_out = match said.get_mut(what) {
+            Some(lately) if now.duration_since(lately.at) < every => {
+                lately.left_out += 1;
+                return;
+            }
+            Some(lately) => std::mem::replace(lately, Lately { at: now, left_out: 0 }).left_out,
+            None if has_room => {
+                said.insert(what.to_owned(), Lately { at: now, left_out: 0 });
+                0
+            }
+            None => 0,
+        };
+        drop(said);
+        line();
+        if left_out > 0 {
+            tracing::info!("{left_out} more lines like this were left out ({what})");
         }
     }
 }
@@ -99,4 +145,24 @@ fn watch(health: &Health, now: Timestamp, table: &Table) {
 /// A random number for what need not be unguessable.
 fn draw() -> u32 {
     RandomState::new().hash_one(0u8) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_storm_is_one_line_and_other_things_are_said_all_the_same() {
+        let (said, lines) = (Said::default(), Cell::new(0));
+        let say = |what: &str, every| said.now_and_then(what, every, || lines.set(lines.get() + 1));
+        (0..1000).for_each(|_| say("a", COMPLAINT_EVERY));
+        say("b", COMPLAINT_EVERY);
+        assert_eq!(lines.get(), 2);
+        (0..3).for_each(|_| say("b", Duration::ZERO));
+        assert_eq!(lines.get(), 5);
+        (0..5000).for_each(|number| say(&number.to_string(), COMPLAINT_EVERY));
+        assert!(said.0.lock().unwrap().len() <= SAID_MAX);
+    }
 }

@@ -1,7 +1,7 @@
 //! What has to be looked after once a second, whatever comes: registrations that are due, and calls that nobody ends.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jackfield_trunk::admission::Expired;
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,7 +20,7 @@ pub(super) async fn drive<D: Decider>(worker: Arc<Worker<D>>) {
     loop {
         tick.tick().await;
         worker.guard("upkeep", |_| {
-            worker.tell(&shared.trunks.registrations.due(SystemTime::now().into()));
+            worker.tell(&shared.trunks.registrations.due(shared.clock.unix()));
             let expired = shared.trunks.admission.due(shared.clock.now());
             if expired != Expired::default() {
                 let Expired { session_timer, longest_call } = expired;

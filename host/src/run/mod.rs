@@ -88,7 +88,7 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     let figures =
         Arc::new(Figures { engine, authentication, plugins, metrics, started: Instant::now(), config, refused, documents, followed });
     let ended = runtime.block_on(serve(Arc::clone(&figures), desk, logging, certificates, users, Arc::clone(&store)));
-    registrations::save_now(&store, figures.engine.registry());
+    registrations::save_now(&store, &figures);
     // A change of configuration that still compiles plugins must not hold up the end of the process.
     runtime.shutdown_background();
     ended
@@ -232,8 +232,9 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
             return None;
         }
     };
-    Handle::current().block_on(figures.documents.reconfigure(&config));
-    let table = match trunks::table(&config, &figures.documents.documents()) {
+    let prepared = Handle::current().block_on(figures.documents.prepare(&config));
+    let documents = prepared.as_ref().unwrap_or(&figures.documents).documents();
+    let table = match trunks::table(&config, &documents) {
         Ok(table) => table,
         Err(problems) => {
             refuse(LoadError::Invalid { file: config.path.clone(), problems }.lines());
@@ -257,6 +258,7 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
     listeners::make(figures, &config, listeners);
     trunks::announce(&figures.engine.trunks(), &table);
     figures.engine.replace_trunks(&config, table);
+    prepared.into_iter().for_each(|prepared| figures.documents.adopt(prepared));
     for key in left {
         tracing::warn!("{key} has changed: that takes effect at the next start");
     }

@@ -37,7 +37,7 @@ pub(super) async fn keep(figures: Arc<Figures>, store: Arc<Store>) {
     loop {
         look.tick().await;
         let (figures, store) = (Arc::clone(&figures), Arc::clone(&store));
-        let saved = spawn_blocking(move || store.save_if_changed(figures.engine.registry(), SystemTime::now().into())).await;
+        let saved = spawn_blocking(move || store.save_if_changed(figures.engine.registry(), figures.engine.unix_time())).await;
         match saved {
             Ok(Err(error)) if !failing => {
                 failing = true;
@@ -50,8 +50,8 @@ pub(super) async fn keep(figures: Arc<Figures>, store: Arc<Store>) {
 }
 
 /// Writes the file before the process ends.
-pub(super) fn save_now(store: &Store, table: &Registrations) {
-    if let Err(error) = store.save(table, SystemTime::now().into()) {
+pub(super) fn save_now(store: &Store, figures: &Figures) {
+    if let Err(error) = store.save(figures.engine.registry(), figures.engine.unix_time()) {
         tracing::error!(%error, "registrations will not be known after the restart");
     }
 }

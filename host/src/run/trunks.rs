@@ -32,15 +32,17 @@ impl DocumentSource {
         self.receiver().map(|receiver| receiver.borrow().clone()).unwrap_or_default()
     }
 
-    /// Follows what a changed configuration names.
-    pub(super) async fn reconfigure(&self, config: &Config) {
+    /// The source that a changed configuration names, begun; none if it names the same.
+    pub(super) async fn prepare(&self, config: &Config) -> Option<Self> {
         let settings = config.sipproxy_settings();
         let same = self.lock().as_ref().map_or(settings == SourceSettings::default(), |source| *source.settings() == settings);
-        if !same {
-            let source = Self::start(config).await.source.into_inner().unwrap_or_else(PoisonError::into_inner);
-            *self.lock() = source;
-            self.replaced.notify_one();
-        }
+        if same { None } else { Some(Self::start(config).await) }
+    }
+
+    /// Follows another source from now on.
+    pub(super) fn adopt(&self, prepared: Self) {
+        *self.lock() = prepared.source.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.replaced.notify_one();
     }
 
     fn receiver(&self) -> Option<watch::Receiver<Documents>> {
@@ -76,20 +78,16 @@ pub(super) async fn follow(figures: Arc<Figures>, turn: Arc<Mutex<()>>) {
     }
 }
 
+/// The accounts stay as they are in force: only the documents have changed.
 fn take_up(figures: &Figures) {
-    let config = figures.config();
-    match table(&config, &figures.documents.documents()) {
-        Ok(table) => {
-            announce(&figures.engine.trunks(), &table);
-            figures.engine.replace_trunks(&config, table);
-        }
-        Err(problems) => {
-            for problem in problems {
-                tracing::error!("{}", problem.display(&config.path));
-            }
-            tracing::error!("the trunks stay as they were");
-        }
-    }
+    let (config, before) = (figures.config(), figures.engine.trunks());
+    let with_account = |trunk: &config::Trunk| {
+        let account = before.by_name(&trunk.settings.name).and_then(|known| known.settings.account.clone());
+        TrunkSettings { account, ..trunk.settings.clone() }
+    };
+    let table = with_documents(config.trunks.iter().map(with_account).collect(), &config, &figures.documents.documents());
+    announce(&before, &table);
+    figures.engine.replace_trunks(&config, table);
 }
 
 /// The trunks that are in force with a configuration and with documents.
@@ -97,7 +95,11 @@ fn take_up(figures: &Figures) {
 /// # Errors
 /// The passwords that cannot be had.
 pub(super) fn table(config: &Config, documents: &Documents) -> Result<Table, Vec<Problem>> {
-    let mut trunks = configured(config.trunks_with_accounts()?);
+    Ok(with_documents(config.trunks_with_accounts()?, config, documents))
+}
+
+fn with_documents(trunks: Vec<TrunkSettings>, config: &Config, documents: &Documents) -> Table {
+    let mut trunks = configured(trunks);
     trunks.extend(config::sipproxy_trunks(documents));
     let table = Table::new(trunks);
     for (origin, entry) in documents.entries() {
@@ -105,7 +107,7 @@ pub(super) fn table(config: &Config, documents: &Documents) -> Result<Table, Vec
             tracing::warn!(%origin, "trunk [{}]: {doubt}", entry.provider);
         }
     }
-    Ok(table)
+    table
 }
 
 fn configured(trunks: Vec<TrunkSettings>) -> Vec<(Origin, TrunkSettings)> {

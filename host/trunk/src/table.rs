@@ -76,6 +76,8 @@ pub struct Table {
     trunks: Vec<Arc<Trunk>>,
     by_host: HashMap<Arc<str>, usize>,
     by_id: HashMap<TrunkId, usize>,
+    /// Those that say what comes from them.
+    with_incoming: Vec<usize>,
     names: Arc<[Arc<str>]>,
     overridden: Vec<Overridden>,
 }
@@ -97,6 +99,9 @@ impl Table {
             let index = table.trunks.len();
             table.by_host.extend(settings.providers.iter().map(|host| (Arc::clone(host), index)));
             table.by_id.insert(id, index);
+            if settings.incoming.says_something() {
+                table.with_incoming.push(index);
+            }
             table.trunks.push(Arc::new(Trunk::new(origin, settings)));
         }
         table.names = table.trunks.iter().map(|trunk| Arc::clone(&trunk.settings.name)).collect();
@@ -145,13 +150,17 @@ impl Table {
     /// The trunk that a request has come from, by its source or its listener, and its header fields where these count as well; the first
     /// that fits.
     pub fn of_source(&self, source: IpAddr, listener: &str, request: &Message) -> Option<&Arc<Trunk>> {
-        self.trunks.iter().find(|trunk| trunk.settings.incoming.fits(source, listener, request))
+        self.with_incoming().find(|trunk| trunk.settings.incoming.fits(source, listener, request))
     }
 
     /// The trunk that a header field of a request names, of those that nothing else marks. Anybody can write it, a PBX in a request to another
     /// trunk too: it only says where a request goes that is for us.
     pub fn of_header(&self, request: &Message) -> Option<&Arc<Trunk>> {
-        self.trunks.iter().find(|trunk| trunk.settings.incoming.is_by_header_alone() && trunk.settings.incoming.has_header(request))
+        self.with_incoming().find(|trunk| trunk.settings.incoming.is_by_header_alone() && trunk.settings.incoming.has_header(request))
+    }
+
+    fn with_incoming(&self) -> impl Iterator<Item = &Arc<Trunk>> {
+        self.with_incoming.iter().filter_map(|index| self.trunks.get(*index))
     }
 }
 
@@ -163,6 +172,10 @@ impl Incoming {
         let by_network = self.networks.is_empty() || self.networks.iter().any(|network| network.contains(source));
         let by_listener = self.listeners.is_empty() || self.listeners.iter().any(|name| **name == *listener);
         by_network && by_listener && (self.header.is_none() || self.has_header(request))
+    }
+
+    fn says_something(&self) -> bool {
+        !self.networks.is_empty() || !self.listeners.is_empty() || self.header.is_some()
     }
 
     fn is_by_header_alone(&self) -> bool {
