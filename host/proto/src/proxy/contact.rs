@@ -62,7 +62,8 @@ impl Copy<'_> {
             return NotedFlow::of(self.flow, listener, Binding::Exclusive);
         }
         match uri.host_ip() {
-            Some(ip) if ip == source => NotedFlow::listener_only(Side::Caller, transport, listener),
+            // Over TLS there is the connection alone: few telephones that we would connect to can prove who they are (RFC 5922 4).
+            Some(ip) if ip == source && !transport.is_secure() => NotedFlow::listener_only(Side::Caller, transport, listener),
             // What a name stands for is not known here; its port is, and that somebody of that name is at the source.
             None if matches!(transport, Transport::Udp | Transport::Tcp)
                 && transport_of(uri) == transport

@@ -10,7 +10,7 @@
 //! A registrar tells bindings apart by their URIs (10.3 item 7), and the second binding of one telephone rings twice. So the same Contact has
 //! to become the same token at every refresh: where it says the address that the REGISTER comes from, as a PBX does that listens, only the
 //! listener is noted, neither the port nor the connection; where it is a name, the address with the name's port. Else (behind a NAT,
-//! over WebSocket, for outbound) there is no other way than the whole flow; when that is another one after a reconnect, so is the
+//! over TLS or WebSocket, for outbound) there is no other way than the whole flow; when that is another one after a reconnect, so is the
 //! binding, and the old one expires.
 //!
 //! No token leads anywhere else than to where its REGISTER has come from. Who may register could otherwise make us send to whomever he

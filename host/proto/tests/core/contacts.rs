@@ -215,6 +215,19 @@ fn a_request_finds_who_is_behind_a_nat() {
     }
 }
 
+/// RFC 5922 4: a telephone has no certificate that would prove who it is, if we connected to it. What it has opened is all there is.
+#[test]
+fn a_request_over_tls_finds_its_telephone_on_the_connection_that_this_has_opened() {
+    let mut bench = edge(ContactPolicy::Token);
+    let flow = edge_flow('a', Transport::Tls);
+    let contact = format!("<sip:a@{}:5061;transport=tls>", flow.remote.ip());
+    let ours = uri(&registered(&mut bench, &[&contact], flow)[0]);
+    let sent = call(&mut bench, "INVITE", &ours);
+    assert_eq!((sent.path.remote, sent.path.over), (flow.remote, flow.connection.map(Over::Only).unwrap()));
+    bench.ended.extend(flow.connection);
+    assert_eq!(call(&mut bench, "INVITE", &ours).line(), "b 430");
+}
+
 /// No Contact leads elsewhere than to who has registered it (no open relay): over his flow, or not at all.
 #[test]
 fn a_contact_elsewhere_leads_to_its_sender() {
