@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jackfield_proto::message::Message;
 use jackfield_proto::net::is_private;
 use jackfield_proto::proxy::{Group, Mode, Reply, Target};
-use jackfield_trunk::health::Health;
+use jackfield_trunk::health::{Health, State};
 use jackfield_trunk::{Planned, Refusal, Table, Trunk};
 use smallvec::SmallVec;
 
@@ -51,25 +51,31 @@ impl Expansion<'_> {
         }
         let (mut refusal, mut expanded) = (None, Expanded { groups: Vec::with_capacity(groups.len()), ways: SmallVec::new() });
         for Group { mode, targets } in groups {
-            let mut made = Vec::with_capacity(targets.len());
+            let mut made: Vec<(Option<WayOf>, Target)> = Vec::with_capacity(targets.len());
             for target in targets {
                 match self.of_target(&target, mode) {
-                    Ok(None) => {
-                        expanded.ways.push(None);
-                        made.push(target);
-                    }
+                    Ok(None) => made.push((None, target)),
                     Ok(Some(planned)) => {
-                        expanded.ways.extend(planned.iter().map(|planned| Some((planned.trunk.clone(), planned.way))));
-                        made.extend(planned.into_iter().map(|planned| planned.target));
+                        made.extend(planned.into_iter().map(|planned| (Some((planned.trunk, planned.way)), planned.target)));
                     }
                     Err(denial) => refusal = Some(denial),
                 }
             }
-            expanded.groups.push(Group { mode, targets: made });
+            self.put_unsound_last(&mut made);
+            let (ways, targets): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+            expanded.ways.extend(ways);
+            expanded.groups.push(Group { mode, targets });
         }
         match refusal {
             Some(denial) if expanded.ways.is_empty() => Err(denial),
             _ => Ok(expanded),
+        }
+    }
+
+    /// A decision says who is tried after whom, but does not know who is down: ways of trunks that are come last in their group.
+    fn put_unsound_last(&self, made: &mut [(Option<WayOf>, Target)]) {
+        if self.health.unsound() > 0 {
+            made.sort_by_key(|(way, _)| way.as_ref().map_or(State::Up, |(_, way)| self.health.state(*way)));
         }
     }
 
