@@ -11,8 +11,8 @@ use example_agents::stage;
 
 /// What to say where there is none.
 const MISSING: &str = "there is no Asterisk. It was looked for as $ASTERISK and as `asterisk` in PATH.\n\
-    Debian 12 and Ubuntu 24.10 have no package; Debian 11, Debian sid, Ubuntu up to 24.04, Fedora and Alpine do (apt-get install asterisk). Else: a \
-    container with the host's network and this folder at the same path, or the source at https://www.asterisk.org. More in README.md.";
+    Debian 12 has no package of it; Debian 11, Debian sid and most other distributions have (apt-get install asterisk). Else: a container\n\
+    with the network of its caller and this folder at the same path, or the source at https://www.asterisk.org. More in README.md.";
 
 /// The files that an operator would edit.
 const FILES: [&str; 3] = ["pjsip.conf", "extensions.conf", "modules.conf"];
