@@ -8,7 +8,7 @@ use super::branch::{BranchPhase, Cancel, Candidate};
 use super::context::{Context, Phase};
 use super::environment::Environment;
 use super::io::{Hop, Output};
-use super::numbering::Attempt;
+use super::numbering::{Attempt, Retried};
 use super::plan::{Edit, Numbering, TrunkSide};
 use crate::message::{Message, Method};
 use crate::net::Transport;
@@ -40,7 +40,7 @@ impl Challenges {
 
     /// Which copy of the request the branch sends.
     pub(super) fn attempt(&self) -> Attempt {
-        if self.answered == 0 { Attempt::First } else { Attempt::WithCredentials }
+        Attempt::after(self.answered)
     }
 }
 
@@ -117,18 +117,19 @@ impl<S: Clone> Context<S> {
         target.edits.extend(edits);
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
         self.branches.push(branch);
-        self.note_retried_invite(env);
+        self.note_retried_invite(index, env);
         let Some(request) = self.request.clone() else { return };
         let prepared = self.prepared(&request, &target);
         self.try_candidates(index, Some(candidate), *target, &prepared, env, out);
     }
 
     /// An INVITE in a dialog carries no token of ours that its ACK could bring back.
-    fn note_retried_invite(&self, env: &Environment) {
+    fn note_retried_invite(&self, index: u16, env: &Environment) {
         if let Some(request) = self.request.as_ref().filter(|request| request.method() == Method::INVITE && request.to_tag().is_some())
-            && let Some((number, _)) = request.cseq()
+            && let Some(challenges) = self.branches.get(usize::from(index)).and_then(|branch| branch.challenges.as_ref())
         {
-            env.retried_invites.insert(request, number, env.settings.token_keys.newest());
+            let copy = Retried { number: challenges.number, attempt: challenges.attempt() };
+            env.retried_invites.answered(request, copy, env.settings.token_keys.newest());
         }
     }
 

@@ -2,13 +2,15 @@
 //! dialog keeps its numbers whatever becomes of the configuration or of this process.
 //!
 //! ```text
-//! 111CSR00                  kind (no flow has this transport), side of the callee (C), numbers are spaced (S), an INVITE is noted (R)
+//! 111CSRT0                  kind (no flow has this transport), side of the callee (C), numbers are spaced (S), an INVITE is noted (R), which has
+//!                           answered a second challenge (T)
 //! TTTTTTTT                  trunk
 //! NNNNNNNN                  CSeq number of the INVITE that has answered a challenge; if it is noted
 //! ```
 
 use super::base32::Octets;
 use super::noted_flow::{NotedFlow, Side, take};
+use super::numbering::{Attempt, Retried};
 use super::plan::{Numbering, TrunkId, TrunkSide};
 
 /// The trunk at one side of a dialog.
@@ -16,8 +18,8 @@ use super::plan::{Numbering, TrunkId, TrunkSide};
 pub(super) struct NotedTrunk {
     pub(super) side: Side,
     pub(super) trunk: TrunkSide,
-    /// The number, as its sender wrote it, of the dialog's first INVITE, where the copy that this is written into answers a challenge.
-    pub(super) retried: Option<u32>,
+    /// The dialog's first INVITE, where the copy that this is written into answers a challenge.
+    pub(super) retried: Option<Retried>,
 }
 
 /// What a token of a dialog consists of.
@@ -31,7 +33,8 @@ const KIND: u8 = 0b0000_0111;
 const CALLEE: u8 = 1 << 3;
 const SPACED: u8 = 1 << 4;
 const RETRIED: u8 = 1 << 5;
-const UNUSED: u8 = 0b1100_0000;
+const THIRD: u8 = 1 << 6;
+const UNUSED: u8 = 1 << 7;
 
 impl NotedTrunk {
     /// Whether a trunk is what notes begin with.
@@ -44,10 +47,11 @@ impl NotedTrunk {
         out.push(
             KIND | flag(self.side == Side::Callee, CALLEE)
                 | flag(self.trunk.numbering == Numbering::Spaced, SPACED)
-                | flag(self.retried.is_some(), RETRIED),
+                | flag(self.retried.is_some(), RETRIED)
+                | flag(self.retried.is_some_and(|retried| retried.attempt == Attempt::Third), THIRD),
         );
         out.extend_from_slice(&self.trunk.id.0.to_be_bytes());
-        if let Some(number) = self.retried {
+        if let Some(Retried { number, .. }) = self.retried {
             out.extend_from_slice(&number.to_be_bytes());
         }
     }
@@ -65,14 +69,15 @@ impl NotedTrunk {
     pub(super) fn read(octets: &[u8]) -> Option<(Self, &[u8])> {
         let ([flags], rest) = take(octets)?;
         let has = |flag: u8| flags & flag != 0;
-        if flags & KIND != KIND || has(UNUSED) {
+        if flags & KIND != KIND || has(UNUSED) || (has(THIRD) && !has(RETRIED)) {
             return None;
         }
         let (id, mut rest) = take(rest)?;
         let mut retried = None;
         if has(RETRIED) {
             let (number, after) = take(rest)?;
-            (retried, rest) = (Some(u32::from_be_bytes(number)), after);
+            let attempt = if has(THIRD) { Attempt::Third } else { Attempt::Second };
+            (retried, rest) = (Some(Retried { number: u32::from_be_bytes(number), attempt }), after);
         }
         let numbering = if has(SPACED) { Numbering::Spaced } else { Numbering::Kept };
         let trunk = TrunkSide { id: TrunkId(u32::from_be_bytes(id)), numbering };
@@ -98,7 +103,8 @@ mod tests {
     fn a_trunk_reads_back() {
         for side in [Side::Caller, Side::Callee] {
             for numbering in [Numbering::Kept, Numbering::Spaced] {
-                for retried in [None, Some(0), Some(u32::MAX)] {
+                for retried in [None, Some((0, Attempt::Second)), Some((u32::MAX, Attempt::Third))] {
+                    let retried = retried.map(|(number, attempt)| Retried { number, attempt });
                     let note = NotedTrunk { side, trunk: TrunkSide { id: TrunkId::of("telekom"), numbering }, retried };
                     let mut octets = Octets::new();
                     Note::Trunk(note).put(&mut octets);
@@ -115,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_is_no_trunk() {
-        for flags in [KIND | 0x40, KIND | 0x80, KIND | UNUSED | CALLEE, 5, 6] {
+        for flags in [KIND | THIRD, KIND | 0x80, KIND | UNUSED | CALLEE, 5, 6] {
             let mut octets = [0; 64];
             octets[0] = flags;
             assert_eq!(NotedTrunk::read(&octets), None, "{flags:08b}");

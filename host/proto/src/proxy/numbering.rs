@@ -1,10 +1,11 @@
 //! CSeq towards a side whose challenges are answered here. The request that answers one has the next number (RFC 3261 22.2), of which its
-//! sender knows nothing; so its own numbers are spaced, and there is room for that copy without a table of who is how far ahead:
+//! sender knows nothing; so its own numbers are spaced, and there is room for such copies without a table of who is how far ahead:
 //!
 //! ```text
-//! sender   1 INVITE    2 PRACK   3 BYE          spaced = 2 n, in 31 bits (RFC 3261 8.1.1.5)
-//! trunk    2 INVITE    4 PRACK   6 BYE
-//!          3 INVITE                             its answer to the challenge: spaced + 1
+//! sender   1 INVITE    2 PRACK   3 BYE          spaced = 4 n, in 31 bits (RFC 3261 8.1.1.5)
+//! trunk    4 INVITE    8 PRACK  12 BYE
+//!          5 INVITE                             its answer to the challenge: spaced + 1
+//!          6 INVITE                             and to one of another realm (22.3), or with a fresh nonce: spaced + 2
 //! ```
 //!
 //! Responses go back with the number that the sender wrote. An ACK for a 2xx (13.2.2.4) and RAck in a PRACK (RFC 3262 7.2) name an INVITE by
@@ -24,12 +25,34 @@ use super::keys::TokenKey;
 use super::plan::{Numbering, TrunkSide};
 use crate::message::{Framing, Limits, Message, Method, Name, Splice};
 
-/// Which of the copies of a request goes to one target.
+/// Which of the copies of a request goes to one target: how many challenges have been answered before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
-    First,
+    First = 0,
     /// It answers a challenge.
-    WithCredentials,
+    Second = 1,
+    /// It answers another one.
+    Third = 2,
+}
+
+impl Attempt {
+    /// The copy that is sent after so many answers; there are no more of them ([`super::challenge`]).
+    pub(super) fn after(answered: u32) -> Self {
+        match answered {
+            0 => Self::First,
+            1 => Self::Second,
+            _ => Self::Third,
+        }
+    }
+}
+
+/// An INVITE that was sent again with credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Retried {
+    /// Its number, as its sender wrote it.
+    pub(super) number: u32,
+    /// The copy that it speaks of.
+    pub(super) attempt: Attempt,
 }
 
 /// The trunks of a request in a dialog, as its tokens say.
@@ -37,8 +60,8 @@ pub(super) enum Attempt {
 pub(super) struct Sides {
     pub(super) to: Option<TrunkSide>,
     pub(super) from: Option<TrunkSide>,
-    /// The number of the dialog's first INVITE, where its sender sends again and it was answered with credentials.
-    pub(super) retried: Option<u32>,
+    /// The dialog's first INVITE, where its sender sends again and it was answered with credentials.
+    pub(super) retried: Option<Retried>,
 }
 
 impl From<&Sides> for DialogSides {
@@ -52,8 +75,8 @@ impl From<&Sides> for DialogSides {
 pub(super) struct Renumbered {
     pub(super) cseq: u32,
     pub(super) rack: Option<u32>,
-    /// The request's own number, where this copy answers a challenge: for the token.
-    pub(super) retried: Option<u32>,
+    /// Where this copy answers a challenge: for the token.
+    pub(super) retried: Option<Retried>,
 }
 
 /// INVITEs in dialogs that were answered with credentials, for the ACK and the PRACK that name them. These may come to any shard: all of
@@ -61,8 +84,8 @@ pub(super) struct Renumbered {
 /// nobody waiting for it.
 #[derive(Debug)]
 pub struct RetriedInvites {
-    /// Digests of dialog, sender and number.
-    known: Mutex<VecDeque<u64>>,
+    /// Digests of dialog, sender and number, and the copy that was answered.
+    known: Mutex<VecDeque<(u64, Attempt)>>,
     max: usize,
 }
 
@@ -75,20 +98,26 @@ impl RetriedInvites {
         Self { known: Mutex::default(), max }
     }
 
-    pub(super) fn insert(&self, invite: &Message, number: u32, key: &TokenKey) {
-        let digest = digest(invite, number, key);
+    /// A copy of an INVITE has been answered.
+    pub(super) fn answered(&self, invite: &Message, copy: Retried, key: &TokenKey) {
+        let digest = digest(invite, copy.number, key);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&digest) {
-            while known.len() >= self.max.max(1) {
-                known.pop_front();
+        match known.iter_mut().find(|(other, _)| *other == digest) {
+            Some((_, attempt)) => *attempt = copy.attempt,
+            None => {
+                while known.len() >= self.max.max(1) {
+                    known.pop_front();
+                }
+                known.push_back((digest, copy.attempt));
             }
-            known.push_back(digest);
         }
     }
 
-    /// Whether the INVITE of this number, by the sender of `request` in the same dialog, is one of them.
-    fn contains(&self, request: &Message, number: u32, key: &TokenKey) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest(request, number, key))
+    /// Which copy was answered of the INVITE of this number, by the sender of `request` in the same dialog; none if it is none of them.
+    fn find(&self, request: &Message, number: u32, key: &TokenKey) -> Option<Attempt> {
+        let digest = digest(request, number, key);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|(other, _)| *other == digest).map(|(_, attempt)| *attempt)
     }
 }
 
@@ -111,7 +140,7 @@ fn digest(request: &Message, number: u32, key: &TokenKey) -> u64 {
 
 /// What the number of a request becomes.
 pub(super) fn spaced(number: u32, attempt: Attempt) -> u32 {
-    (number.wrapping_shl(1) & 0x7fff_ffff) | u32::from(attempt == Attempt::WithCredentials)
+    (number.wrapping_shl(2) & 0x7fff_ffff) | attempt as u32
 }
 
 /// The trunk at the side that a request goes to: in a dialog the token's word holds, so that its numbers go on as they began, whatever is
@@ -133,12 +162,12 @@ impl Renumbered {
         let (number, _) = request.cseq()?;
         // Which copy of another request of the same sender has been answered.
         let named = |number| {
-            let first = sides.is_some_and(|sides| sides.retried == Some(number));
-            if first || known.contains(request, number, key) { Attempt::WithCredentials } else { Attempt::First }
+            let first = sides.and_then(|sides| sides.retried.filter(|retried| retried.number == number));
+            first.map(|retried| retried.attempt).or_else(|| known.find(request, number, key)).unwrap_or(Attempt::First)
         };
         let attempt = if request.method() == Method::ACK { named(number) } else { attempt };
         let rack = (request.method() == Method::PRACK).then(|| rack(request)).flatten().map(|(_, number)| spaced(number, named(number)));
-        let retried = (attempt == Attempt::WithCredentials).then_some(number);
+        let retried = (attempt != Attempt::First).then_some(Retried { number, attempt });
         Some(Self { cseq: spaced(number, attempt), rack, retried })
     }
 
@@ -199,20 +228,22 @@ mod tests {
         Message::parse(Bytes::from(text), Framing::Datagram, &Limits::default()).unwrap()
     }
 
-    /// RFC 3261 8.1.1.5: 31 bits. What is beyond 2^30 comes round, and goes on growing from there.
+    /// RFC 3261 8.1.1.5: 31 bits. What is beyond 2^29 comes round, and goes on growing from there.
     #[test]
-    fn numbers_are_doubled_in_31_bits() {
-        for (number, first, again) in [
-            (0, 0, 1),
-            (1, 2, 3),
-            (2, 4, 5),
-            (0x3fff_ffff, 0x7fff_fffe, 0x7fff_ffff),
-            (0x4000_0000, 0, 1),
-            (0x4000_0001, 2, 3),
-            (0x7fff_ffff, 0x7fff_fffe, 0x7fff_ffff),
-            (u32::MAX, 0x7fff_fffe, 0x7fff_ffff),
+    fn numbers_are_spaced_in_31_bits() {
+        for (number, first) in [
+            (0, 0),
+            (1, 4),
+            (2, 8),
+            (0x1fff_ffff, 0x7fff_fffc),
+            (0x2000_0000, 0),
+            (0x2000_0001, 4),
+            (0x3fff_ffff, 0x7fff_fffc),
+            (0x7fff_ffff, 0x7fff_fffc),
+            (u32::MAX, 0x7fff_fffc),
         ] {
-            assert_eq!((spaced(number, Attempt::First), spaced(number, Attempt::WithCredentials)), (first, again), "{number}");
+            let copies = [0, 1, 2].map(|answered| spaced(number, Attempt::after(answered)));
+            assert_eq!(copies, [first, first + 1, first + 2], "{number}");
         }
     }
 
@@ -264,11 +295,11 @@ mod tests {
     fn the_oldest_invite_goes_first() {
         let (known, key) = (RetriedInvites::new(2), [1; 16]);
         let invite = message("INVITE", "1", "");
-        for number in [1, 2, 2, 3] {
-            known.insert(&invite, number, &key);
+        for (number, attempt) in [(1, Attempt::Second), (2, Attempt::Second), (2, Attempt::Third), (3, Attempt::Second)] {
+            known.answered(&invite, Retried { number, attempt }, &key);
         }
-        let found: Vec<_> = (0..5).filter(|number| known.contains(&message("ACK", "9", ""), *number, &key)).collect();
-        assert_eq!(found, [2, 3]);
-        assert!(!known.contains(&message("ACK", "9", ""), 3, &[2; 16]));
+        let found: Vec<_> = (0..5).map(|number| known.find(&message("ACK", "9", ""), number, &key)).collect();
+        assert_eq!(found, [None, None, Some(Attempt::Third), Some(Attempt::Second), None]);
+        assert_eq!(known.find(&message("ACK", "9", ""), 3, &[2; 16]), None);
     }
 }

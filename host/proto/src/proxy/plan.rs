@@ -85,8 +85,9 @@ pub enum Numbering {
     /// It stays.
     #[default]
     Kept,
-    /// It is doubled, so that there is room for the same request again with credentials (RFC 3261 22.2: one more) without a table of who
-    /// is how far ahead: number `n` leaves as `2n`, and with the answer to a challenge as `2n + 1`.
+    /// It leaves room for the same request again with credentials (RFC 3261 22.2: one more), and once more for those of a second realm (22.3),
+    /// without a table of who is how far ahead: number `n` leaves as `4n + k`, where `k` is how many challenges of the target have been
+    /// answered.
     Spaced,
 }
 

@@ -193,6 +193,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::super::noted_flow::{Binding, FarEnd, ListenerDigest};
+    use super::super::numbering::{Attempt, Retried};
     use super::super::plan::{Numbering, TrunkId};
     use super::*;
     use crate::message::{Framing, Limits};
@@ -282,6 +283,7 @@ mod tests {
     }
 
     fn trunk(side: Side, retried: Option<u32>) -> NotedTrunk {
+        let retried = retried.map(|number| Retried { number, attempt: Attempt::Second });
         let id = TrunkId::of(if side == Side::Caller { "caller" } else { "callee" });
         NotedTrunk { side, trunk: TrunkSide { id, numbering: Numbering::Spaced }, retried }
     }

@@ -44,12 +44,12 @@ fn a_challenge_is_answered() {
         assert_eq!(bench.ladder(), expected, "{method}");
 
         let (first, second) = (bench.first(&request), bench.last(&request));
-        assert_eq!((first.value("CSeq"), second.value("CSeq")), (format!("2 {method}"), format!("3 {method}")));
+        assert_eq!((first.value("CSeq"), second.value("CSeq")), (format!("4 {method}"), format!("5 {method}")));
         assert_eq!((first.values("Proxy-Authorization"), second.values("Proxy-Authorization")), (vec![], vec!["Digest x".to_string()]));
         assert_ne!(first.message.top_via().unwrap().branch(), second.message.top_via().unwrap().branch(), "8.1.1.7");
         assert_eq!((first.path, first.message.request_uri()), (second.path, second.message.request_uri()));
         if is_invite {
-            assert_eq!(bench.last("b ACK").value("CSeq"), "2 ACK", "17.1.1.3");
+            assert_eq!(bench.last("b ACK").value("CSeq"), "4 ACK", "17.1.1.3");
         }
 
         let challenge = &bench.challenges[0];
@@ -106,6 +106,7 @@ fn a_target_has_so_many_answers_and_no_more() {
     }
     assert_eq!(bench.ladder(), ["b INVITE", "b ACK", "b INVITE", "b ACK", "b INVITE", "b ACK", "a 407"]);
     assert_eq!(bench.last("b INVITE").values("Proxy-Authorization"), ["1"], "the later answer counts");
+    assert_eq!(cseqs(&bench, "b INVITE"), ["4 INVITE", "5 INVITE", "6 INVITE"], "22.2: each is a new request");
     assert_eq!((bench.challenges.len(), bench.completed.clone()), (2, vec![(Some(407), 1)]));
     bench.drain();
 }
@@ -120,8 +121,8 @@ fn the_next_target_is_tried_after_a_refusal() {
     for peer in ['b', 'b', 'c', 'c'] {
         bench.answer(peer, 407);
     }
-    assert_eq!(cseqs(&bench, "b INVITE"), ["2 INVITE", "3 INVITE"]);
-    assert_eq!(cseqs(&bench, "c INVITE"), ["2 INVITE", "3 INVITE"]);
+    assert_eq!(cseqs(&bench, "b INVITE"), ["4 INVITE", "5 INVITE"]);
+    assert_eq!(cseqs(&bench, "c INVITE"), ["4 INVITE", "5 INVITE"]);
     assert_eq!(bench.challenges.iter().map(|challenge| challenge.answered).collect::<Vec<_>>(), [0, 1, 0, 1]);
     assert_eq!(bench.completed, [(Some(407), 2)]);
     bench.drain();
@@ -168,12 +169,12 @@ fn the_second_copy_can_be_cancelled() {
     bench.answer('b', 407);
     bench.answer('b', 180);
     bench.request(&invite.cancel());
-    assert_eq!(bench.last("b CANCEL").value("CSeq"), "3 CANCEL");
+    assert_eq!(bench.last("b CANCEL").value("CSeq"), "5 CANCEL");
     assert_eq!(bench.last("b CANCEL").message.top_via().unwrap().branch(), bench.last("b INVITE").message.top_via().unwrap().branch());
     bench.answer_cancel('b', 200);
     bench.answer('b', 487);
     assert_eq!(bench.ladder(), ["b INVITE", "b ACK", "b INVITE", "a 180", "a 200", "b CANCEL", "b ACK", "a 487"]);
-    assert_eq!(cseqs(&bench, "b ACK"), ["2 ACK", "3 ACK"]);
+    assert_eq!(cseqs(&bench, "b ACK"), ["4 ACK", "5 ACK"]);
     bench.drain();
 }
 
@@ -225,7 +226,7 @@ fn other_addresses_are_kept_for_the_second_copy() {
     bench.answer('c', 407);
     assert_eq!(bench.ladder(), ["c ACK", "a 407"], "the target has given up after one refusal");
     assert_eq!(bench.challenges.iter().map(|challenge| challenge.answered).collect::<Vec<_>>(), [0, 1]);
-    assert_eq!(cseqs(&bench, "c INVITE"), ["3 INVITE"]);
+    assert_eq!(cseqs(&bench, "c INVITE"), ["5 INVITE"]);
     assert_eq!((bench.queries.len(), bench.addresses_failed.len()), (1, 1));
     bench.drain();
 }
@@ -287,7 +288,7 @@ fn a_challenge_in_a_dialog_is_answered() {
     bench.request(&invite.in_dialog("INFO", &answer.message, "2"));
     bench.answer('b', 401);
     assert_eq!(bench.ladder(), ["b INFO", "b INFO"]);
-    assert_eq!(cseqs(&bench, "b INFO"), ["4 INFO", "5 INFO"]);
+    assert_eq!(cseqs(&bench, "b INFO"), ["8 INFO", "9 INFO"]);
     bench.answer('b', 200);
     assert_eq!((bench.ladder(), bench.last("a 200").value("CSeq")), (vec!["a 200".to_string()], "2 INFO".into()));
 
@@ -308,7 +309,7 @@ fn a_challenge_of_the_calling_side_is_answered() {
     bench.answer('a', 407);
     bench.answer('a', 200);
     assert_eq!(bench.ladder(), ["a BYE", "a BYE", "b 200"]);
-    assert_eq!((cseqs(&bench, "a BYE"), bench.last("b 200").value("CSeq")), (vec!["2 BYE".into(), "3 BYE".into()], "1 BYE".into()));
+    assert_eq!((cseqs(&bench, "a BYE"), bench.last("b 200").value("CSeq")), (vec!["4 BYE".into(), "5 BYE".into()], "1 BYE".into()));
     bench.drain();
 }
 

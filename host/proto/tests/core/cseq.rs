@@ -53,7 +53,7 @@ fn kamailio_919_answering_a_challenge_keeps_cseq_of_both_sides() {
         let receive = |bench: &mut Bench, request: &Request| bench.receive(request.message(), edge_flow('a', Transport::Udp));
         receive(&mut bench, &invite);
         bench.answer('b', 407);
-        assert_eq!(said(&mut bench), ["b 2 INVITE", "b 2 ACK", "b 3 INVITE"]);
+        assert_eq!(said(&mut bench), ["b 4 INVITE", "b 4 ACK", "b 5 INVITE"]);
         let arrived = bench.sent.last().unwrap().clone();
         reliable(&mut bench, 'b', "776656");
         let progress = bench.sent.last().unwrap().clone();
@@ -61,19 +61,19 @@ fn kamailio_919_answering_a_challenge_keeps_cseq_of_both_sides() {
 
         receive(&mut bench, &of_caller(&invite, "PRACK", &progress, 2).field("RAck", "776656 1 INVITE"));
         bench.answer('b', 200);
-        assert_eq!(said(&mut bench), ["b 4 PRACK (776656 3 INVITE)", "a 200 2 PRACK"]);
+        assert_eq!(said(&mut bench), ["b 8 PRACK (776656 5 INVITE)", "a 200 2 PRACK"]);
 
         bench.answer_to(&arrived, 200, |response| response);
         let answer = bench.sent.last().unwrap().clone();
         assert_eq!(said(&mut bench), ["a 200 1 INVITE"]);
         receive(&mut bench, &of_caller(&invite, "ACK", &answer, 1));
-        assert_eq!(said(&mut bench), ["b 3 ACK"]);
+        assert_eq!(said(&mut bench), ["b 5 ACK"]);
 
         let reinvite = of_caller(&invite, "INVITE", &answer, 3).field("Contact", "<sip:a@192.0.2.97:5060>");
         receive(&mut bench, &reinvite);
         bench.answer('b', 200);
         receive(&mut bench, &of_caller(&invite, "ACK", &answer, 3));
-        assert_eq!(said(&mut bench), ["b 6 INVITE", "a 200 3 INVITE", "b 6 ACK"]);
+        assert_eq!(said(&mut bench), ["b 12 INVITE", "a 200 3 INVITE", "b 12 ACK"]);
 
         // The provider's numbers are its own, and nobody changes them.
         let theirs = |method, cseq| {
@@ -90,7 +90,7 @@ fn kamailio_919_answering_a_challenge_keeps_cseq_of_both_sides() {
 
         receive(&mut bench, &of_caller(&invite, "BYE", &answer, 4));
         bench.answer('b', 200);
-        assert_eq!(said(&mut bench), ["b 8 BYE", "a 200 4 BYE"]);
+        assert_eq!(said(&mut bench), ["b 16 BYE", "a 200 4 BYE"]);
         bench.drain();
     }
 }
@@ -98,7 +98,7 @@ fn kamailio_919_answering_a_challenge_keeps_cseq_of_both_sides() {
 /// The number of the first INVITE is in the token: a proxy that has been restarted in the middle of a call still knows it.
 #[test]
 fn an_ack_after_a_restart_names_the_copy_that_was_answered() {
-    for (status, expected) in [(407, ["b 3 ACK", "b 4 PRACK (1 3 INVITE)"]), (180, ["b 2 ACK", "b 4 PRACK (1 2 INVITE)"])] {
+    for (status, expected) in [(407, ["b 5 ACK", "b 8 PRACK (1 5 INVITE)"]), (180, ["b 4 ACK", "b 8 PRACK (1 4 INVITE)"])] {
         let mut bench_before = bench(provider(), Transport::Udp);
         let invite = Request::invite();
         bench_before.request(&invite);
@@ -119,29 +119,57 @@ fn a_reinvite_that_was_challenged_is_acknowledged_by_its_number() {
     let invite = Request::invite();
     let (_, answer) = call(&mut bench, &invite, flow('a', Transport::Udp), 'b');
     bench.request(&of_caller(&invite, "ACK", &answer, 1));
-    assert_eq!(said(&mut bench), ["b 2 ACK"]);
+    assert_eq!(said(&mut bench), ["b 4 ACK"]);
     bench.request(&of_caller(&invite, "INVITE", &answer, 2).field("Contact", "<sip:a@192.0.2.97:5060>"));
     bench.answer('b', 401);
     reliable(&mut bench, 'b', "9");
     let reinvite = bench.first("b INVITE");
-    assert_eq!(reinvite.value("CSeq"), "2 INVITE");
+    assert_eq!(reinvite.value("CSeq"), "4 INVITE");
     bench.request(&of_caller(&invite, "PRACK", &answer, 3).field("RAck", "9 2 INVITE"));
     bench.answer('b', 200);
-    assert_eq!(said(&mut bench), ["b 4 INVITE", "b 4 ACK", "b 5 INVITE", "a 183 2 INVITE", "b 6 PRACK (9 5 INVITE)", "a 200 3 PRACK"]);
+    assert_eq!(said(&mut bench), ["b 8 INVITE", "b 8 ACK", "b 9 INVITE", "a 183 2 INVITE", "b 12 PRACK (9 9 INVITE)", "a 200 3 PRACK"]);
     let retried = bench.last("b INVITE");
     bench.answer_to(&retried, 200, |response| response);
     for _ in 0..2 {
         bench.request(&of_caller(&invite, "ACK", &answer, 2));
     }
     bench.request(&Request { branch: "z9hG4bKagain".into(), ..of_caller(&invite, "ACK", &answer, 1) });
-    assert_eq!(said(&mut bench), ["a 200 2 INVITE", "b 5 ACK", "b 5 ACK", "b 2 ACK"]);
+    assert_eq!(said(&mut bench), ["a 200 2 INVITE", "b 9 ACK", "b 9 ACK", "b 4 ACK"]);
+    bench.drain();
+}
+
+/// 22.3: a second realm, or a nonce that has grown stale, asks once more. That copy has a number of its own, which ACK and RAck name.
+#[test]
+fn a_second_answer_has_a_number_of_its_own() {
+    let mut bench = bench(provider(), Transport::Udp);
+    bench.on_challenge(|_| Some(Some(vec![Edit::Set("Proxy-Authorization".into(), "Digest x".into())])));
+    let invite = Request::invite();
+    bench.request(&invite);
+    bench.answer('b', 407);
+    bench.answer('b', 401);
+    bench.answer('b', 200);
+    let answer = bench.last("a 200");
+    bench.request(&of_caller(&invite, "ACK", &answer, 1));
+    assert_eq!(said(&mut bench), ["b 4 INVITE", "b 4 ACK", "b 5 INVITE", "b 5 ACK", "b 6 INVITE", "a 200 1 INVITE", "b 6 ACK"]);
+
+    bench.request(&of_caller(&invite, "INVITE", &answer, 2).field("Contact", "<sip:a@192.0.2.97:5060>"));
+    bench.answer('b', 407);
+    bench.answer('b', 401);
+    reliable(&mut bench, 'b', "9");
+    bench.request(&of_caller(&invite, "PRACK", &answer, 3).field("RAck", "9 2 INVITE"));
+    bench.answer('b', 200);
+    let retried = bench.last("b INVITE");
+    bench.answer_to(&retried, 200, |response| response);
+    bench.request(&of_caller(&invite, "ACK", &answer, 2));
+    let expected = ["b 8 INVITE", "b 8 ACK", "b 9 INVITE", "b 9 ACK", "b 10 INVITE", "a 183 2 INVITE"];
+    assert_eq!(said(&mut bench), [&expected[..], &["b 12 PRACK (9 10 INVITE)", "a 200 3 PRACK", "a 200 2 INVITE", "b 10 ACK"]].concat());
     bench.drain();
 }
 
 /// The ACK has a branch of its own, and so a shard of its own: the shards share what they know.
 #[test]
 fn the_ack_may_come_to_another_shard() {
-    for (shared, expected) in [(true, "b 5 ACK"), (false, "b 4 ACK")] {
+    for (shared, expected) in [(true, "b 9 ACK"), (false, "b 8 ACK")] {
         let mut one = bench(provider(), Transport::Udp);
         let mut other = bench(provider(), Transport::Udp);
         if shared {
@@ -186,14 +214,14 @@ fn the_calling_side_may_be_the_one_that_challenges() {
     assert_eq!(
         said(&mut bench),
         [
-            "a 2 INVITE",
-            "a 2 ACK",
-            "a 3 INVITE",
+            "a 4 INVITE",
+            "a 4 ACK",
+            "a 5 INVITE",
             "b 183 1 INVITE",
-            "a 4 PRACK (7 3 INVITE)",
+            "a 8 PRACK (7 5 INVITE)",
             "b 200 2 PRACK",
-            "a 3 ACK",
-            "a 6 BYE",
+            "a 5 ACK",
+            "a 12 BYE",
             "b 200 3 BYE"
         ]
     );
@@ -207,10 +235,10 @@ fn both_sides_may_be_spaced() {
     let (arrived, answer) = call(&mut bench, &invite, edge_flow('a', Transport::Udp), 'b');
     bench.request(&of_caller(&invite, "INFO", &answer, 2));
     bench.receive(Request::of_callee("INFO", &arrived.message, 'b', Transport::Udp, "b1").message(), edge_flow('b', Transport::Udp));
-    assert_eq!(said(&mut bench), ["b 4 INFO", "a 2 INFO"]);
+    assert_eq!(said(&mut bench), ["b 8 INFO", "a 4 INFO"]);
     // The first INVITE of the caller was not retried; one of the callee's with that number is another one.
     bench.receive(Request::of_callee("ACK", &arrived.message, 'b', Transport::Udp, "b2").message(), edge_flow('b', Transport::Udp));
-    assert_eq!(said(&mut bench), ["a 2 ACK"]);
+    assert_eq!(said(&mut bench), ["a 4 ACK"]);
 }
 
 /// The number in the token is that of an INVITE of the caller's: one of the callee's that has it too was not retried.
@@ -224,14 +252,14 @@ fn the_token_speaks_of_the_callers_invite() {
     bench.answer('b', 200);
     bench.ladder();
     bench.receive(Request::of_callee("ACK", &arrived.message, 'b', Transport::Udp, "b2").message(), edge_flow('b', Transport::Udp));
-    assert_eq!(said(&mut bench), ["a 2 ACK"]);
+    assert_eq!(said(&mut bench), ["a 4 ACK"]);
 }
 
-/// RFC 3261 8.1.1.5: 31 bits. A sender that begins beyond 2^30 comes round.
+/// RFC 3261 8.1.1.5: 31 bits. A sender that begins beyond 2^29 comes round.
 #[test]
 fn large_numbers_come_round() {
     for (number, first, second) in
-        [(0x3fff_ffff, 0x7fff_fffe, 0x7fff_ffff), (0x4000_0000_u32, 0_u32, 1_u32), (0x7fff_ffff, 0x7fff_fffe, 0x7fff_ffff)]
+        [(0x1fff_ffff, 0x7fff_fffc, 0x7fff_fffd), (0x2000_0000_u32, 0_u32, 1_u32), (0x7fff_ffff, 0x7fff_fffc, 0x7fff_fffd)]
     {
         let mut bench = bench(provider(), Transport::Udp);
         bench.request(&Request { cseq: number, ..Request::invite() });
@@ -255,11 +283,11 @@ fn every_response_has_the_number_of_its_request() {
     }
     bench.pass_ms(20_000);
     bench.answer_to(&arrived, 200, |response| response);
-    assert_eq!(said(&mut bench), ["b 10 INVITE", "a 180 5 INVITE", "a 200 5 INVITE", "a 200 5 INVITE", "a 200 5 INVITE"]);
+    assert_eq!(said(&mut bench), ["b 20 INVITE", "a 180 5 INVITE", "a 200 5 INVITE", "a 200 5 INVITE", "a 200 5 INVITE"]);
 
     bench.request(&Request { cseq: 6, ..Request::new("OPTIONS").branch("options") });
     bench.answer('b', 503);
-    assert_eq!(said(&mut bench), ["b 12 OPTIONS", "a 500 6 OPTIONS"]);
+    assert_eq!(said(&mut bench), ["b 24 OPTIONS", "a 500 6 OPTIONS"]);
     bench.drain();
 }
 
@@ -267,7 +295,7 @@ fn every_response_has_the_number_of_its_request() {
 #[test]
 fn a_dialog_keeps_its_numbering() {
     for (began, now, expected) in
-        [(provider().trunk, None, "b 4 INFO"), (None, provider().trunk, "b 2 INFO"), (kept("x"), provider().trunk, "b 2 INFO")]
+        [(provider().trunk, None, "b 8 INFO"), (None, provider().trunk, "b 2 INFO"), (kept("x"), provider().trunk, "b 2 INFO")]
     {
         let mut bench = bench(Target { trunk: began, ..target('b') }, Transport::Udp);
         let invite = Request::invite();
@@ -304,7 +332,7 @@ fn other_numbers_are_not_touched() {
     for (trunk, cseq, rack) in [
         (None, "CSeq:  0001   PRACK\r\n", "RAck: 007  01 INVITE\r\n"),
         (kept("x"), "CSeq:  0001   PRACK\r\n", "RAck: 007  01 INVITE\r\n"),
-        (spaced("x"), "CSeq:  2   PRACK\r\n", "RAck: 007  2 INVITE\r\n"),
+        (spaced("x"), "CSeq:  4   PRACK\r\n", "RAck: 007  4 INVITE\r\n"),
     ] {
         let mut bench = bench(Target { trunk, ..target('b') }, Transport::Udp);
         bench.receive(crate::support::message(text.clone()), flow('a', Transport::Udp));
