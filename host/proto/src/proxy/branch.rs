@@ -161,7 +161,7 @@ impl Branch {
         branch.candidates = std::mem::take(&mut self.candidates);
         branch.looked_up = self.looked_up;
         branch.trunk = self.trunk;
-        branch.challenges = self.challenges.clone();
+        branch.challenges = self.challenges.as_ref().map(|challenges| challenges.of_next());
         branch
     }
 

@@ -183,7 +183,7 @@ impl<S: Clone> Context<S> {
 
     /// The numbers of a branch's copy where they are not those of the request.
     fn renumbered(&self, branch: &Branch, request: &Message, env: &Environment) -> Option<Renumbered> {
-        let attempt = branch.challenges.as_ref()?.attempt();
+        let attempt = branch.challenges.as_ref()?.attempt;
         Renumbered::of(request, attempt, self.sides.as_deref(), &env.retried_invites, env.settings.token_keys.newest())
     }
 
@@ -297,13 +297,15 @@ impl<S: Clone> Context<S> {
         self.wait_for_again(index);
     }
 
-    /// What is left of a target goes from one of its branches to another.
+    /// What is left of a target goes from one of its branches to another, with how many of its challenges have been answered.
     fn hand_over(&mut self, from: u16, to: u16) {
-        let Some((target, candidates)) = self.branch(from).map(|from| (from.target.take(), std::mem::take(&mut from.candidates))) else {
-            return;
-        };
-        if let Some(branch) = self.branch(to) {
-            (branch.target, branch.candidates) = (target, candidates);
+        let Some(from) = self.branch(from) else { return };
+        let (target, candidates) = (from.target.take(), std::mem::take(&mut from.candidates));
+        let answered = from.challenges.as_ref().map_or(0, |challenges| challenges.answered);
+        let Some(branch) = self.branch(to) else { return };
+        (branch.target, branch.candidates) = (target, candidates);
+        if let Some(challenges) = &mut branch.challenges {
+            challenges.answered = challenges.answered.max(answered);
         }
     }
 

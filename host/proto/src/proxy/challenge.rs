@@ -12,6 +12,7 @@ use super::numbering::{Attempt, Retried};
 use super::plan::{Edit, Numbering, TrunkSide};
 use crate::message::{Message, Method};
 use crate::net::Transport;
+use crate::transaction::Class;
 
 /// How many challenges of one target are answered at most, whatever the shell says: it should have given up after the first that its
 /// credentials did not satisfy.
@@ -22,8 +23,10 @@ const ANSWERED_MAX: u32 = 2;
 pub(super) struct Challenges {
     /// The request's own CSeq number.
     pub(super) number: u32,
-    /// How many have been answered.
-    answered: u32,
+    /// The copy that the branch sends.
+    pub(super) attempt: Attempt,
+    /// How many of its target have been answered, by whichever of its branches.
+    pub(super) answered: u32,
     /// It was sent over UDP whatever its size.
     pub(super) any_size: bool,
     /// Where the challenge came from that is being answered.
@@ -35,12 +38,18 @@ impl Challenges {
     pub(super) fn of(request: &Message, side: TrunkSide) -> Option<Box<Self>> {
         (side.numbering == Numbering::Spaced).then_some(())?;
         let (number, _) = request.cseq()?;
-        Some(Box::new(Self { number, answered: 0, any_size: false, source: None }))
+        Some(Box::new(Self { number, attempt: Attempt::First, answered: 0, any_size: false, source: None }))
     }
 
-    /// Which copy of the request the branch sends.
-    pub(super) fn attempt(&self) -> Attempt {
-        Attempt::after(self.answered)
+    /// For the next branch of the target.
+    pub(super) fn of_next(&self) -> Box<Self> {
+        Box::new(Self { attempt: Attempt::after(self.answered), ..self.clone() })
+    }
+
+    /// One more has been answered, by this branch.
+    fn count(&mut self) {
+        self.answered += 1;
+        self.attempt = Attempt::after(self.answered);
     }
 }
 
@@ -110,26 +119,30 @@ impl<S: Clone> Context<S> {
         old.phase = BranchPhase::Done;
         let mut branch = old.successor(env.now);
         let (Some(mut target), Some(path), Some(challenges)) = (branch.target.take(), old.path, &mut branch.challenges) else { return };
-        challenges.answered += 1;
+        challenges.count();
         let any_size = challenges.any_size && path.transport == Transport::Udp;
         let hop = Hop { transport: path.transport, address: path.remote };
         let candidate = Candidate { hop, egress: Some(path.listener), any_size };
         target.edits.extend(edits);
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
         self.branches.push(branch);
-        self.note_retried_invite(index, env);
         let Some(request) = self.request.clone() else { return };
         let prepared = self.prepared(&request, &target);
         self.try_candidates(index, Some(candidate), *target, &prepared, env, out);
     }
 
-    /// An INVITE in a dialog carries no token of ours that its ACK could bring back.
-    fn note_retried_invite(&self, index: u16, env: &Environment) {
-        if let Some(request) = self.request.as_ref().filter(|request| request.method() == Method::INVITE && request.to_tag().is_some())
-            && let Some(challenges) = self.branches.get(usize::from(index)).and_then(|branch| branch.challenges.as_ref())
-        {
-            let copy = Retried { number: challenges.number, attempt: challenges.attempt() };
-            env.retried_invites.answered(request, copy, env.settings.token_keys.newest());
+    /// Notes which copy of an INVITE in a dialog has been answered: it carries no token of ours that its ACK or a PRACK could bring back. A
+    /// dialog has one 2xx to an INVITE, which goes before what another copy has said until then.
+    pub(super) fn note_answered_copy(&self, index: u16, class: Class, env: &Environment) {
+        let Some(request) = self.request.as_ref().filter(|request| request.method() == Method::INVITE && request.to_tag().is_some()) else {
+            return;
+        };
+        let Some(challenges) = self.branches.get(usize::from(index)).and_then(|branch| branch.challenges.as_ref()) else { return };
+        let (copy, key) = (Retried { number: challenges.number, attempt: challenges.attempt }, env.settings.token_keys.newest());
+        match (copy.attempt, class) {
+            (_, Class::Failure) | (Attempt::First, Class::Provisional) => {}
+            (Attempt::First, Class::Success) => env.retried_invites.forget(request, copy.number, key),
+            (Attempt::Second | Attempt::Third, Class::Provisional | Class::Success) => env.retried_invites.answered(request, copy, key),
         }
     }
 

@@ -113,6 +113,12 @@ impl RetriedInvites {
         }
     }
 
+    /// It is the first copy of an INVITE that has been answered.
+    pub(super) fn forget(&self, invite: &Message, number: u32, key: &TokenKey) {
+        let digest = digest(invite, number, key);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|(other, _)| *other != digest);
+    }
+
     /// Which copy was answered of the INVITE of this number, by the sender of `request` in the same dialog; none if it is none of them.
     fn find(&self, request: &Message, number: u32, key: &TokenKey) -> Option<Attempt> {
         let digest = digest(request, number, key);
@@ -179,17 +185,16 @@ impl Renumbered {
     }
 }
 
-/// Gives a response the number that the request's sender wrote.
-pub(super) fn restore(response: &mut Message, number: u32) {
-    if response.cseq().is_none_or(|(found, _)| found == number) {
-        return;
+/// A response with the number that the request's sender wrote; none if that cannot be, as the number of another request is worse than no
+/// response.
+pub(super) fn restored(response: Message, number: u32) -> Option<Message> {
+    if response.cseq()?.0 == number {
+        return Some(response);
     }
     let mut splice = response.splice();
-    set_cseq(response, number, &mut splice);
+    set_cseq(&response, number, &mut splice);
     let limits = Limits { message: usize::MAX, headers: usize::MAX };
-    if let Ok(restored) = Message::parse(splice.finish(), Framing::Datagram, &limits) {
-        *response = restored;
-    }
+    Message::parse(splice.finish(), Framing::Datagram, &limits).ok().filter(|restored| restored.defect().is_none())
 }
 
 /// In all its fields: there may be several that say the same.
@@ -273,7 +278,7 @@ mod tests {
 
     #[test]
     fn only_the_number_is_replaced() {
-        let mut response = Message::parse(
+        let response = Message::parse(
             Bytes::from_static(
                 b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@x.test>;tag=a\r\nTo: <sip:b@x.test>;tag=b\r\nCall-ID: call\r\n\
                   cseq :  0015\t INVITE \r\nX: 0015\r\n\r\nbody",
@@ -283,9 +288,9 @@ mod tests {
         )
         .unwrap();
         let before = response.bytes().clone();
-        restore(&mut response, 15);
+        let response = restored(response, 15).unwrap();
         assert_eq!(response.bytes(), &before, "it has that number");
-        restore(&mut response, 7);
+        let response = restored(response, 7).unwrap();
         assert_eq!(response.defect(), None);
         let text = String::from_utf8(response.bytes().to_vec()).unwrap();
         assert!(text.contains("\r\ncseq :  7\t INVITE \r\nX: 0015\r\n\r\nbody"), "{text}");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::branch_parameter::hex;
 use super::forward::{NextHop, prepare};
 use super::io::{Located, Query};
 use super::own::{EgressChoice, OwnNames};
@@ -125,8 +126,8 @@ pub fn own_token_quoted(quoted: &[u8]) -> Option<u64> {
 }
 
 fn token_of(branch: &[u8]) -> Option<u64> {
-    let digits = branch.strip_prefix(MARK).filter(|digits| digits.len() == 16)?;
-    u64::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
+    let (token, rest) = hex(branch.strip_prefix(MARK)?, 16)?;
+    rest.is_empty().then_some(token)
 }
 
 #[cfg(test)]
@@ -235,7 +236,15 @@ mod tests {
 
     #[test]
     fn other_branches_have_no_token() {
-        for branch in ["z9hG4bKjw123", "z9hG4bKjp0000000000000007", "z9hG4bKjw000000000000000g", "z9hG4bKjw00000000000000071"] {
+        for branch in [
+            "z9hG4bKjw+00000000000007",
+            "z9hG4bKjw+000000000000007",
+            "z9hG4bKjw-000000000000007",
+            "z9hG4bKjw123",
+            "z9hG4bKjp0000000000000007",
+            "z9hG4bKjw000000000000000g",
+            "z9hG4bKjw00000000000000071",
+        ] {
             assert_eq!(token_of(branch.as_bytes()), None, "{branch}");
         }
         assert_eq!(own_token_quoted(b"OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKjw00"), None);

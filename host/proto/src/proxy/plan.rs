@@ -97,7 +97,7 @@ pub enum Admission {
     /// It is not.
     #[default]
     Open,
-    /// It is, by [`super::Output::Admit`], before an INVITE that begins a dialog goes there.
+    /// It is, by [`super::Output::Admit`], before an INVITE goes there that is not known to be in a dialog ([`super::RequestKind::Initial`]).
     Asked,
 }
 

@@ -9,7 +9,7 @@ use super::forward::{Copy, NextHop};
 use super::nat;
 use super::noted_flow::{Binding, ListenerDigest, NotedFlow, Side};
 use super::noted_trunk::{Note, NotedTrunk};
-use super::plan::RecordRoute;
+use super::plan::{Numbering, RecordRoute};
 use super::settings::PathPolicy;
 use super::token;
 use crate::message::{Message, Method, Name, NameAddr, Splice};
@@ -26,11 +26,16 @@ impl Copy<'_> {
                 self.write_path(splice);
             }
         } else if matches!(method, Method::INVITE | Method::SUBSCRIBE | Method::REFER)
-            && (self.record_route != RecordRoute::Never || self.renumbered.is_some())
+            && (self.record_route != RecordRoute::Never || self.has_spaced_side())
             && self.request.to_tag().is_none()
         {
             self.write_record_route(splice);
         }
+    }
+
+    /// Whether there are numbers to keep at a side of the dialog.
+    fn has_spaced_side(&self) -> bool {
+        self.renumbered.is_some() || self.target.from.is_some_and(|side| side.numbering == Numbering::Spaced)
     }
 
     fn write_record_route(&self, splice: &mut Splice<'_>) {

@@ -32,7 +32,8 @@ impl<S: Clone> Context<S> {
         }
         let Some(branch) = self.branch(index) else { return };
         if let Some(challenges) = &branch.challenges {
-            numbering::restore(&mut response, challenges.number);
+            let Some(restored) = numbering::restored(response, challenges.number) else { return };
+            response = restored;
         }
         let schedule = env.schedule(branch.is_reliable());
         let first = branch.client.is_unanswered();
@@ -54,6 +55,7 @@ impl<S: Clone> Context<S> {
         if response.status() == 100 || (class == Class::Provisional && !self.is_invite()) {
             return;
         }
+        self.note_answered_copy(index, class, env);
         let response = Arc::new(response);
         if !(is_challenge(response.status()) && self.ask_for_credentials(index, &response, flow.remote, env, out)) {
             self.review(index, response, flow.remote, env, out);
@@ -189,7 +191,7 @@ impl<S: Clone> Context<S> {
                 }
             }
         }
-        if self.best.as_ref().is_none_or(|best| rank(answer.status()) < rank(best.status())) {
+        if self.best.as_ref().is_none_or(|best| is_better(&answer, best)) {
             self.best = Some(answer);
         }
     }
@@ -207,8 +209,9 @@ impl<S: Clone> Context<S> {
     pub(super) fn answer_best(&mut self, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let answer = match self.best.take() {
             // 9.1: who cancelled hears that it is cancelled, even if no callee has said so.
-            Some(Answer::Made(_) | Answer::Refusal(_)) if self.cancelled => Answer::Made(Reply::status(487)),
-            None if self.cancelled => Answer::Made(Reply::status(487)),
+            Some(Answer::Made(_) | Answer::Refusal(_)) | None if self.cancelled => Answer::Made(Reply::status(487)),
+            // 9.2: and nobody answers the challenge of a request that he has cancelled.
+            Some(best) if self.cancelled && is_challenge(best.status()) => Answer::Made(Reply::status(487)),
             // 16.7 item 6: a 503 says that this proxy is overloaded, which its upstream would act on.
             Some(Answer::Refusal(reply)) => Answer::Refusal(reply),
             Some(best) if best.status() == 503 => Answer::Made(Reply::status(500)),
@@ -308,6 +311,12 @@ impl<S: Clone> Context<S> {
             branch.abandoned = true;
         }
     }
+}
+
+/// Whether an answer takes the place of the best so far. Of two that we have made, the one that somebody means for the caller counts.
+fn is_better(answer: &Answer, best: &Answer) -> bool {
+    let (rank, of_best) = (rank(answer.status()), rank(best.status()));
+    rank < of_best || (rank == of_best && matches!((answer, best), (Answer::Refusal(_), Answer::Made(_))))
 }
 
 /// The order of preference of final failures (item 6): 6xx first, then the lowest class, helpful statuses before others in it, and a

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::branch::{Branch, BranchPhase, Candidate, Client};
+use super::branch::{Branch, BranchPhase, Candidate, Client, is_challenge};
 use super::challenge::Challenges;
 use super::context::{Answer, Context, Phase};
 use super::environment::{AlarmKind, Environment};
 use super::forward::NextHop;
-use super::io::{BranchId, Cause, FailureOutcome, Hop, Output, Query, Transmit};
+use super::io::{BranchId, Cause, FailureOutcome, Hop, Output, Query, RequestKind, Transmit};
 use super::numbering::side_of;
 use super::plan::{Admission, Plan, Reply, Target};
 use super::validate;
@@ -68,7 +68,8 @@ impl<S: Clone> Context<S> {
         let trunk = side_of(request, self.kind, self.sides.as_deref(), target.trunk);
         let challenges = trunk.and_then(|trunk| Challenges::of(request, trunk));
         self.branches.push(Branch { trunk, challenges, ..Branch::new(Arc::clone(&target.tag), self.attempts, breadth, env.now) });
-        if target.admission == Admission::Asked && request.method().is_invite() && request.to_tag().is_none() {
+        // Not by its To tag, which anybody can invent.
+        if target.admission == Admission::Asked && request.method().is_invite() && self.kind == RequestKind::Initial {
             self.ask_for_admission(index, Box::new(target), out);
         } else {
             self.set_out(index, target, request, env, out);
@@ -243,8 +244,10 @@ impl<S: Clone> Context<S> {
         } else {
             branch.phase = BranchPhase::Done;
         }
-        // A 487 is what our CANCEL has asked for, and the silence of an address that was passed over speaks for nobody.
-        let says_nothing = status == 487 || (branch.passed_over && matches!(answer, Answer::Made(_)));
+        // A 487 is what our CANCEL has asked for, and the silence of an address that was passed over speaks for nobody. Nor does a challenge
+        // that would have been answered here, had it come in time: the caller has no credentials for it.
+        let for_us = is_challenge(status) && branch.challenges.is_some();
+        let says_nothing = status == 487 || for_us || (branch.passed_over && matches!(answer, Answer::Made(_)));
         if hunting && !says_nothing {
             self.keep_if_best(answer);
         }

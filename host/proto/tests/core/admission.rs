@@ -131,12 +131,41 @@ fn a_cancelled_call_is_not_admitted() {
 fn other_requests_are_not_asked_for() {
     let mut bench = Bench::new(asked(serial("b")));
     for (index, request) in
-        [Request::new("MESSAGE"), Request::new("REGISTER"), Request::new("SUBSCRIBE"), Request::invite().tagged("x"), Request::new("ACK")]
-            .into_iter()
-            .enumerate()
+        [Request::new("MESSAGE"), Request::new("REGISTER"), Request::new("SUBSCRIBE"), Request::new("ACK")].into_iter().enumerate()
     {
         bench.request(&request.branch(&format!("other{index}")));
         assert_eq!((bench.admitting.len(), bench.ladder().len()), (0, 1), "{index}");
+    }
+}
+
+/// A To tag is quickly invented; what has let a request into a dialog is our token.
+#[test]
+fn who_invents_a_dialog_is_asked_for() {
+    let mut bench = Bench::new(asked(serial("b")));
+    bench.on_admission(|_| Some(full()));
+    bench.request(&Request::invite().tagged("x"));
+    assert_eq!((bench.admitting.len(), bench.ladder()), (1, vec!["a 503".to_string()]));
+
+    let mut bench = Bench::new(asked(serial("b")));
+    let invite = Request::invite();
+    let (_, answer) = call(&mut bench, &invite, flow('a', Transport::Udp), 'b');
+    bench.on_request(|_| Some(Verdict::Follow(Target { admission: Admission::Asked, ..Target::default() })));
+    bench.on_admission(|_| Some(full()));
+    bench.request(&invite.in_dialog("INVITE", &answer.message, "2").field("Contact", "<sip:a@192.0.2.97>"));
+    assert_eq!((bench.admitting.len(), bench.ladder()), (1, vec!["b INVITE".to_string()]));
+}
+
+/// What is meant for the caller reaches him, whichever of several targets says it.
+#[test]
+fn a_refusal_goes_before_a_failure_of_ours() {
+    for (refusing, order) in [("b", "bc"), ("b", "cb")] {
+        let mut bench = Bench::new(asked(serial(order)));
+        bench.unreachable.insert((Transport::Udp, address('c')));
+        bench.on_admission(move |asked| Some(if asked.tag == refusing { full() } else { Admitted::Yes }));
+        bench.request(&Request::invite());
+        assert_eq!(bench.ladder(), ["a 503"], "{order}");
+        assert_eq!(bench.last("a 503").value("Retry-After"), "5", "{order}");
+        bench.drain();
     }
 }
 

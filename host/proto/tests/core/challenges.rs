@@ -178,6 +178,53 @@ fn the_second_copy_can_be_cancelled() {
     bench.drain();
 }
 
+/// 9.2: nor does its challenge reach the caller, who has cancelled before it came: he has no credentials, and hears that it is cancelled.
+#[test]
+fn a_challenge_after_a_cancel_is_a_487() {
+    for trunk in [spaced("provider"), kept("provider"), None] {
+        let mut bench = answers(Plan::to(Target { trunk, ..target('b') }));
+        let invite = Request::invite();
+        bench.request(&invite);
+        bench.request(&invite.cancel());
+        bench.answer('b', 407);
+        assert_eq!((bench.ladder(), bench.challenges.len()), (["b INVITE", "a 200", "b ACK", "a 487"].map(String::from).to_vec(), 0));
+        bench.drain();
+    }
+}
+
+/// 9.2: the same where the challenge came first and was not answered, and another branch is cancelled.
+#[test]
+fn a_cancel_after_a_challenge_is_a_487() {
+    let mut fork = plan(vec![group(Mode::Parallel, "bc")]);
+    fork.groups[0].targets[0].trunk = spaced("provider");
+    let mut bench = Bench::new(fork);
+    let invite = Request::invite();
+    bench.request(&invite);
+    bench.answer('c', 180);
+    bench.answer_with('b', 407, |response| response.header("Proxy-Authenticate", "Digest realm=x"));
+    bench.request(&invite.cancel());
+    bench.answer('c', 487);
+    assert_eq!(bench.ladder(), ["b INVITE", "c INVITE", "a 180", "b ACK", "a 200", "c CANCEL", "c ACK", "a 487"]);
+    assert_eq!(bench.last("a 487").values("Proxy-Authenticate"), [""; 0]);
+}
+
+/// A challenge that comes when the hunt has gone on is nothing for the caller, where it would have been answered here: he cannot.
+#[test]
+fn a_challenge_of_a_target_given_up_is_not_passed_on() {
+    for (trunk, expected) in [(spaced("provider"), "a 480"), (None, "a 407")] {
+        let mut hunt = plan(vec![group(Mode::Serial, "bc")]);
+        let first = &mut hunt.groups[0].targets[0];
+        (first.trunk, first.response_timeout) = (trunk, Some(Duration::from_secs(1)));
+        let mut bench = answers(hunt);
+        bench.request(&Request::invite());
+        bench.pass(Duration::from_millis(1500));
+        bench.answer_with('b', 407, |response| response.header("Proxy-Authenticate", "Digest realm=x"));
+        bench.answer('c', 480);
+        assert_eq!(bench.ladder().last().map(String::as_str), Some(expected), "{trunk:?}");
+        assert_eq!(bench.last(expected).values("Proxy-Authenticate").is_empty(), trunk.is_some());
+    }
+}
+
 /// 16.7 item 10: another branch has been accepted in the meantime.
 #[test]
 fn nothing_is_sent_again_once_another_has_accepted() {
@@ -251,6 +298,25 @@ fn a_late_challenge_is_answered_too() {
         assert_eq!(bench.last("a 200").value("CSeq"), "1 INVITE");
         bench.drain();
     }
+}
+
+/// 22.2: the bound holds for the target, whichever of its addresses asks; and each copy has a number of its own.
+#[test]
+fn answers_are_counted_for_the_target() {
+    let by_name = Target { uri: Some("sip:b@b.test".into()), ..provider('b') };
+    let mut bench = Bench::new(Plan::to(by_name));
+    bench.on_challenge(|challenge| Some(Some(credentials(&challenge.answered.to_string()))));
+    bench.on_query(|_| Some(['b', 'c'].map(|peer| Hop { transport: Transport::Udp, address: address(peer) }).to_vec()));
+    bench.request(&Request::invite());
+    bench.pass(Duration::from_millis(600));
+    bench.answer('c', 407);
+    let silent = bench.first("b INVITE");
+    bench.answer_to(&silent, 407, |response| response);
+    assert_eq!(bench.challenges.iter().map(|challenge| challenge.answered).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(cseqs(&bench, "c INVITE"), ["4 INVITE", "5 INVITE"]);
+    assert_eq!(cseqs(&bench, "b INVITE").last().map(String::as_str), Some("6 INVITE"));
+    bench.answer('b', 407);
+    assert_eq!((bench.challenges.len(), bench.ladder().last().cloned()), (2, Some("a 407".to_string())));
 }
 
 /// A provider may ring before it asks.

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use jackfield_proto::net::Transport;
-use jackfield_proto::proxy::{Edit, Plan, RecordRoute, RetriedInvites, Target};
+use jackfield_proto::proxy::{Edit, Hop, Plan, RecordRoute, RetriedInvites, Target};
 
-use crate::support::{Bench, Request, Sent, call, edge_flow, edge_settings, flow, kept, spaced, target};
+use crate::support::{Bench, Request, Sent, address, call, edge_flow, edge_settings, flow, kept, spaced, target};
 
 /// Calls to `b`, whose first challenge of each request is answered.
 fn bench(from: Target, transport: Transport) -> Bench {
@@ -166,6 +166,45 @@ fn a_second_answer_has_a_number_of_its_own() {
     bench.drain();
 }
 
+/// Two addresses, of which the first is silent and the second asks for credentials: whichever copy is accepted in the end is the one that the
+/// ACK names, whatever the other has said before.
+#[test]
+fn an_ack_names_the_copy_that_was_accepted() {
+    for (rings, accepts, expected) in [(false, 'b', "b 8 ACK"), (true, 'b', "b 8 ACK"), (false, 'c', "b 9 ACK"), (true, 'c', "b 9 ACK")] {
+        let mut bench = bench(provider(), Transport::Udp);
+        bench.contact = Some("<sip:b@b.test>".into());
+        let invite = Request::invite();
+        let (_, answer) = call(&mut bench, &invite, flow('a', Transport::Udp), 'b');
+        bench.on_query(|_| Some(['b', 'c'].map(|peer| Hop { transport: Transport::Udp, address: address(peer) }).to_vec()));
+        bench.request(&of_caller(&invite, "INVITE", &answer, 2).field("Contact", "<sip:a@192.0.2.97:5060>"));
+        bench.pass_ms(600);
+        bench.answer('c', 407);
+        if rings {
+            bench.answer('c', 183);
+        }
+        let accepted = bench.last(&format!("{accepts} INVITE"));
+        bench.answer_to(&accepted, 200, |response| response);
+        said(&mut bench);
+        bench.request(&of_caller(&invite, "ACK", &answer, 2));
+        assert_eq!(said(&mut bench), [expected], "{rings} {accepts}");
+    }
+}
+
+/// A PRACK that comes before the challenge names the copy that has rung.
+#[test]
+fn a_prack_before_the_challenge_names_the_first_copy() {
+    let mut bench = bench(provider(), Transport::Udp);
+    let invite = Request::invite();
+    let (_, answer) = call(&mut bench, &invite, flow('a', Transport::Udp), 'b');
+    bench.request(&of_caller(&invite, "INVITE", &answer, 2).field("Contact", "<sip:a@192.0.2.97:5060>"));
+    reliable(&mut bench, 'b', "9");
+    let first = bench.last("b INVITE");
+    bench.answer_to(&first, 407, |response| response);
+    said(&mut bench);
+    bench.request(&of_caller(&invite, "PRACK", &answer, 3).field("RAck", "9 2 INVITE"));
+    assert_eq!(said(&mut bench), ["b 12 PRACK (9 8 INVITE)"]);
+}
+
 /// The ACK has a branch of its own, and so a shard of its own: the shards share what they know.
 #[test]
 fn the_ack_may_come_to_another_shard() {
@@ -309,11 +348,12 @@ fn a_dialog_keeps_its_numbering() {
 /// Nobody else can keep the numbers of such a dialog: it is record-routed in any case.
 #[test]
 fn a_spaced_dialog_is_record_routed() {
-    for (trunk, expected) in [(provider().trunk, 1), (kept("x"), 0), (None, 0)] {
-        let plan = Plan { record_route: RecordRoute::Never, ..Plan::to(Target { trunk, ..target('b') }) };
+    let rows = [(None, spaced("x"), 1), (spaced("x"), None, 1), (kept("y"), kept("x"), 0), (None, kept("x"), 0), (None, None, 0)];
+    for (from, trunk, expected) in rows {
+        let plan = Plan { record_route: RecordRoute::Never, ..Plan::to(Target { from, trunk, ..target('b') }) };
         let mut bench = Bench::new(plan);
         bench.request(&Request::invite());
-        assert_eq!(bench.sent[0].values("Record-Route").len(), expected);
+        assert_eq!(bench.sent[0].values("Record-Route").len(), expected, "{from:?} {trunk:?}");
     }
 }
 
