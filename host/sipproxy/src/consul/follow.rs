@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::client::{Answer, Client, ConsulError, Hold};
 use super::settings::ConsulSettings;
 use crate::cache::{Cache, Cached};
-use crate::document::Document;
+use crate::document::{Document, Faults};
 use crate::documents::{Trouble, Voice};
 use crate::source::Timing;
 
@@ -34,8 +34,14 @@ pub(crate) struct Follower {
     /// None: the next question is answered at once.
     index: Option<u64>,
     /// What the key had in it last, good or bad.
-    last: Option<Vec<u8>>,
+    last: Option<Heard>,
     away: Option<Away>,
+}
+
+/// A value, and what came of it: every answer brings the value again, and none needs to be read twice.
+struct Heard {
+    value: Vec<u8>,
+    refused: Option<Arc<Faults>>,
 }
 
 struct Away {
@@ -80,7 +86,7 @@ impl Follower {
         let index = cached.as_ref().map(|cached| cached.index);
         if let Some(cached) = cached {
             self.voice.say(cached.document, Some(cached.written));
-            self.last = Some(cached.octets);
+            self.last = Some(Heard { value: cached.octets, refused: None });
         }
         match first {
             Ok(Ok(answer)) => self.answered(answer).await,
@@ -124,7 +130,7 @@ impl Follower {
         self.index = next_index(self.index, answer.index);
         match answer.value {
             None => self.gone(),
-            Some(value) if self.last.as_ref() == Some(&value) => self.same(),
+            Some(value) if self.last.as_ref().is_some_and(|last| last.value == value) => self.same(),
             Some(value) => self.take(value, answer.index).await,
         }
     }
@@ -134,9 +140,8 @@ impl Follower {
         if self.voice.said().trouble == Some(Trouble::Missing) {
             tracing::info!(key = self.settings.key, "Consul has the key again, as it was");
         }
-        let refused = self.last.as_deref().and_then(|value| Document::parse(value).err());
-        match refused {
-            Some(faults) => self.voice.complain(Trouble::Refused(Arc::new(faults))),
+        match self.last.as_ref().and_then(|last| last.refused.clone()) {
+            Some(faults) => self.voice.complain(Trouble::Refused(faults)),
             None => self.voice.confirm(),
         }
     }
@@ -159,19 +164,22 @@ impl Follower {
 
     async fn take(&mut self, value: Vec<u8>, index: u64) {
         let key = &self.settings.key;
-        match Document::parse(&value) {
+        let refused = match Document::parse(&value) {
             Ok(document) => {
                 tracing::info!(key, index, providers = document.entries.len(), "the outbound proxies of Consul are in force");
                 self.voice.say(document, None);
                 self.keep(&value, index).await;
+                None
             }
             Err(faults) => {
                 faults.lines().iter().for_each(|line| tracing::error!("Consul {key}:{line}"));
                 tracing::error!(key, index, "what is in Consul's key cannot be used; what it said last stays in force");
-                self.voice.complain(Trouble::Refused(Arc::new(faults)));
+                let faults = Arc::new(faults);
+                self.voice.complain(Trouble::Refused(Arc::clone(&faults)));
+                Some(faults)
             }
-        }
-        self.last = Some(value);
+        };
+        self.last = Some(Heard { value, refused });
     }
 
     /// On disk, by a thread that may wait for it.

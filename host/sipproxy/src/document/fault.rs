@@ -78,6 +78,16 @@ impl<'t> Report<'t> {
         self.faults.push((offset, Fault { line, column, provider, message: one_line(&message.into()) }));
     }
 
+    /// How many more are told; those beyond it need no words.
+    pub(super) fn room(&self) -> usize {
+        MAX_FAULTS.saturating_sub(self.faults.len())
+    }
+
+    /// Counts faults that are not told.
+    pub(super) fn add_untold(&mut self, more: usize) {
+        self.more += more;
+    }
+
     /// The line of an offset, counted from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
         self.lines.partition_point(|start| *start <= offset) + 1
@@ -117,6 +127,11 @@ pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
 
 /// The known word that was probably meant.
 pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    // What is much longer is none of them, and would take its time to compare.
+    let longest = known.iter().map(|known| 2 * known.len()).max().unwrap_or_default();
+    if word.len() > longest {
+        return None;
+    }
     let wanted = word.to_ascii_lowercase().replace('_', "-");
     let near = |known: &&'k str| (strsim::damerau_levenshtein(&wanted, known), *known);
     known.iter().map(near).filter(|(distance, known)| *distance <= 1.max(known.len() / 3)).min().map(|(_, known)| known)

@@ -85,24 +85,27 @@ impl<'t> Json<'t> {
         members
     }
 
-    /// Of a string with several lines: the offset at which the line with this index begins.
-    pub(super) fn line_offset(&self, line: usize) -> usize {
+    /// Of a string: the offsets at which its lines begin, in one walk through it.
+    pub(super) fn line_offsets(&self) -> impl Iterator<Item = usize> + use<'t> {
+        const NEWLINES: [&[u8]; 3] = [b"\\n", b"\\u000a", b"\\u000A"];
+        let Self { raw, offset } = *self;
         let mut at = 1;
-        for _ in 0..line {
-            let Some(rest) = self.raw.get(at..) else { break };
-            let escapes = ["\\n", "\\u000a", "\\u000A"];
-            let ends = rest.char_indices().scan(false, |escaped, (index, letter)| {
-                let starts_escape = letter == '\\' && !*escaped;
-                *escaped = starts_escape;
-                Some((index, starts_escape))
-            });
-            let newline = ends.filter(|(_, starts)| *starts).find_map(|(index, _)| {
-                let escape = escapes.iter().find(|escape| rest.get(index..).is_some_and(|rest| rest.starts_with(**escape)))?;
-                Some(index + escape.len())
-            });
-            at += newline.unwrap_or_default();
-        }
-        self.offset + at
+        let further = std::iter::from_fn(move || {
+            loop {
+                let rest = raw.as_bytes().get(at..)?;
+                at += rest.iter().position(|octet| *octet == b'\\')?;
+                let escape = raw.as_bytes().get(at..)?;
+                match NEWLINES.iter().find(|newline| escape.starts_with(newline)) {
+                    Some(newline) => {
+                        at += newline.len();
+                        return Some(offset + at);
+                    }
+                    // The octet behind a backslash begins no escape.
+                    None => at += 2,
+                }
+            }
+        });
+        std::iter::once(offset + 1).chain(further)
     }
 
     fn part(&self, start: usize, end: usize) -> Self {
@@ -216,7 +219,7 @@ mod tests {
     fn lines_inside_a_string_are_found_in_the_text() {
         let text = r#""one\n\\n two\u000a\r\nfour""#;
         let value = parse(text).unwrap();
-        let lines: Vec<_> = (0..4).map(|line| text.get(value.line_offset(line)..value.line_offset(line) + 3).unwrap()).collect();
+        let lines: Vec<_> = value.line_offsets().map(|offset| text.get(offset..offset + 3).unwrap()).collect();
         assert_eq!(lines, ["one", "\\\\n", "\\r\\", "fou"]);
         assert_eq!(value.string().unwrap().split('\n').count(), 4);
     }
@@ -252,7 +255,9 @@ mod tests {
         for _ in 0..20_000 {
             let text: String = (0..random.usize(..24)).map(|_| random.choice(letters).unwrap()).collect();
             match parse(&text) {
-                Ok(value) => value.members().iter().for_each(|(key, value)| _ = (key.string(), value.members(), value.line_offset(3))),
+                Ok(value) => {
+                    value.members().iter().for_each(|(key, value)| _ = (key.string(), value.members(), value.line_offsets().count()))
+                }
                 Err((offset, _)) => _ = (outermost_key(&text, offset), super::super::fault::position(&text, offset)),
             }
         }

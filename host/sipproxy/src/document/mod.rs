@@ -158,6 +158,10 @@ fn fields<'t>(report: &mut Report<'_>, provider: &Arc<str>, entry: Json<'t>) -> 
     for (key, value) in entry.members() {
         let name = key.string().unwrap_or_default();
         let Some(index) = KEYS.iter().position(|known| *known == name) else {
+            if report.room() == 0 {
+                report.add_untold(1);
+                continue;
+            }
             let hint = match nearest(&name, &KEYS) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known are {}", KEYS.join(", ")),
@@ -179,10 +183,13 @@ fn fields<'t>(report: &mut Report<'_>, provider: &Arc<str>, entry: Json<'t>) -> 
 }
 
 fn read_options(report: &mut Report<'_>, provider: &Arc<str>, place: Json<'_>, text: &str) -> (Options, Option<u16>) {
-    let (options, port, faults) = options::read(text);
-    for (index, message) in faults {
-        report.add(place.line_offset(index), Some(provider), format!("options, line {}: {message}", index + 1));
+    let (options, port, wrong) = options::read(text, report.room());
+    let mut offsets = place.line_offsets().enumerate();
+    for (index, message) in wrong.told {
+        let offset = offsets.find(|(line, _)| *line == index).map_or(place.offset, |(_, offset)| offset);
+        report.add(offset, Some(provider), format!("options, line {}: {message}", index + 1));
     }
+    report.add_untold(wrong.more);
     (options, port)
 }
 

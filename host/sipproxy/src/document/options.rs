@@ -37,10 +37,20 @@ pub struct Options {
     pub calls: Option<u32>,
 }
 
-/// The options, the port, and what is wrong: the index of the line and the message.
-pub(super) fn read(text: &str) -> (Options, Option<u16>, Vec<(usize, String)>) {
-    let (mut options, mut port, mut faults) = (Options::default(), None, Vec::new());
-    let mut seen: Vec<(&str, usize)> = Vec::new();
+/// What is wrong with options.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Wrong {
+    /// The index of the line and the message, in the order of the lines.
+    pub(super) told: Vec<(usize, String)>,
+    /// How many more there are.
+    pub(super) more: usize,
+}
+
+/// The options, the port, and what is wrong; of that, no more than `room` is told.
+pub(super) fn read(text: &str, room: usize) -> (Options, Option<u16>, Wrong) {
+    let (mut options, mut port, mut wrong) = (Options::default(), None, Wrong::default());
+    // The line of each option. One that may be there several times has none.
+    let mut seen = [None; OPTIONS.len()];
     for (index, line) in text.split('\n').enumerate() {
         let line = line.trim();
         if line.is_empty() {
@@ -48,18 +58,24 @@ pub(super) fn read(text: &str) -> (Options, Option<u16>, Vec<(usize, String)>) {
         }
         let fault = match line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
             None => Err(format!("`{line}` is no option; write it like \"transport=tcp\"")),
-            Some((name, _)) if !OPTIONS.contains(&name) => Err(unknown(name)),
-            Some((name, value)) => match seen.iter().find(|(known, _)| *known == name && name != "fallback") {
-                Some((_, first)) => Err(format!("`{name}` is already in line {}; remove one", first + 1)),
-                None => {
-                    seen.push((name, index));
+            Some((name, value)) => match OPTIONS.iter().zip(&mut seen).find(|(known, _)| **known == name) {
+                // What nobody will read is not thought about.
+                None if wrong.told.len() >= room => Err(String::new()),
+                None => Err(unknown(name)),
+                Some((_, Some(first))) => Err(format!("`{name}` is already in line {}; remove one", *first + 1)),
+                Some((_, place)) => {
+                    *place = (name != "fallback").then_some(index);
                     apply(name, value, &mut options, &mut port)
                 }
             },
         };
-        faults.extend(fault.err().map(|fault| (index, fault)));
+        match fault {
+            Err(message) if wrong.told.len() < room => wrong.told.push((index, message)),
+            Err(_) => wrong.more += 1,
+            Ok(()) => {}
+        }
     }
-    (options, port, faults)
+    (options, port, wrong)
 }
 
 fn unknown(name: &str) -> String {
@@ -137,8 +153,8 @@ mod tests {
     #[test]
     fn blank_lines_and_space_do_not_count() {
         let text = "\n  transport = TCP \r\n\n\tport=5070\negress=wan\ncontact=token\nfallback=b.example\nfallback=second\nresponse-timeout=1500 ms\nanswer-timeout=1m\ncalls=30\n";
-        let (options, port, faults) = read(text);
-        assert_eq!(faults, []);
+        let (options, port, wrong) = read(text, 50);
+        assert_eq!(wrong, Wrong::default());
         assert_eq!(port, Some(5070));
         let expected = Options {
             transport: Some(Transport::Tcp),
@@ -150,7 +166,7 @@ mod tests {
             calls: Some(30),
         };
         assert_eq!(options, expected);
-        assert_eq!(read(""), (Options::default(), None, vec![]));
+        assert_eq!(read("", 50), (Options::default(), None, Wrong::default()));
     }
 
     #[test]
@@ -182,9 +198,17 @@ mod tests {
             ("answer-timeout=61m", 0, "answer-timeout `61m` is out of range; write 1s to 3600s"),
             ("response-timeout=33s", 0, "response-timeout `33s` is out of range; write 50ms to 32s"),
         ] {
-            assert_eq!(read(text).2, [(index, message.to_owned())], "{text:?}");
+            assert_eq!(read(text, 50).2, Wrong { told: vec![(index, message.to_owned())], more: 0 }, "{text:?}");
         }
         let fallbacks: String = (0..=MAX_FALLBACKS).map(|number| format!("fallback=h{number}\n")).collect();
-        assert_eq!(read(&fallbacks).2, [(MAX_FALLBACKS, "more than 8 fallbacks; remove some".to_owned())]);
+        assert_eq!(read(&fallbacks, 50).2.told, [(MAX_FALLBACKS, "more than 8 fallbacks; remove some".to_owned())]);
+    }
+
+    #[test]
+    fn no_more_is_told_than_there_is_room_for() {
+        let wrong = read("x\nport=0\ntransprt=tcp\nport=1\n", 2).2;
+        let messages: Vec<_> = wrong.told.iter().map(|(index, _)| *index).collect();
+        assert_eq!((messages, wrong.more), (vec![0, 1], 2));
+        assert_eq!(read("x\ny=1", 0).2, Wrong { told: vec![], more: 2 });
     }
 }

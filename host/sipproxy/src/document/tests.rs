@@ -108,3 +108,33 @@ fn what_is_too_large_is_not_read() {
     assert!(Document::parse(blank(MAX_OCTETS).as_bytes()).is_ok());
     assert_eq!(faults(&blank(MAX_OCTETS + 1)), ["1:1: has more than 512 KiB; it is not read"]);
 }
+
+/// What is bad costs no more than what is good: reading is one walk, whatever is wrong and however often.
+#[test]
+fn a_document_full_of_faults_is_read_in_no_time() {
+    let fill = |head: &str, part: &str, tail: &str| {
+        let room = MAX_OCTETS - head.len() - tail.len();
+        format!("{head}{}{tail}", part.repeat(room / part.len()))
+    };
+    let entries = |provider: &dyn Fn(usize) -> String| {
+        let entries: Vec<_> = (0..MAX_PROVIDERS).map(|n| format!("\"{}\":{{\"options\":\"x\\ny=1\"}}", provider(n))).collect();
+        format!("{{{}}}", entries.join(","))
+    };
+    for (what, text) in [
+        ("lines that are no options", fill("{\"a.de\":{\"options\":\"", "x\\n", "\"}}")),
+        ("unknown options", fill("{\"a.de\":{\"options\":\"", "trasport=\\n", "\"}}")),
+        ("one option again and again", fill("{\"a.de\":{\"options\":\"", "port=1\\n", "\"}}")),
+        ("fallbacks", fill("{\"a.de\":{\"options\":\"", "fallback=b\\n", "\"}}")),
+        ("an unknown option without end", fill("{\"a.de\":{\"options\":\"", "x", "=1\"}}")),
+        ("unknown keys", fill("{\"a.de\":{", "\"x\":0,", "\"y\":0}}")),
+        ("one provider again and again", entries(&|_| "a.de".to_owned())),
+        ("faults of many providers", entries(&|n| format!("h{n}.de"))),
+    ] {
+        let begun = std::time::Instant::now();
+        let faults = Document::parse(text.as_bytes()).expect_err(what);
+        let took = begun.elapsed();
+        assert!(faults.faults.len() <= MAX_FAULTS && !faults.faults.is_empty(), "{what}");
+        // What is quadratic takes half a minute.
+        assert!(took < std::time::Duration::from_secs(3), "{what}: {took:?}");
+    }
+}
