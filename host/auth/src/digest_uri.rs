@@ -5,7 +5,7 @@
 //! URIs fit if user and host are the same; a port counts where both have one, `sip` and `sips` are the same, parameters, headers and a
 //! password do not count. URIs of other schemes fit if scheme and opaque part are the same, parameters apart.
 
-use jackfield_proto::message::Uri;
+use jackfield_proto::message::{Uri, unescaped};
 
 /// Whether the two name the same.
 pub(crate) fn fits(digest_uri: &[u8], request_uri: &[u8]) -> bool {
@@ -32,18 +32,6 @@ fn same_host(ours: &Uri<'_>, theirs: &Uri<'_>) -> bool {
 /// Escaped or not (RFC 3261 19.1.4), in its case.
 fn same_user(ours: &Uri<'_>, theirs: &Uri<'_>) -> bool {
     unescaped(ours.user().unwrap_or_default()).eq(unescaped(theirs.user().unwrap_or_default()))
-}
-
-fn unescaped(text: &[u8]) -> impl Iterator<Item = u8> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let (first, after) = rest.split_first()?;
-        let escaped = (*first == b'%').then(|| after.split_at_checked(2)).flatten();
-        let octet = escaped.and_then(|(digits, after)| Some((u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?, after)));
-        let (octet, after) = octet.unwrap_or((*first, after));
-        rest = after;
-        Some(octet)
-    })
 }
 
 #[cfg(test)]
@@ -73,6 +61,7 @@ mod tests {
             ("", "sip:bob@example.test", false),
             ("*", "sip:bob@example.test", false),
             ("sip:%@h", "sip:%zz@h", false),
+            ("sip:%+1@h", "sip:%01@h", false),
         ] {
             assert_eq!(fits(digest_uri.as_bytes(), request_uri.as_bytes()), expected, "{digest_uri} {request_uri}");
         }

@@ -21,6 +21,7 @@
 //! ```
 
 mod defect;
+mod escape;
 mod framer;
 mod grammar;
 mod index;
@@ -48,6 +49,7 @@ use list::Elements;
 use via::ViaIndex;
 
 pub use defect::Defect;
+pub use escape::unescaped;
 pub use framer::{Frame, FramingError, StreamFramer};
 pub use list::{Value, Values, split_values};
 pub use name::Name;

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use jackfield_proto::message::{Message, Name, split_values};
+use jackfield_auth::Challenge;
+use jackfield_proto::message::{Message, Name};
 use jackfield_proto::proxy::{Cause, TrunkId};
 use smallvec::SmallVec;
 
@@ -120,7 +121,8 @@ impl Registrations {
         let number = self.challenge_number(carried, response.status());
         let Some(mut shard) = self.shard(carried.trunk_id, &carried.asked.aor) else { return false };
         let repeated = shard.challenges.note(number) == Repeated::Again;
-        repeated && request.has(&answer) && !response.values(&challenge).any(|value| is_stale(value.bytes))
+        let is_stale = || Challenge::all_of(response).iter().any(|one| one.header == challenge && one.stale);
+        repeated && request.has(&answer) && !is_stale()
     }
 
     fn challenge_number(&self, carried: &Carried<'_>, status: u16) -> u64 {
@@ -306,13 +308,4 @@ impl Carried<'_> {
             failures: 0,
         })
     }
-}
-
-/// Whether a challenge says that only the nonce was too old (RFC 7616 3.3).
-fn is_stale(challenge: &[u8]) -> bool {
-    // A list whose commas may stand in quotes, as that of Warning, whatever the scheme.
-    split_values(Name::Warning, challenge).any(|param| {
-        let param = param.rsplit(|octet| *octet == b' ').next().unwrap_or(param);
-        param.eq_ignore_ascii_case(b"stale=true") || param.eq_ignore_ascii_case(b"stale=\"true\"")
-    })
 }

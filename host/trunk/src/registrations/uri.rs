@@ -1,36 +1,15 @@
 //! What of a URI makes a registration: the address-of-record, the line, and when two contacts are one.
 
-use jackfield_proto::message::Uri;
-
-/// The octets with their escapes resolved (RFC 3261 19.1.4: `%HH` and the octet it stands for are the same).
-#[derive(Clone)]
-struct Unescaped<'a>(&'a [u8]);
-
-impl Iterator for Unescaped<'_> {
-    type Item = u8;
-
-    fn next(&mut self) -> Option<u8> {
-        let digit = |octet: u8| char::from(octet).to_digit(16);
-        if let [b'%', high, low, rest @ ..] = self.0
-            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
-        {
-            self.0 = rest;
-            return u8::try_from(high * 16 + low).ok();
-        }
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-}
+use jackfield_proto::message::{Uri, unescaped};
 
 /// The octets of a user part as they compare: escapes resolved, case kept.
 pub(super) fn user_octets(user: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    Unescaped(user)
+    unescaped(user)
 }
 
 /// The octets of a parameter's value as they compare: escapes resolved, without case.
 pub(super) fn value_octets(value: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    Unescaped(value).map(|octet| octet.to_ascii_lowercase())
+    unescaped(value).map(|octet| octet.to_ascii_lowercase())
 }
 
 /// Whether two user parts are the same.
