@@ -15,7 +15,7 @@ use crate::credentials::Credentials;
 use crate::digest_uri::fits;
 use crate::fields::{Found, replaced, values, without};
 use crate::grammar::items;
-use crate::guesses::{Guesses, Guest};
+use crate::guesses::{Guesses, Guest, whereabouts};
 use crate::nonce::{self, Nonce, NonceKey};
 use crate::replay::{Replays, Use};
 use crate::users::Users;
@@ -116,7 +116,7 @@ pub enum Outcome {
     Genuine {
         /// The name of the user.
         user: String,
-        /// They take out the credentials for our realm, and leave others.
+        /// They take out the credentials for our realm in either role, and leave others.
         edits: Vec<Edit>,
     },
     /// Not to be taken, or not yet.
@@ -133,7 +133,7 @@ pub enum Outcome {
 pub enum Refusal {
     /// It holds no credentials for our realm that we can judge: a challenge.
     Unasked,
-    /// The nonce has expired or is not ours: a challenge that says so. The password was not looked at.
+    /// The nonce has expired, is not ours or was given to another source: a challenge that says so. The password was not looked at.
     Stale,
     /// Genuine credentials that have been used before: a challenge as for a nonce that has expired.
     Replayed,
@@ -178,6 +178,9 @@ impl Authenticator {
     }
 
     /// Judges a request.
+    ///
+    /// Wrong passwords are looked up before the work and counted after it, without a lock between: so many more may pass the limit as
+    /// threads judge requests of one source at the same time. The limit is on guesses in a minute, to which a handful adds nothing.
     pub fn judge(&self, memory: &Memory, asked: Asked<'_>) -> Outcome {
         let values = values(asked.request, asked.role.credentials());
         let items: Vec<_> = values.iter().flat_map(|value| items(value)).collect();
@@ -186,7 +189,7 @@ impl Authenticator {
         match read.find(|credentials| self.offered.contains(&credentials.algorithm)) {
             None => self.refuse(memory, asked, Refusal::Unasked),
             Some(credentials) => match self.weigh(memory, asked, &credentials) {
-                Ok(user) => Outcome::Genuine { user: user.to_owned(), edits: self.cleaning(asked.request, asked.role) },
+                Ok(user) => Outcome::Genuine { user: user.to_owned(), edits: self.cleaning(asked.request) },
                 Err(Unfit::Because(why)) => self.refuse(memory, asked, why),
                 Err(Unfit::UntilLater(wait)) => slowed(wait),
             },
@@ -221,7 +224,8 @@ impl Authenticator {
     }
 
     fn fresh(&self, memory: &Memory, asked: Asked<'_>, nonce: &[u8]) -> Option<Nonce> {
-        let nonce = nonce::read(&memory.key, &self.domain(asked.role), nonce)?;
+        let source = whereabouts(asked.source.ip()).to_be_bytes();
+        let nonce = nonce::read(&memory.key, &self.domain(asked.role, &source), nonce)?;
         nonce.is_fresh(asked.now, self.settings.nonce_life).then_some(nonce)
     }
 
@@ -235,17 +239,10 @@ impl Authenticator {
     }
 
     /// The edits that take out credentials for us, of a request that is not judged as well (an ACK repeats those of its INVITE, RFC 3261
-    /// 22.1): with them somebody further on could try passwords at leisure.
-    pub fn cleaning(&self, request: &Message, role: Role) -> Vec<Edit> {
-        let header = role.credentials();
-        if !request.has(&header) {
-            return Vec::new();
-        }
-        let credited = without(values(request, header), |realm| realm == self.settings.realm.as_bytes());
-        match credited.found {
-            Found::Yes => replaced(header, credited.others),
-            Found::No => Vec::new(),
-        }
+    /// 22.1): with them somebody further on could try passwords at leisure. In both header fields: phones repeat to the proxy what they
+    /// have told the registrar of the same realm, and the other way round.
+    pub fn cleaning(&self, request: &Message) -> Vec<Edit> {
+        cleaning(request, |realm| realm == self.settings.realm.as_bytes())
     }
 
     fn refuse(&self, memory: &Memory, asked: Asked<'_>, why: Refusal) -> Outcome {
@@ -254,16 +251,32 @@ impl Authenticator {
             Refusal::Unasked | Refusal::Wrong | Refusal::Slowed => Stale::No,
             Refusal::OtherUri => return Outcome::Refused { why, reply: Reply::with_reason(400, "Credentials For Another Request-URI") },
         };
-        let nonce = nonce::make(&memory.key, &self.domain(asked.role), asked.now, asked.random);
+        let source = whereabouts(asked.source.ip()).to_be_bytes();
+        let nonce = nonce::make(&memory.key, &self.domain(asked.role, &source), asked.now, asked.random);
         let write = |algorithm: &Algorithm| challenge::write(&self.settings.realm, &nonce, *algorithm, stale);
         let header = asked.role.challenge_header();
         let reply = self.offered.iter().fold(asked.role.challenge(), |reply, algorithm| reply.header(header.clone(), write(algorithm)));
         Outcome::Refused { why, reply }
     }
 
-    fn domain(&self, role: Role) -> [&[u8]; 2] {
-        [role.domain(), self.settings.realm.as_bytes()]
+    /// What a nonce is good for.
+    fn domain<'d>(&'d self, role: Role, source: &'d [u8]) -> [&'d [u8]; 3] {
+        [role.domain(), self.settings.realm.as_bytes(), source]
     }
+}
+
+/// The edits that take credentials for these realms out of a request, and leave others.
+pub fn cleaning(request: &Message, is_ours: impl Fn(&[u8]) -> bool) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for header in [Name::Authorization, Name::ProxyAuthorization] {
+        if request.has(&header) {
+            let credited = without(values(request, header), &is_ours);
+            if credited.found == Found::Yes {
+                edits.extend(replaced(header, credited.others));
+            }
+        }
+    }
+    edits
 }
 
 /// Why credentials do not count.

@@ -129,10 +129,7 @@ impl Guesses {
     }
 
     fn at_source<R>(&self, source: SocketAddr, work: impl FnOnce(&mut crate::fifo::Fifo<u128, Debt>, u128) -> R) -> Option<R> {
-        let source = match source.ip().to_canonical() {
-            IpAddr::V4(_) => address(source.ip()),
-            IpAddr::V6(_) => address(source.ip()) & !u128::from(u64::MAX),
-        };
+        let source = whereabouts(source.ip());
         let mut hasher = self.hasher();
         hasher.write(&source.to_be_bytes());
         self.sources.with(hasher.finish(), |debts| work(debts, source))
@@ -142,6 +139,14 @@ impl Guesses {
         let mut hasher = SipHasher24::new_with_key(&self.key.0);
         hasher.write(b"guesses");
         hasher
+    }
+}
+
+/// What counts as one source: an IPv4 address, or a /64 of IPv6.
+pub(crate) fn whereabouts(ip: IpAddr) -> u128 {
+    match ip.to_canonical() {
+        IpAddr::V4(_) => address(ip),
+        IpAddr::V6(_) => address(ip) & !u128::from(u64::MAX),
     }
 }
 

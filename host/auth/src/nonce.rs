@@ -1,8 +1,12 @@
 //! Nonces that need no table (RFC 7616 5.4): each holds when it was made and a digest with a key that nobody else has.
 //!
 //! ```text
-//! base64url of TTTTTT RRRRRR DDDDDDDD      milliseconds, randomness, SipHash-2-4 over both, role and realm
+//! base64url of TTTTTT RRRRRR DDDDDDDD      milliseconds, randomness, SipHash-2-4 over both, role, realm and source
 //! ```
+//!
+//! The source is in it since a datagram's can be forged: with a nonce that was given to somebody else, anybody could send wrong passwords in
+//! the name of an office, and its phones would have to wait for them. So a nonce is proof that its holder can receive where he says he is.
+//! A phone that has moved is told `stale=true`, and asks its user nothing.
 //!
 //! The digest has 64 bits, of which nobody can try more than the proxy answers; and a right guess is only a nonce, for which a password is
 //! still needed.
@@ -40,7 +44,7 @@ pub(crate) struct Nonce {
     pub(crate) made: u64,
 }
 
-/// Makes a nonce for one realm and role.
+/// Makes a nonce for one domain: a realm, a role and a source.
 pub(crate) fn make(key: &NonceKey, domain: &[&[u8]], now: Timestamp, random: u64) -> String {
     let mut octets = Vec::with_capacity(2 * NUMBER + DIGEST);
     octets.extend(milliseconds(now).to_be_bytes().into_iter().skip(8 - NUMBER));

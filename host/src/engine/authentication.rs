@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use jackfield_auth::{Asked, Authenticator, Memory, NonceKey, Outcome, Refusal, Role, Users};
+use jackfield_auth::{Asked, Authenticator, Memory, NonceKey, Outcome, Refusal, Role, Users, cleaning};
 use jackfield_proto::message::Message;
 use jackfield_proto::proxy::{Edit, Reply};
 use jackfield_proto::time::Timestamp;
@@ -67,8 +67,16 @@ pub struct Authentication {
     /// Makes every nonce another.
     challenges: AtomicU64,
     setting: Mutex<Setting>,
+    guards: ArcSwap<Guards>,
+}
+
+/// What is asked, and where.
+#[derive(Debug, Default)]
+struct Guards {
     /// By the name of the listener; nobody is asked at the others.
-    guards: ArcSwap<HashMap<String, Arc<Guard>>>,
+    at: HashMap<String, Arc<Guard>>,
+    /// The realms of all tables.
+    realms: Vec<String>,
 }
 
 /// What the guards are made of.
@@ -153,13 +161,15 @@ impl Authentication {
         };
         let guards: BTreeMap<&str, Arc<Guard>> = auth.iter().map(|auth| (auth.name.as_str(), guard(auth))).collect();
         let at_listener = |(listener, name): &(String, String)| Some((listener.clone(), Arc::clone(guards.get(name.as_str())?)));
-        self.guards.store(Arc::new(listeners.iter().filter_map(at_listener).collect()));
+        let at = listeners.iter().filter_map(at_listener).collect();
+        let realms = auth.iter().map(|auth| auth.settings.realm.clone()).collect();
+        self.guards.store(Arc::new(Guards { at, realms }));
     }
 
     /// Whose a request is that begins something, where that is asked.
     pub(super) fn judge(&self, visit: Visit<'_>) -> Judged {
         let guards = self.guards.load();
-        let Some(guard) = guards.get(visit.listener) else { return Judged::Passed(Passed::default()) };
+        let Some(guard) = guards.at.get(visit.listener) else { return Judged::Passed(Passed::default()) };
         let is_exempt = guard.auth.exempt.iter().any(|network| network.contains(visit.source.ip()));
         if is_exempt || !guard.auth.asks_for(visit.request) {
             return Judged::Passed(guard.unasked(visit.request));
@@ -168,9 +178,12 @@ impl Authentication {
         guard.judge(visit, random)
     }
 
-    /// A request that nobody is asked for, since its dialog is proved or its sender is known otherwise.
-    pub(super) fn pass(&self, listener: &str, request: &Message) -> Passed {
-        self.guards.load().get(listener).map(|guard| guard.unasked(request)).unwrap_or_default()
+    /// A request that nobody is asked for, since its dialog is proved or its sender is known otherwise. It may have come another way than
+    /// what its credentials were made for: those for any realm of ours are taken out.
+    pub(super) fn pass(&self, request: &Message) -> Passed {
+        let guards = self.guards.load();
+        let edits = cleaning(request, |realm| guards.realms.iter().any(|ours| ours.as_bytes() == realm));
+        Passed { user: None, edits }
     }
 
     /// What has been counted, for the metrics.
@@ -186,8 +199,7 @@ impl Guard {
     }
 
     fn unasked(&self, request: &Message) -> Passed {
-        let cleaning = |authenticator: &Authenticator| authenticator.cleaning(request, self.role(request));
-        Passed { user: None, edits: self.authenticator.as_ref().map(cleaning).unwrap_or_default() }
+        Passed { user: None, edits: cleaning(request, |realm| realm == self.auth.settings.realm.as_bytes()) }
     }
 
     fn judge(&self, visit: Visit<'_>, random: u64) -> Judged {
@@ -326,7 +338,7 @@ mod tests {
         authentication.reconfigure(&config("wrong-per-minute = 1\nexempt = [\"10.0.0.0/8\"]"), lists("secret"));
         assert!(matches!(at_wan(&authentication, &first), Judged::Refused(_)), "a replay");
         assert!(matches!(at_wan(&authentication, &second), Judged::Passed(_)), "its nonce is from before");
-        let guess = |source| judge(&authentication, "wan", source, &signed(at_wan(&authentication, &invite("")), "guess"));
+        let guess = |source| judge(&authentication, "wan", source, &signed(judge(&authentication, "wan", source, &invite("")), "guess"));
         assert!(matches!(guess("192.0.2.9:1"), Judged::Refused(reply) if reply.status == 407));
         authentication.replace_users("phones", users("guess"));
         assert!(matches!(guess("192.0.2.9:1"), Judged::Refused(reply) if reply.status == 503), "the number of wrong ones stays");
@@ -341,11 +353,24 @@ mod tests {
         let request = invite(
             "Proxy-Authorization: Digest realm=\"r\"\r\nProxy-Authorization: Digest realm=\"s\"\r\nAuthorization: Digest realm=\"r\"\r\n",
         );
-        let edits = vec![Edit::Remove("Proxy-Authorization".into()), Edit::Add("Proxy-Authorization".into(), "Digest realm=\"s\"".into())];
+        let next = Edit::Add("Proxy-Authorization".into(), "Digest realm=\"s\"".into());
+        let edits = vec![Edit::Remove("Authorization".into()), Edit::Remove("Proxy-Authorization".into()), next];
         let passed = Passed { user: None, edits };
         assert_eq!(judge(&authentication, "wan", "10.1.2.3:5060", &request), Judged::Passed(passed.clone()));
-        assert_eq!((authentication.pass("wan", &request), authentication.pass("lan", &request)), (passed, Passed::default()));
-        assert_eq!(authentication.pass("wan", &invite("")), Passed::default());
+        assert_eq!(authentication.pass(&request), passed);
+        assert_eq!(authentication.pass(&invite("")), Passed::default());
+    }
+
+    /// A re-INVITE of the callee comes in at his side, and may repeat what he has told another listener.
+    #[test]
+    fn in_a_dialog_credentials_for_every_realm_of_ours_are_taken_out() {
+        let authentication = Authentication::start(&config("[auth.pbxs]\nrealm = \"p\"\nusers-file = \"v\"\n"), lists("secret")).unwrap();
+        let credentials = |realm| format!("Proxy-Authorization: Digest username=\"u\", realm=\"{realm}\"\r\n");
+        for ours in ["r", "p"] {
+            let passed = authentication.pass(&invite(&credentials(ours)));
+            assert_eq!(passed.edits, [Edit::Remove("Proxy-Authorization".into())], "{ours}");
+        }
+        assert_eq!(authentication.pass(&invite(&credentials("s"))), Passed::default());
     }
 
     #[test]

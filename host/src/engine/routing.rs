@@ -75,7 +75,7 @@ impl<D: Decider> Worker<D> {
     /// field marks is asked, as anybody may come there or write that.
     fn authenticate(&self, asked: &Asked<'_>, listener: &str, from: Option<&Arc<Trunk>>) -> Judged {
         if from.is_some_and(|trunk| !trunk.settings.incoming.networks.is_empty()) {
-            return Judged::Passed(self.shared.authentication.pass(listener, asked.request));
+            return Judged::Passed(self.shared.authentication.pass(asked.request));
         }
         let visit = Visit { listener, source: asked.flow.remote, request: asked.request, now: self.shared.clock.now() };
         self.shared.authentication.judge(visit)
@@ -179,8 +179,7 @@ impl<D: Decider> Worker<D> {
         } else {
             Decision::Undecided { edits: Vec::new(), kept: None }
         };
-        let listener = rules.listeners.get(usize::from(asked.flow.listener.0)).map_or("", |listener| &listener.name);
-        let decision = self.shared.authentication.pass(listener, asked.request).cleaned(decision);
+        let decision = self.shared.authentication.pass(asked.request).cleaned(decision);
         let (target, decider) = match decision {
             Decision::Undecided { edits, kept } => (Target { edits, ..Target::default() }, kept),
             Decision::Reply(reply) => return refused(asked.request, reply),

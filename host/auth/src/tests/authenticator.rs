@@ -123,14 +123,63 @@ fn without_configured_algorithms_those_are_offered_that_every_user_has() {
 /// RFC 3261 22.3.
 #[test]
 fn credentials_for_our_realm_are_taken_out_and_others_stay() {
-    let others = "Proxy-Authorization: Digest username=\"x\", realm=\"next\"\r\nAuthorization: Digest username=\"alice\", realm=\"r\"\r\n";
+    let others = "Proxy-Authorization: Digest username=\"x\", realm=\"next\"\r\nAuthorization: Digest username=\"alice\", realm=\"R\"\r\n";
     let mut setup = Setup::new(&[]);
     let signed = setup.signed(&request("INVITE", others), "secret");
     assert_eq!(fields(&signed, Name::ProxyAuthorization).len(), 2);
     let edits = edits(setup.judge(&signed));
     let sent = edited(&signed, &edits);
     assert_eq!(fields(&sent, Name::ProxyAuthorization), ["Digest username=\"x\", realm=\"next\""]);
-    assert_eq!(fields(&sent, Name::Authorization), ["Digest username=\"alice\", realm=\"r\""]);
+    assert_eq!(fields(&sent, Name::Authorization), ["Digest username=\"alice\", realm=\"R\""]);
+}
+
+/// RFC 3261 22.3: proxy and registrar of one realm are one, and what a phone repeats to either of them is for nobody else.
+#[test]
+fn credentials_for_our_realm_are_taken_out_of_both_header_fields() {
+    let ours = "Digest username=\"alice\", realm=\"r\", response=\"0\"";
+    let next = "Digest username=\"x\", realm=\"next\"";
+    for (role, repeated) in [(Role::Proxy, Name::Authorization), (Role::Registrar, Name::ProxyAuthorization)] {
+        let name = str::from_utf8(repeated.as_bytes()).unwrap();
+        let request = request("REGISTER", &format!("{name}: {ours}\r\n{name}: {next}\r\n"));
+        let mut setup = Setup::new(&[]);
+        let (_, challenge) = refusal(setup.judge_from(&request, PHONE, role));
+        let signed = setup.sign(&request, &challenge, &account(None));
+        let edits = edits(setup.judge_from(&signed, PHONE, role));
+        let sent = edited(&signed, &edits);
+        let left = [fields(&sent, Name::Authorization), fields(&sent, Name::ProxyAuthorization)].concat();
+        assert_eq!(left, [next], "{role:?}");
+        assert_eq!(fields(&edited(&request, &setup.authenticator.cleaning(&request)), repeated), [next]);
+    }
+}
+
+/// A datagram's source can be forged: who cannot receive there must not be able to use up the guesses of who is there.
+#[test]
+fn a_nonce_is_good_for_the_source_that_it_was_given_to() {
+    let mut setup = Setup::new(&[]);
+    let invite = request("INVITE", "");
+    for _ in 0..5 {
+        let (_, challenge) = refusal(setup.judge_from(&invite, "203.0.113.66:5060", Role::Proxy));
+        let forged = setup.sign(&invite, &challenge, &Account { password: "guess".into(), ..account(None) });
+        let (why, reply) = refusal(setup.judge(&forged));
+        assert!(why == Refusal::Stale && is_stale(&reply), "{reply:?}");
+    }
+    let signed = setup.signed(&invite, "secret");
+    edits(setup.judge(&signed));
+    for (given, used, expected) in [
+        ("192.0.2.7:5060", "192.0.2.7:5070", Ok(())),
+        ("192.0.2.7:5060", "[::ffff:192.0.2.7]:5060", Ok(())),
+        ("[2001:db8:0:1::1]:5060", "[2001:db8:0:1:ffff::2]:5060", Ok(())),
+        ("[2001:db8:0:1::1]:5060", "[2001:db8:0:2::1]:5060", Err(Refusal::Stale)),
+        ("192.0.2.7:5060", "192.0.2.8:5060", Err(Refusal::Stale)),
+    ] {
+        let (_, challenge) = refusal(setup.judge_from(&invite, given, Role::Proxy));
+        let signed = setup.sign(&invite, &challenge, &account(None));
+        let judged = match setup.judge_from(&signed, used, Role::Proxy) {
+            Outcome::Genuine { .. } => Ok(()),
+            Outcome::Refused { why, .. } => Err(why),
+        };
+        assert_eq!(judged, expected, "{given} {used}");
+    }
 }
 
 #[test]
@@ -208,9 +257,9 @@ fn credentials_are_good_for_one_request() {
     let invite = request("INVITE", "");
     let signed = setup.signed(&invite, "secret");
     edits(setup.judge(&signed));
-    for source in [PHONE, "198.51.100.1:5060"] {
+    for (source, expected) in [(PHONE, Refusal::Replayed), ("192.0.2.7:1", Refusal::Replayed), ("198.51.100.1:5060", Refusal::Stale)] {
         let (why, reply) = refusal(setup.judge_from(&signed, source, Role::Proxy));
-        assert!(why == Refusal::Replayed && is_stale(&reply), "{reply:?}");
+        assert!(why == expected && is_stale(&reply), "{reply:?}");
     }
     // The same nonce with the next count.
     let credentials = fields(&signed, Name::ProxyAuthorization).remove(0);
