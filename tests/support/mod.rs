@@ -7,6 +7,7 @@ pub(crate) mod digest;
 pub(crate) mod dns;
 pub(crate) mod draft;
 pub(crate) mod example;
+pub(crate) mod gauges;
 pub(crate) mod home;
 pub(crate) mod link;
 pub(crate) mod load;
