@@ -24,6 +24,7 @@ mod quickstart;
 mod reload;
 mod reload_under_load;
 mod shipped;
+mod storm;
 mod stream;
 mod tls;
 mod tls_next_hop;

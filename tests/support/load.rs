@@ -63,7 +63,7 @@ impl AnsweringMachine {
                 };
                 counter.fetch_add(u64::from(request.method().is_invite()), Ordering::Relaxed);
                 for status in statuses {
-                    let answer = answer(&request, *status, address);
+                    let answer = answer(&request, *status, "machine", address).bytes();
                     socket.send_to(&answer, from).expect("the proxy's address is sound");
                 }
             }
@@ -273,31 +273,34 @@ impl Caller {
     }
 }
 
-fn take(socket: &UdpSocket, buffer: &mut [u8]) -> Option<(Message, SocketAddr)> {
+/// The next message that a socket has, and whose it is; none in time, or what is no message.
+pub(crate) fn take(socket: &UdpSocket, buffer: &mut [u8]) -> Option<(Message, SocketAddr)> {
     let (count, from) = socket.recv_from(buffer).ok()?;
     let bytes = Bytes::copy_from_slice(buffer.get(..count)?);
     Some((Message::parse(bytes, Framing::Datagram, &Limits::default()).ok()?, from))
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn answer(request: &Message, status: u16, us: SocketAddr) -> Vec<u8> {
+/// A response as a callee with this tag gives it.
+pub(crate) fn answer(request: &Message, status: u16, tag: &str, us: SocketAddr) -> Draft {
     let mut draft = Draft::new(format!("SIP/2.0 {status} {}", jackfield_proto::message::reason_phrase(status)));
     for field in request.fields() {
         if matches!(field.name, Name::Via | Name::RecordRoute | Name::From | Name::CallId | Name::CSeq) {
             draft = draft.header(&text(field.name.as_bytes()), text(field.value));
         }
         if matches!(field.name, Name::To) {
-            let tag = if request.to_tag().is_none() { ";tag=machine" } else { "" };
-            draft = draft.header("To", text(field.value) + tag);
+            let tag = if request.to_tag().is_none() && status > 100 { format!(";tag={tag}") } else { String::new() };
+            draft = draft.header("To", text(field.value) + &tag);
         }
     }
-    draft.header("Contact", format!("<sip:machine@{us}>")).bytes()
+    draft.header("Contact", format!("<sip:machine@{us}>"))
 }
 
-fn in_dialog(invite: &Draft, answer: &Message, method: &str, sequence: u32, us: SocketAddr) -> Vec<u8> {
+/// A request of the caller in the dialog that an answer has made.
+pub(crate) fn in_dialog(invite: &Draft, answer: &Message, method: &str, sequence: u32, us: SocketAddr) -> Vec<u8> {
     let target = answer.field(&Name::Contact).map(text).unwrap_or_default();
     let mut draft = Draft::new(format!("{method} {} SIP/2.0", target.trim_matches(['<', '>'])))
         .header("Via", format!("SIP/2.0/UDP {us};branch=z9hG4bK{}", unique()))
@@ -313,7 +316,8 @@ fn in_dialog(invite: &Draft, answer: &Message, method: &str, sequence: u32, us: 
     draft.bytes()
 }
 
-fn ack_of_failure(invite: &Draft, answer: &Message) -> Vec<u8> {
+/// RFC 3261 17.1.1.3.
+pub(crate) fn ack_of_failure(invite: &Draft, answer: &Message) -> Vec<u8> {
     let uri = invite.start.split(' ').nth(1).unwrap_or_default();
     Draft::new(format!("ACK {uri} SIP/2.0"))
         .header("Via", invite.value("Via"))

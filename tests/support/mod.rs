@@ -20,6 +20,7 @@ mod reader;
 mod received;
 pub(crate) mod scene;
 pub(crate) mod stage;
+pub(crate) mod storm;
 pub(crate) mod talk;
 pub(crate) mod trace;
 pub(crate) mod wait;
