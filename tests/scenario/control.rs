@@ -1,11 +1,9 @@
 //! What an operator can ask: the control socket, and the Prometheus listener where it is configured.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
 use crate::support::config::Config;
-use crate::support::port::Port;
+use crate::support::prometheus::Prometheus;
 use crate::support::scene::{Scene, invite, start, whole_call};
 
 #[test]
@@ -35,15 +33,11 @@ fn status_names_the_listeners_and_plugin_status_the_plugins() {
 fn metrics_count_calls_and_the_plugins_part_in_them() {
     let scene = Scene::new();
     let (alice, bob) = (scene.peer("alice"), scene.peer("bob"));
-    let port = Port::reserve();
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number));
-    let config = Config::new().metrics(address).plugin("mark", format!("next_hop = {:?}", bob.uri("bob")));
+    let prometheus = Prometheus::reserve();
+    let config = Config::new().metrics(prometheus.address).plugin("mark", format!("next_hop = {:?}", bob.uri("bob")));
     let (_proxy, link) = start(&config, &["mark"], &alice);
     whole_call(&alice, &bob, &invite(&alice, "sip:bob@example.test", &link), &link);
-    let mut stream = TcpStream::connect(address).expect("the listener is there");
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("it takes a request");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("it answers and closes");
+    let text = prometheus.answer();
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");
     let calls = text.lines().find(|line| line.contains("plugin=\"mark\"") && line.contains("on-request") && line.contains("calls"));
     assert!(calls.is_some_and(|line| line.ends_with(" 1")), "one call of the hook:\n{text}");

@@ -21,6 +21,8 @@ mod outbound_proxy;
 mod pairs;
 mod policing;
 mod quickstart;
+mod registrations;
+mod registrations_under_load;
 mod reload;
 mod reload_under_load;
 mod shipped;

@@ -57,6 +57,12 @@ impl Login<'_> {
     }
 }
 
+/// A parameter of credentials, quoted or not; empty without one.
+pub(crate) fn of_credentials<'a>(credentials: &'a str, name: &str) -> &'a str {
+    let parameters = credentials.trim_start_matches("Digest ").split(',').filter_map(|part| part.trim().split_once('='));
+    parameters.filter(|(known, _)| *known == name).map(|(_, value)| value.trim_matches('"')).next().unwrap_or_default()
+}
+
 /// A quoted parameter of a challenge.
 fn parameter(challenge: &str, name: &str) -> String {
     let value = challenge.split(&format!("{name}=\"")).nth(1).and_then(|rest| rest.split('"').next());

@@ -61,14 +61,27 @@ impl Proxy {
         for (name, text) in config.files() {
             std::fs::write(directory.path().join(name), text).expect("the proxy's own directory");
         }
-        let log = File::create(directory.path().join("log")).expect("a log file");
-        let mut command = Command::new(program());
-        command.arg("run").arg(directory.path().join("proxy.toml"));
-        command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
-        let child = command.spawn().expect("the proxy starts");
+        let child = started(directory.path());
         let mut proxy = Self { child, port, ready: config.ready_at(), directory };
         proxy.answers_options();
         proxy
+    }
+
+    /// Kills it as nothing should be killed, and starts it again at the same addresses, with the files that it had. Its log goes on.
+    pub(crate) fn restart_after_kill(&mut self) {
+        self.restart_after_kill_without(&[]);
+    }
+
+    /// The same, with these of its files or directories lost.
+    pub(crate) fn restart_after_kill_without(&mut self, lost: &[&str]) {
+        self.child.kill().expect("the proxy runs");
+        self.child.wait().expect("the child is ours");
+        for path in lost.iter().map(|name| self.file(name)) {
+            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            removed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+        self.child = started(self.directory.path());
+        self.answers_options();
     }
 
     fn answers_options(&mut self) {
@@ -176,6 +189,15 @@ impl Proxy {
         let line = text.lines().find(|line| line.starts_with("Pss:")).expect("smaps_rollup has Pss");
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("Pss is a number of KiB")
     }
+}
+
+/// The process, with what stands in its directory.
+fn started(directory: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(directory.join("log")).expect("a log file");
+    let mut command = Command::new(program());
+    command.arg("run").arg(directory.join("proxy.toml"));
+    command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
+    command.spawn().expect("the proxy starts")
 }
 
 /// The last lines of a text.
