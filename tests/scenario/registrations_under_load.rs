@@ -6,12 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use socket2::SockRef;
 
 use crate::support::config::Config;
 use crate::support::draft::Draft;
 use crate::support::full;
 use crate::support::proxy::Proxy;
-use crate::support::registrar::Registrar;
+use crate::support::registrar::{RECEIVE_BUFFER, Registrar};
 use crate::support::wait;
 
 /// What one registration may cost at most.
@@ -86,6 +87,7 @@ impl Lines {
         let socket = |pbx| {
             let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 1, pbx), 0)).expect("an address of this machine");
             socket.set_nonblocking(true).expect("a socket of ours");
+            SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER).expect("a socket of ours");
             socket
         };
         Self { count, pbxs: (1..=PBXS).map(socket).collect(), sequence: 0 }
@@ -226,7 +228,7 @@ fn ten_thousand_registrations_cost_little_and_come_back_in_a_burst_after_a_resta
     let (count, bytes) = if full() { (10_000, BYTES) } else { (1_000, BYTES_OF_FEW) };
     let registrar = Registrar::start();
     // So that what is held of requests is gone soon, and is not taken for what registrations cost.
-    let mut proxy = Proxy::start(&trunk(&registrar, "[timers]\nt1 = \"50ms\"\nt2 = \"400ms\""), &[]);
+    let mut proxy = Proxy::start(&trunk(&registrar, "[timers]\nt1 = \"20ms\"\nt2 = \"400ms\""), &[]);
     let mut lines = Lines::new(count);
 
     // The same requests without a Contact pay for what all requests share.

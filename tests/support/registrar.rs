@@ -10,9 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_proto::message::{Framing, Limits, Message, Name};
+use socket2::SockRef;
 
 use super::digest::{Login, md5, of_credentials};
 use super::draft::{Draft, unique};
+
+/// Octets that may wait for it, so that what is lost in a burst is lost at the proxy.
+pub(crate) const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// The realm that it asks in.
 const REALM: &str = "provider.test";
@@ -68,6 +72,7 @@ impl Registrar {
     pub(crate) fn asking(login: Option<Login<'static>>) -> Self {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a bound socket");
+        SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER).expect("a bound socket");
         let address = socket.local_addr().expect("a bound socket");
         let (book, stop) = (Arc::new(Mutex::new(Book::default())), Arc::new(AtomicBool::new(false)));
         let (kept, stopped) = (Arc::clone(&book), Arc::clone(&stop));
