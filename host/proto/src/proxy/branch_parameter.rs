@@ -29,13 +29,16 @@ pub(super) struct LoopDigest(u64);
 
 impl LoopDigest {
     /// Everything but what changes from hop to hop. A plugin may route by any header field, so any difference makes a spiral, not a
-    /// loop. The key is that of all shards, as a loop may come back to another one.
+    /// loop; but for the numbers, which we change ourselves towards a trunk ([`super::Numbering::Spaced`]) and nobody routes by. The key is that
+    /// of all shards, as a loop may come back to another one.
     pub(super) fn of(request: &Message, key: &[u8; 16]) -> Self {
         let mut hasher = SipHasher13::new_with_key(key);
         hasher.write(b"loop");
         hasher.write(request.request_uri());
         for field in request.fields() {
-            if !matches!(field.name, Name::Via | Name::MaxForwards | Name::MaxBreadth | Name::RecordRoute | Name::ContentLength) {
+            let is_of_the_hop =
+                matches!(field.name, Name::Via | Name::MaxForwards | Name::MaxBreadth | Name::RecordRoute | Name::ContentLength);
+            if !is_of_the_hop && !matches!(field.name, Name::CSeq | Name::RAck) {
                 hasher.write(field.value);
                 hasher.write_u8(b'\n');
             }

@@ -13,8 +13,8 @@
 //! over TLS or WebSocket, for outbound) there is no other way than the whole flow; when that is another one after a reconnect, so is the
 //! binding, and the old one expires.
 //!
-//! No token leads anywhere else than to where its REGISTER has come from. Who may register could otherwise make us send to whomever he
-//! writes into his Contact.
+//! No token leads to another host than the one that its REGISTER has come from; the port there may be any that the Contact names. Who may register
+//! could otherwise make us send to whomever he writes into his Contact.
 
 use std::hash::Hasher;
 
@@ -43,7 +43,7 @@ pub(super) enum ContactToken {
     /// It is none.
     None,
     Genuine(Box<StandsFor>),
-    /// It looks like one, but we have not made it.
+    /// It looks like one ([`token::may_be_ours`]), but we have not made it.
     Forged,
 }
 
@@ -83,8 +83,8 @@ pub(super) fn may_be_token(uri: &[u8]) -> bool {
 /// Reads the user part of a URI.
 pub(super) fn verify(uri: &Uri<'_>, keys: &KeyRing) -> ContactToken {
     let Some(text) = uri.user().and_then(|user| user.strip_prefix(CONTACT)) else { return ContactToken::None };
+    let Some(octets) = base32::read_within(text, TEXT_MAX).filter(|octets| token::may_be_ours(octets)) else { return ContactToken::None };
     let genuine = || {
-        let octets = base32::read_within(text, TEXT_MAX)?;
         let (key, expected, notes) = token::split(&octets)?;
         keys.named(key).any(|key| digest(key, notes) == expected).then_some(())?;
         let (flow, original) = NotedFlow::read(notes)?;
@@ -166,7 +166,9 @@ mod tests {
         }
         let verify_text = |uri: &str| verify(&Uri::parse(uri.as_bytes()).unwrap(), &keys);
         assert_eq!(verify_text("sip:alice@h"), ContactToken::None);
-        assert_eq!(verify_text("sip:jc-@h"), ContactToken::Forged);
-        assert_eq!(verify_text(&format!("sip:jc-{}@h", "a".repeat(5000))), ContactToken::Forged);
+        for user in ["jc-", "jc-miller", "jc-j.c.van.den.berghe-extension-4711", &format!("jc-{}", "a".repeat(5000))] {
+            assert_eq!(verify_text(&format!("sip:{user}@h")), ContactToken::None, "{user}: somebody may be called so");
+        }
+        assert_eq!(verify_text(&format!("sip:jc-{}@h", "a".repeat(24))), ContactToken::Forged);
     }
 }

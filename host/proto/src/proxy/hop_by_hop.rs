@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::message::{Framing, Limits, Message, Name};
 
-/// The ACK for `failure`, a response to the INVITE `sent`: its To is the response's, for the tag.
+/// The ACK for `failure`, a response to the INVITE `sent`: its To is the response's, for the tag; it has the INVITE's credentials (22.1).
 pub(super) fn ack(sent: &Bytes, failure: &Message) -> Option<Bytes> {
     let to = failure.field(&Name::To)?;
     from_invite(sent, b"ACK", Some(to), None)
@@ -39,6 +39,13 @@ fn from_invite(sent: &Bytes, method: &[u8], to: Option<&[u8]>, reason: Option<&[
     field(b"To", to.or_else(|| invite.field(&Name::To))?);
     field(b"Call-ID", invite.call_id());
     field(b"CSeq", [number.to_string().as_bytes(), b" ", method].concat().as_slice());
+    if method == b"ACK" {
+        for name in [Name::Authorization, Name::ProxyAuthorization] {
+            for credentials in invite.fields().filter(|field| field.name == name) {
+                field(name.as_bytes(), credentials.value);
+            }
+        }
+    }
     if let Some(reason) = reason {
         field(b"Reason", reason);
     }

@@ -67,7 +67,7 @@ pub enum Output<S> {
         branch: BranchId,
         /// What was handed in with the verdict.
         state: Option<S>,
-        /// The request as received.
+        /// The request after route preprocessing (16.4).
         request: Arc<Message>,
         /// The trunk that the target belongs to.
         trunk: Option<TrunkId>,
@@ -81,7 +81,7 @@ pub enum Output<S> {
         branch: BranchId,
         /// Which trunk.
         trunk: TrunkId,
-        /// The request as received.
+        /// The request after route preprocessing (16.4), without the edits that it was sent with.
         request: Arc<Message>,
         /// Its Request-URI as it was sent.
         uri: Bytes,
@@ -113,7 +113,7 @@ pub enum Output<S> {
         elapsed: Duration,
         /// The trunk that the target belongs to.
         trunk: Option<TrunkId>,
-        /// The request as received.
+        /// The request after route preprocessing (16.4).
         request: Arc<Message>,
         /// The response as received.
         response: Arc<Message>,
@@ -136,7 +136,7 @@ pub enum Output<S> {
         remaining: u32,
         /// The trunk that the target belongs to.
         trunk: Option<TrunkId>,
-        /// The request as received.
+        /// The request after route preprocessing (16.4).
         request: Arc<Message>,
         /// The response, where one came.
         response: Option<Arc<Message>>,

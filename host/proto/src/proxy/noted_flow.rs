@@ -74,6 +74,9 @@ const CONNECTION: u8 = 1 << 7;
 const TRANSPORTS: [Transport; 5] = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
 
 impl NotedFlow {
+    /// Octets of the shortest: flags and listener.
+    pub(super) const LEAST: usize = 1 + 4;
+
     /// The flow that something came over.
     pub(super) fn of(flow: &Flow, listener: ListenerDigest, binding: Binding) -> Self {
         let far_end = FarEnd { remote: flow.remote, connection: flow.connection };

@@ -10,7 +10,9 @@
 //!
 //! Responses go back with the number that the sender wrote. An ACK for a 2xx (13.2.2.4) and RAck in a PRACK (RFC 3262 7.2) name an INVITE by
 //! its number, and have to name the copy that was answered: the token of the dialog says so of its first INVITE, and [`RetriedInvites`] of
-//! those that came later.
+//! those that came later. The ACK for a 2xx goes without the credentials of the INVITE that it acknowledges, though who writes one repeats them
+//! (22.1): its sender does not have them, and they are kept nowhere once the INVITE is answered. An ACK cannot be challenged
+//! either; a provider that drops one without credentials is not served.
 
 use std::collections::VecDeque;
 use std::hash::Hasher;

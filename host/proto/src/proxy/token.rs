@@ -56,8 +56,13 @@ pub(super) enum FlowToken {
     /// No flow token.
     None,
     Genuine(NotedFlow),
-    /// It looks like one, but we have not made it.
+    /// It looks like one ([`may_be_ours`]), but we have not made it.
     Forged,
+}
+
+/// Whether a token of ours may be so short. What is shorter, or no base 32 at all, is another's user part, who may be called so.
+pub(super) fn may_be_ours(octets: &[u8]) -> bool {
+    octets.len() >= HEAD + NotedFlow::LEAST
 }
 
 /// Appends the parameter of a Record-Route in `request`, with what is noted of the two sides as far as it matters.
@@ -107,8 +112,8 @@ pub(super) fn put_flow(out: &mut Scratch, flow: &NotedFlow, keys: &KeyRing) {
 /// Reads the user part of a URI of ours.
 pub(super) fn verify_flow(uri: &Uri<'_>, keys: &KeyRing) -> FlowToken {
     let Some(text) = uri.user().and_then(|user| user.strip_prefix(FLOW)) else { return FlowToken::None };
+    let Some(octets) = base32::read(text).filter(|octets| may_be_ours(octets)) else { return FlowToken::None };
     let genuine = || {
-        let octets = base32::read(text)?;
         let (key, digest, notes) = split(&octets)?;
         keys.named(key).any(|key| flow_digest(key, notes) == digest).then_some(())?;
         let (flow, rest) = NotedFlow::read(notes)?;
@@ -322,7 +327,9 @@ mod tests {
             let length = next(180);
             let text: String = (0..length).map(|_| char::from(b"abcdefghijklmnopqrstuvwxyz234567-.%"[next(35) as usize])).collect();
             assert_eq!(verify(&format!(";jf={text}"), &dialog, &keys), None, "{text}");
-            assert_eq!(verify_user(&format!("jf-{text}"), &keys), FlowToken::Forged, "{text}");
+            let is_text = base32::read(text.as_bytes()).is_some_and(|octets| octets.len() >= 14);
+            let expected = if is_text { FlowToken::Forged } else { FlowToken::None };
+            assert_eq!(verify_user(&format!("jf-{text}"), &keys), expected, "{text}");
         }
     }
 
@@ -334,6 +341,9 @@ mod tests {
         let as_parameter = format!(";jf={}", whole.strip_prefix("jf-").unwrap());
         assert_eq!(verify(&as_parameter, &request("", ""), &keys), None);
         let dialog = written(|out| put_parameter(out, std::iter::empty(), &request("caller", ""), &keys));
+        assert_eq!(verify_user(&dialog.replace(";jf=", "jf-"), &keys), FlowToken::None, "too short");
+        let flows = [flow(Side::Caller, "192.0.2.97:4000")].map(Note::Flow);
+        let dialog = written(|out| put_parameter(out, flows.into_iter(), &request("caller", ""), &keys));
         assert_eq!(verify_user(&dialog.replace(";jf=", "jf-"), &keys), FlowToken::Forged);
     }
 }

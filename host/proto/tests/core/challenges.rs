@@ -5,7 +5,7 @@ use std::time::Duration;
 use jackfield_proto::net::Transport;
 use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Hop, Mode, Plan, Reviewed, Target, TrunkId, Verdict, Watch};
 
-use crate::support::{Bench, Challenge, Request, address, call, edge_flow, edge_settings, flow, group, kept, plan, spaced, target};
+use crate::support::{Bench, Challenge, Request, Sent, address, call, edge_flow, edge_settings, flow, group, kept, plan, spaced, target};
 
 /// A target whose challenges are answered.
 fn provider(peer: char) -> Target {
@@ -176,6 +176,22 @@ fn the_second_copy_can_be_cancelled() {
     assert_eq!(bench.ladder(), ["b INVITE", "b ACK", "b INVITE", "a 180", "a 200", "b CANCEL", "b ACK", "a 487"]);
     assert_eq!(cseqs(&bench, "b ACK"), ["4 ACK", "5 ACK"]);
     bench.drain();
+}
+
+/// 22.1: the ACK for a failure has the credentials of the INVITE that it acknowledges, ours and the caller's; the CANCEL has none.
+#[test]
+fn an_ack_repeats_the_credentials() {
+    let mut bench = answers(Plan::to(provider('b')));
+    let invite = Request::invite().field("Authorization", "Digest caller");
+    bench.request(&invite);
+    bench.answer('b', 407);
+    bench.answer('b', 180);
+    bench.request(&invite.cancel());
+    bench.answer('b', 487);
+    let credentials = |sent: &Sent| [sent.values("Authorization"), sent.values("Proxy-Authorization")].concat();
+    assert_eq!(credentials(&bench.first("b ACK")), ["Digest caller"]);
+    assert_eq!(credentials(&bench.last("b ACK")), ["Digest caller", "Digest x"]);
+    assert_eq!(credentials(&bench.last("b CANCEL")), [""; 0]);
 }
 
 /// 9.2: nor does its challenge reach the caller, who has cancelled before it came: he has no credentials, and hears that it is cancelled.

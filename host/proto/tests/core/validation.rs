@@ -1,8 +1,8 @@
 //! Request validation (RFC 3261 16.3, RFC 5393).
 
-use jackfield_proto::proxy::RequestKind;
+use jackfield_proto::proxy::{Plan, RequestKind, Target};
 
-use crate::support::{Bench, Request, serial};
+use crate::support::{Bench, Request, serial, spaced, target};
 
 /// RFC 3261 16.3: what is wrong with a request, and the answer to it. Nothing is forwarded and nothing is kept.
 #[test]
@@ -51,6 +51,26 @@ fn a_stateless_refusal_is_the_same_each_time_and_its_ack_is_absorbed() {
     assert_eq!(bench.sent[0].text(), bench.sent[1].text());
     bench.request(&invite.ack(&bench.sent[0].message).max_forwards(70));
     assert_eq!((bench.ladder(), bench.asked.len()), (vec![], 0));
+}
+
+/// The numbers that we give a request towards a trunk make no spiral of a loop: it is found at the second pass, in dialogs as well.
+#[test]
+fn a_loop_through_a_spaced_trunk_is_found() {
+    let udp = jackfield_proto::net::Transport::Udp;
+    for (request, uri, expected) in [
+        (Request::invite(), "sip:b@callee.test", "c 482"),
+        (Request::invite(), "sip:c@callee.test", "b INVITE"),
+        (Request::new("PRACK").tagged("x").field("RAck", "1 1 INVITE"), "sip:b@callee.test", "c 482"),
+    ] {
+        let mut bench = Bench::new(Plan::to(Target { trunk: spaced("provider"), ..target('b') }));
+        bench.request(&request);
+        let forwarded = bench.sent.last().unwrap().text();
+        assert!(forwarded.contains("CSeq: 4 "), "{forwarded}");
+        bench.ladder();
+        let returned = forwarded.replacen("sip:b@192.0.2.98:5060", uri, 1);
+        bench.receive(crate::support::message(returned), crate::support::flow('c', udp));
+        assert_eq!(bench.ladder(), [expected], "{uri}");
+    }
 }
 
 /// RFC 3261 16.3 item 4, RFC 5393 4.2: what comes back unchanged is a loop, what comes back with another URI a spiral.
