@@ -33,7 +33,7 @@ pub(super) struct Preprocessed {
 
 /// Applies 16.4 to a request that came over `flow`.
 pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &KeyRing) -> Preprocessed {
-    let mut tokens = Tokens { dialog: [None, None], trunks: NotedTrunks::default(), flow: FlowToken::None };
+    let mut tokens = Tokens { dialog: [None, None], trunks: NotedTrunks::default(), flow: FlowToken::None, egress: None };
     let request = match has_uri_params(&request).then(|| repair_strict_route(&request, own, keys)).flatten() {
         Some((bytes, route)) => {
             if let Some(uri) = Uri::parse(request.request_uri()).filter(|_| route.has_trunks()) {
@@ -48,32 +48,8 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
         Some(bytes) => reparse(bytes, request),
         None => request,
     };
-    let mut egress = None;
-    let mut bytes = None;
     let contact = contact_token(&request, own, keys);
-    let routes = own_routes(&request, own, keys);
-    if !routes.is_empty() || matches!(contact, ContactToken::Genuine(_)) {
-        let mut splice = request.splice();
-        if let ContactToken::Genuine(contact) = &contact {
-            splice.set_request_uri(contact.original.clone());
-        }
-        for (index, (value, route)) in routes.iter().enumerate() {
-            tokens.note(index, route);
-            if route.has_trunks()
-                && let Some(uri) = NameAddr::parse(value.bytes).and_then(|address| address.uri_parsed())
-            {
-                tokens.note_trunks(token::trunks(&uri, &request, keys));
-            }
-            // Only our own word says where to send from: anybody can write our address twice.
-            if index > 0 && tokens.dialog.iter().all(Option::is_some) {
-                egress = route.listener;
-            }
-            splice.remove_value(value);
-        }
-        bytes = Some(splice.finish());
-    }
-    drop(routes);
-    let request = match bytes {
+    let request = match take_out_own(&request, &contact, &mut tokens, own, keys) {
         Some(bytes) => reparse(bytes, request),
         None => request,
     };
@@ -86,11 +62,41 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
     Preprocessed {
         kind: if in_dialog { RequestKind::InDialog } else { RequestKind::Initial },
         connection: noted.and_then(|noted| noted.far_end?.connection),
-        egress: noted.and_then(|noted| own.listener_of(noted.listener)).or(onward.listener()).or(egress),
+        egress: noted.and_then(|noted| own.listener_of(noted.listener)).or(onward.listener()).or(tokens.egress),
         sides,
         onward,
         request: Arc::new(request),
     }
+}
+
+/// Takes our Route values out, and the Contact of ours that the Request-URI is; none if there are none.
+fn take_out_own(request: &Message, contact: &ContactToken, tokens: &mut Tokens, own: &OwnNames, keys: &KeyRing) -> Option<Bytes> {
+    let routes = own_routes(request, own, keys);
+    if routes.is_empty() && !matches!(contact, ContactToken::Genuine(_)) {
+        return None;
+    }
+    let mut splice = request.splice();
+    if let ContactToken::Genuine(contact) = contact {
+        splice.set_request_uri(contact.original.clone());
+    }
+    for (index, (value, route)) in routes.iter().enumerate() {
+        if route.has_trunks()
+            && let Some(uri) = NameAddr::parse(value.bytes).and_then(|address| address.uri_parsed())
+        {
+            let trunks = token::trunks(&uri, request, keys);
+            if tokens.trunks.is_of_another_pass(&trunks) {
+                break;
+            }
+            tokens.note_trunks(trunks);
+        }
+        tokens.note(index, route);
+        // Only our own word says where to send from: anybody can write our address twice.
+        if index > 0 && tokens.dialog.iter().all(Option::is_some) {
+            tokens.egress = route.listener;
+        }
+        splice.remove_value(value);
+    }
+    Some(splice.finish())
 }
 
 /// The tokens of a request: those of our two Record-Routes, and the one of our Path.
@@ -98,6 +104,8 @@ struct Tokens {
     dialog: [Option<Token>; 2],
     trunks: NotedTrunks,
     flow: FlowToken,
+    /// The listener that the second of them names.
+    egress: Option<ListenerId>,
 }
 
 impl Tokens {
@@ -123,6 +131,13 @@ struct OwnUri {
 }
 
 impl NotedTrunks {
+    /// Whether others speak of a side that these speak of already. The two Routes of one pass through here say of each side once who is there. Where
+    /// it is said twice, the dialog has passed twice, to a trunk each time; each pass has its own numbers, and so the request comes round for
+    /// the second.
+    fn is_of_another_pass(&self, others: &Self) -> bool {
+        (self.to.is_some() && others.to.is_some()) || (self.from.is_some() && others.from.is_some())
+    }
+
     /// None where there are none.
     fn sides(&self) -> Option<Box<Sides>> {
         let to = self.to.map(|noted| noted.trunk);

@@ -3,7 +3,7 @@
 use jackfield_proto::net::{Flow, Transport};
 use jackfield_proto::proxy::{DialogSides, Mode, Plan, RequestKind, Reviewed, Target, TrunkId, TrunkSide, Verdict, Watch};
 
-use crate::support::{Bench, Request, Sent, call, edge_flow, edge_settings, group, kept, plan, spaced, target};
+use crate::support::{Bench, Request, Sent, address, call, edge_flow, edge_settings, group, kept, plan, spaced, target};
 
 fn between(from: Option<TrunkSide>, to: Option<TrunkSide>, transport: Transport) -> Bench {
     Bench::with_settings(edge_settings(), Plan::to(Target { from, trunk: to, transport: Some(transport), ..target('b') }))
@@ -115,4 +115,71 @@ fn events_in_a_dialog_name_the_trunk_of_the_token() {
     bench.unreachable.insert((Transport::Udp, unreachable.remote));
     bench.request(&invite.in_dialog("INFO", &answer.message, "3"));
     assert_eq!((bench.completed.last(), bench.completed_by.last()), (Some(&(Some(500), 1)), Some(&None)), "ours is nobody's");
+}
+
+/// A proxy between two passes that does not stay in the dialog: what it gets comes back to us, to another peer.
+fn through_twice(first: Option<TrunkSide>, second: Option<TrunkSide>, from: Option<TrunkSide>, transport: Transport) -> Bench {
+    let mut bench = Bench::with_settings(edge_settings(), Plan::default());
+    bench.on_request(move |asked| {
+        let to = if asked.request.request_uri().starts_with(b"sip:b@callee") { (target('c'), first) } else { (target('b'), second) };
+        let target = Target { trunk: to.1, from, transport: Some(transport), ..to.0 };
+        match asked.kind {
+            RequestKind::Initial => Some(Verdict::Forward { plan: Plan::to(target), state: 0, watch: Watch::default() }),
+            RequestKind::InDialog => Some(Verdict::follow(Vec::new())),
+        }
+    });
+    bench
+}
+
+/// What goes to an address of ours comes in there.
+fn comes_round(bench: &mut Bench, transport: Transport) {
+    while let Some(sent) = bench.sent.last().filter(|sent| sent.path.remote.ip().to_string() == "192.0.2.1").cloned() {
+        let from = Flow { remote: sent.path.remote, ..edge_flow('a', transport) };
+        let connection = from.connection.map(|_| jackfield_proto::net::ConnectionId(99));
+        bench.sent.pop();
+        bench.receive(crate::support::message(sent.message.bytes().clone()), Flow { connection, ..from });
+    }
+}
+
+/// Each pass has its own numbers, for INVITE, ACK and BYE; from the callee they stay as they are. The ladder of the second pass is that of the
+/// first: there is no table.
+#[test]
+fn each_pass_of_a_spiral_keeps_its_numbers() {
+    for (from, transport) in
+        [(None, Transport::Udp), (kept("zero"), Transport::Udp), (None, Transport::Tcp), (kept("zero"), Transport::Tcp)]
+    {
+        let mut bench = through_twice(spaced("one"), spaced("two"), from, transport);
+        let invite = Request::invite();
+        bench.receive(invite.message(), edge_flow('a', Transport::Udp));
+        let passed = bench.sent.last().unwrap().clone();
+        assert_eq!((passed.path.remote, passed.value("CSeq")), (address('c'), "4 INVITE".into()));
+        // The proxy in between changes the Request-URI, puts its Via on top and its hop off.
+        let text = passed.text().replacen("sip:c@192.0.2.99:5060", "sip:d@callee.test", 1);
+        let via = format!("Via: SIP/2.0/{} {};branch=z9hG4bKc\r\nVia:", transport.via_name(), address('c'));
+        bench.receive(crate::support::message(text.replacen("Via:", &via, 1)), edge_flow('c', transport));
+        let arrived = bench.sent.last().unwrap().clone();
+        assert_eq!((arrived.path.remote, arrived.value("CSeq")), (address('b'), "16 INVITE".into()));
+
+        bench.answer('b', 200);
+        let ok = bench.sent.last().unwrap().clone();
+        assert_eq!((ok.path.remote, ok.value("CSeq")), (address('c'), "4 INVITE".into()));
+        let text = ok.text();
+        let (before, rest) = text.split_once("Via: ").unwrap();
+        let without_top = format!("{before}{}", rest.split_once("\r\n").unwrap().1);
+        bench.receive(crate::support::message(without_top), edge_flow('c', transport));
+        let answer = bench.sent.last().unwrap().clone();
+        assert_eq!((answer.path.remote, answer.value("CSeq")), (address('a'), "1 INVITE".into()));
+
+        for (method, expected) in [("ACK", "16 ACK"), ("BYE", "32 BYE")] {
+            bench.receive(invite.in_dialog(method, &answer.message, method).message(), edge_flow('a', Transport::Udp));
+            comes_round(&mut bench, transport);
+            let sent = bench.sent.last().unwrap();
+            assert_eq!((sent.path.remote, sent.value("CSeq")), (address('b'), expected.into()), "{from:?} {transport}");
+            assert_eq!(sent.values("Route"), [""; 0]);
+        }
+        bench.receive(Request::of_callee("INFO", &arrived.message, 'b', transport, "info").message(), edge_flow('b', transport));
+        comes_round(&mut bench, transport);
+        let sent = bench.sent.last().unwrap();
+        assert_eq!((sent.path.remote, sent.value("CSeq")), (address('a'), "1 INFO".into()), "{from:?} {transport}");
+    }
 }
