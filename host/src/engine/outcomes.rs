@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jackfield_auth::Challenged;
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
-use jackfield_proto::proxy::{Admitted, BranchId, Cause, Edit, FailureOutcome, Group, Reviewed, TrunkId};
+use jackfield_proto::proxy::{Admitted, BranchId, Cause, Edit, FailureOutcome, Group, Reviewed, Taken, TrunkId};
 use jackfield_trunk::admission::{TargetKey, ends_dialog, session_interval};
 use jackfield_trunk::registrations::{Answered, Credentials, Event, EventKind, NamedFlow, Unanswered};
 
@@ -171,6 +171,17 @@ impl<D: Decider> Worker<D> {
                 self.shared.trunks.say(&refused.whose.to_string(), || tracing::info!("a call is turned away: {refused}"));
                 Admitted::No(refused.reply())
             }
+        }
+    }
+
+    /// A place that a call was given when it was cancelled already, or had been accepted elsewhere: nobody would say when it is free again.
+    pub(super) fn give_back(&self, taken: Taken, kept: Option<&Kept<D::State>>, target: TargetKey<'_>) {
+        let carried = kept.and_then(|kept| kept.carried.as_ref());
+        let Some(Purpose::Call(id)) = carried.map(|carried| carried.purpose) else { return };
+        match taken {
+            Taken::Yes => {}
+            Taken::TargetGone => self.shared.trunks.admission.target_failed(id, target, None),
+            Taken::RequestOver => self.shared.trunks.admission.over(id, None),
         }
     }
 

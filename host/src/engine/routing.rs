@@ -213,7 +213,8 @@ impl<D: Decider> Worker<D> {
         let Asked { request, flow, .. } = known.asked;
         let admission = &self.shared.trunks.admission;
         let to_trunk = ways.iter().any(Option::is_some);
-        let is_call = request.method().is_invite() && request.to_tag().is_none();
+        // Whatever its To tag says, which anybody can invent.
+        let is_call = request.method().is_invite();
         let purpose = if is_call && (to_trunk || admission.counts_sources_or_tags()) {
             let begun = admission.begin(self.shared.clock.now(), admission.call(request), flow.remote.ip());
             let attempt = begun.map_err(|refused| {

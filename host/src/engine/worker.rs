@@ -9,8 +9,9 @@ use bytes::Bytes;
 use jackfield_auth::Challenged;
 use jackfield_proto::message::{Framing, Message};
 use jackfield_proto::net::{Flow, Transport};
-use jackfield_proto::proxy::{BranchId, Core, Output, Query, Transmit, shard_of, shard_of_quoted};
+use jackfield_proto::proxy::{BranchId, Core, Output, Query, Taken, Transmit, shard_of, shard_of_quoted};
 use jackfield_proto::time::Timestamp;
+use jackfield_trunk::admission::TargetKey;
 
 use super::Shared;
 use super::decider::{Decider, FailureView, ResponseView};
@@ -155,7 +156,9 @@ impl<D: Decider> Worker<D> {
             }
             Output::Admit { branch, state, trunk, tag, .. } => {
                 let admitted = self.admit(branch, state.as_ref(), trunk, &tag);
-                self.step(shard, work, |core, now, out| core.admitted(now, branch, admitted, out));
+                let mut taken = Taken::Yes;
+                self.step(shard, work, |core, now, out| taken = core.admitted(now, branch, admitted, out));
+                self.give_back(taken, state.as_ref(), TargetKey { branch, trunk, tag: &tag });
             }
             Output::Challenged { branch, trunk, request, uri, response, answered, edits } => {
                 let challenged = Challenged { request: &request, uri: &uri, response: &response, answered, previous: &edits };

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::branch::BranchPhase;
-use super::context::{Answer, Context};
+use super::context::{Answer, Context, Phase};
 use super::environment::Environment;
-use super::io::{Admitted, Cause, Output};
+use super::io::{Admitted, Cause, Output, Taken};
 use super::plan::{Reply, Target};
 
 impl<S: Clone> Context<S> {
@@ -20,9 +20,10 @@ impl<S: Clone> Context<S> {
     }
 
     /// The answer to [`Output::Admit`]. That there is no room says nothing about any address.
-    pub(super) fn on_admitted(&mut self, index: u16, admitted: Admitted, env: &mut Environment, out: &mut Vec<Output<S>>) {
-        let Some(branch) = self.branch(index).filter(|branch| branch.phase == BranchPhase::AwaitingAdmission) else { return };
-        let (Some(target), Some(request)) = (branch.target.take(), self.request.clone()) else { return };
+    pub(super) fn on_admitted(&mut self, index: u16, admitted: Admitted, env: &mut Environment, out: &mut Vec<Output<S>>) -> Taken {
+        let too_late = if self.phase == Phase::Finished { Taken::RequestOver } else { Taken::TargetGone };
+        let Some(branch) = self.branch(index).filter(|branch| branch.phase == BranchPhase::AwaitingAdmission) else { return too_late };
+        let (Some(target), Some(request)) = (branch.target.take(), self.request.clone()) else { return too_late };
         match admitted {
             Admitted::Yes => {
                 self.set_phase(index, BranchPhase::Resolving);
@@ -35,6 +36,7 @@ impl<S: Clone> Context<S> {
             }
         }
         self.advance(env, out);
+        Taken::Yes
     }
 
     fn set_phase(&mut self, index: u16, phase: BranchPhase) {

@@ -12,7 +12,9 @@ use smallvec::SmallVec;
 use super::branch_parameter::{self, LoopDigest, OwnBranch};
 use super::context::{Context, Hunt, Phase, Server};
 use super::environment::{Alarm, AlarmKind, Environment};
-use super::io::{Admitted, BranchId, ContextId, DialogSides, FailureOutcome, Located, Output, RequestKind, Reviewed, Verdict, Watch};
+use super::io::{
+    Admitted, BranchId, ContextId, DialogSides, FailureOutcome, Located, Output, RequestKind, Reviewed, Taken, Verdict, Watch,
+};
 use super::numbering::RetriedInvites;
 use super::own::OwnNames;
 use super::plan::{Edit, Reply};
@@ -135,9 +137,11 @@ impl<S: Clone> Core<S> {
     }
 
     /// The answer to [`Output::Admit`].
-    pub fn admitted(&mut self, now: Timestamp, branch: BranchId, admitted: Admitted, out: &mut Vec<Output<S>>) {
+    pub fn admitted(&mut self, now: Timestamp, branch: BranchId, admitted: Admitted, out: &mut Vec<Output<S>>) -> Taken {
         self.env.now = now;
-        self.with(branch.context, |context, env| context.on_admitted(branch.index, admitted, env, out));
+        let mut taken = Taken::RequestOver;
+        self.with(branch.context, |context, env| taken = context.on_admitted(branch.index, admitted, env, out));
+        taken
     }
 
     /// The answer to [`Output::Challenged`]; `response` is the one that came with it. With edits the same request goes to the same target

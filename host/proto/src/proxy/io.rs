@@ -184,6 +184,19 @@ pub enum Admitted {
     No(Reply),
 }
 
+/// Whether the answer to [`Output::Admit`] was still wanted. The caller may have cancelled while it was looked for, or somebody else has accepted
+/// the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "where it was not, the place that the call was given is to be given back"]
+pub enum Taken {
+    /// It was.
+    Yes,
+    /// The request goes on without this target.
+    TargetGone,
+    /// The request has had its final response, or is forgotten: there will be no [`Output::Completed`] for it after this.
+    RequestOver,
+}
+
 /// Octets and where they go.
 #[derive(Debug, Clone)]
 pub struct Transmit {

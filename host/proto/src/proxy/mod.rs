@@ -46,7 +46,7 @@ pub use contact_token::original_contact;
 pub use editable::{is_editable, is_own};
 pub use forward::next_hop_uri;
 pub use io::{
-    Admitted, BranchId, Cause, ContextId, DialogSides, FailureOutcome, Hop, Located, Output, Query, RequestKind, Reviewed, Transmit,
+    Admitted, BranchId, Cause, ContextId, DialogSides, FailureOutcome, Hop, Located, Output, Query, RequestKind, Reviewed, Taken, Transmit,
     Verdict, Watch,
 };
 pub use keys::{KeyRing, TokenKey};

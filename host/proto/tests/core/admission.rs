@@ -2,7 +2,7 @@
 
 use jackfield_proto::net::Transport;
 use jackfield_proto::proxy::{
-    Admission, Admitted, Cause, FailureOutcome, Hop, Mode, Plan, Reply, StatusSet, Target, TrunkId, Verdict, Watch,
+    Admission, Admitted, Cause, FailureOutcome, Hop, Mode, Plan, Reply, StatusSet, Taken, Target, TrunkId, Verdict, Watch,
 };
 
 use crate::support::{Bench, Request, address, call, flow, group, kept, plan, serial, target};
@@ -52,9 +52,9 @@ fn nothing_is_looked_up_before_a_call_is_admitted() {
     bench.request(&Request::invite());
     assert!(bench.queries.is_empty() && bench.sent.is_empty());
     let branch = bench.admitting[0].branch;
-    bench.admitted(branch, Admitted::Yes);
+    assert_eq!(bench.admitted(branch, Admitted::Yes), Taken::Yes);
     assert_eq!((bench.queries.len(), bench.ladder()), (1, vec!["b INVITE".to_string()]));
-    bench.admitted(branch, full());
+    assert_eq!(bench.admitted(branch, full()), Taken::TargetGone);
     bench.answer('b', 503);
     assert_eq!((bench.ladder(), bench.addresses_failed.len()), (vec!["b ACK".into(), "a 500".into()], 1), "an answer counts once");
     bench.drain();
@@ -121,9 +121,30 @@ fn a_cancelled_call_is_not_admitted() {
     bench.request(&invite.cancel());
     assert_eq!(bench.ladder(), ["a 200", "a 487"]);
     let branch = bench.admitting[0].branch;
-    bench.admitted(branch, Admitted::Yes);
+    assert_eq!(bench.admitted(branch, Admitted::Yes), Taken::RequestOver, "the place is to be given back");
     assert_eq!(bench.ladder(), [""; 0]);
     bench.drain();
+    assert_eq!(bench.admitted(branch, Admitted::Yes), Taken::RequestOver, "it is forgotten");
+}
+
+/// A target that nobody wants any more, as another has accepted or as the caller has cancelled: whether the request itself is over is said with it.
+#[test]
+fn an_answer_about_a_target_that_is_gone_is_not_taken() {
+    for (status, expected) in [(200, Taken::RequestOver), (603, Taken::RequestOver), (180, Taken::TargetGone)] {
+        let mut fork = plan(vec![group(Mode::Parallel, "bc")]);
+        fork.groups[0].targets[0].admission = Admission::Asked;
+        let mut bench = Bench::new(fork);
+        bench.on_admission(|_| None);
+        let invite = Request::invite();
+        bench.request(&invite);
+        bench.answer('c', status);
+        if status == 180 {
+            bench.request(&invite.cancel());
+        }
+        let branch = bench.admitting[0].branch;
+        assert_eq!(bench.admitted(branch, Admitted::Yes), expected, "{status}");
+        assert!(!bench.ladder().contains(&"b INVITE".to_string()), "{status}");
+    }
 }
 
 /// Only what begins a call is asked for.

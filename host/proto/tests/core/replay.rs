@@ -228,7 +228,7 @@ impl Fuzz {
             Output::Admit { branch, .. } => {
                 let branch = *branch;
                 let refusal = Admitted::No(Reply::status(self.random.pick(&[100, 200, 403, 503, 999])));
-                self.core.admitted(self.now, branch, if self.random.percent(70) { Admitted::Yes } else { refusal }, out);
+                let _ = self.core.admitted(self.now, branch, if self.random.percent(70) { Admitted::Yes } else { refusal }, out);
             }
             Output::Challenged { branch, response, .. } => {
                 let (branch, response) = (*branch, Arc::clone(response));
@@ -327,7 +327,9 @@ impl Fuzz {
                         self.core.reviewed(self.now, branch, response, Reviewed::Pass(Vec::new()), &mut out);
                     }
                     Output::BranchFailed { branch, .. } => self.core.failure_decided(self.now, branch, FailureOutcome::Stop, &mut out),
-                    Output::Admit { branch, .. } => self.core.admitted(self.now, branch, Admitted::No(Reply::status(403)), &mut out),
+                    Output::Admit { branch, .. } => {
+                        let _ = self.core.admitted(self.now, branch, Admitted::No(Reply::status(403)), &mut out);
+                    }
                     Output::Challenged { branch, response, .. } => {
                         self.core.challenge_answered(self.now, branch, response, None, &mut out);
                     }

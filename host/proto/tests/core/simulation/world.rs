@@ -125,7 +125,9 @@ impl World {
             Event::Caller(call, act) => self.caller_acts(call, act),
             Event::Callee(branch, act) => self.callee_acts(&branch, act),
             Event::Decided(context, verdict) => self.core.decided(self.now, context, verdict, &mut out),
-            Event::Admitted(branch, admitted) => self.core.admitted(self.now, branch, admitted, &mut out),
+            Event::Admitted(branch, admitted) => {
+                let _ = self.core.admitted(self.now, branch, admitted, &mut out);
+            }
             Event::ChallengeAnswered(branch, response, answer) => {
                 match answer {
                     Some(_) => self.ledger.challenge_answered(),

@@ -9,7 +9,7 @@ use jackfield_proto::message::{Message, Name, ResponseBuilder, respond};
 use jackfield_proto::net::{ConnectionId, Flow, Listener, ListenerId, ListenerState, Over, Path, Transport};
 use jackfield_proto::proxy::{
     Admitted, BranchId, Cause, ContextId, Core, DialogSides, Edit, FailureOutcome, Hop, Limits, Located, Output, PathPolicy, Plan, Query,
-    RequestKind, RetriedInvites, Reviewed, Settings, Timers, TrunkId, Verdict, Watch,
+    RequestKind, RetriedInvites, Reviewed, Settings, Taken, Timers, TrunkId, Verdict, Watch,
 };
 use jackfield_proto::time::Timestamp;
 
@@ -241,10 +241,11 @@ impl Bench {
         self.answer_challenge = Box::new(answer);
     }
 
-    pub(crate) fn admitted(&mut self, branch: BranchId, admitted: Admitted) {
+    pub(crate) fn admitted(&mut self, branch: BranchId, admitted: Admitted) -> Taken {
         let mut out = Vec::new();
-        self.core.admitted(self.now, branch, admitted, &mut out);
+        let taken = self.core.admitted(self.now, branch, admitted, &mut out);
         self.carry_out(out);
+        taken
     }
 
     pub(crate) fn challenge_answered(&mut self, challenge: &Challenge, answer: Option<Vec<Edit>>) {
@@ -418,7 +419,7 @@ impl Bench {
             Output::Admit { branch, state, trunk, tag, .. } => {
                 let asked = Admitting { branch, state, trunk, tag: tag.to_string() };
                 if let Some(admitted) = (self.admit)(&asked) {
-                    self.core.admitted(self.now, branch, admitted, more);
+                    assert_eq!(self.core.admitted(self.now, branch, admitted, more), Taken::Yes);
                 }
                 self.admitting.push(asked);
             }
