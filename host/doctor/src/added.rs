@@ -150,7 +150,7 @@ impl Through {
             remote: self.remote,
             transport: self.transport,
         };
-        match self.link.ask(&copy, subject.times.answer, subject.times.t1).await {
+        match self.link.ask(&copy, subject.times.answer, subject.sending.timers).await {
             Outcome::Answered(answer) => Ok(*answer),
             Outcome::Silent { .. } => Err("OPTIONS is not answered".to_owned()),
             Outcome::Broken(error) => Err(format!("OPTIONS fails: {error}")),

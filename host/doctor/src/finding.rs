@@ -26,6 +26,8 @@ pub enum Kind {
     NoListener,
     /// The address to send from, and whether this machine has it.
     EgressAddress,
+    /// The port to send datagrams from, and whether it is the listener's.
+    LocalPort,
     /// The system would send by another interface.
     OtherInterface,
     /// What the name servers said to one question.

@@ -32,4 +32,4 @@ mod wording;
 pub use departure::addresses_of;
 pub use examination::examine;
 pub use finding::{Finding, Findings, Grade, Kind};
-pub use subject::{Egress, Registration, Running, Subject, Times, Way};
+pub use subject::{Egress, Registered, Registration, Running, Sending, Subject, Times, Way};

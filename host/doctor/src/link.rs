@@ -7,14 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use jackfield_proto::message::{Frame, Framing, Limits, Message, StreamFramer};
 use jackfield_proto::net::Transport;
+use jackfield_proto::proxy::Timers;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::outgoing::Copy;
-
-/// RFC 3261 17.1.2.1: the longest time from one repetition to the next.
-pub(crate) const T2: Duration = Duration::from_secs(4);
 
 /// Octets of one datagram.
 const DATAGRAM: usize = 65_535;
@@ -93,10 +91,10 @@ impl Link {
     }
 
     /// Sends a request, again and again where the transport may lose it, and waits for its final response.
-    pub(crate) async fn ask(&mut self, copy: &Copy, patience: Duration, t1: Duration) -> Outcome {
+    pub(crate) async fn ask(&mut self, copy: &Copy, patience: Duration, timers: Timers) -> Outcome {
         let begun = Instant::now();
         let end = begun + patience;
-        let (mut sent, mut provisional, mut interval) = (0, None, t1);
+        let (mut sent, mut provisional, mut interval) = (0, None, timers.t1);
         loop {
             if (sent == 0 || !copy.transport.is_reliable())
                 && let Err(error) = self.send(&copy.bytes).await
@@ -110,7 +108,7 @@ impl Link {
                 Ok(Err(error)) => return Outcome::Broken(error),
                 Err(_) if until == end => return Outcome::Silent { provisional },
                 // 17.1.2.2: who has answered provisionally is asked again every T2.
-                Err(_) => interval = if provisional.is_some() { T2 } else { (interval * 2).min(T2) },
+                Err(_) => interval = if provisional.is_some() { timers.t2 } else { (interval * 2).min(timers.t2) },
             }
         }
     }

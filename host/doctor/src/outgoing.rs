@@ -10,15 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jackfield_proto::message::{Framing, Limits, Message, Name};
 use jackfield_proto::net::{Flow, Listener, ListenerId, Transport};
-use jackfield_proto::proxy::{
-    self, Core, Edit, Located, Output, PathPolicy, Plan, Query, Settings, Target, Timers, Transmit, Verdict, Watch,
-};
+use jackfield_proto::proxy::{self, Core, Edit, Located, Output, Plan, Query, Settings, Target, Transmit, Verdict, Watch};
 use jackfield_proto::time::Timestamp;
 
 use crate::subject::{Egress, Subject, Way};
-
-/// Octets above which UDP gives way to TCP (RFC 3261 18.1.1).
-const UDP_REQUEST_MAX: usize = 1300;
 
 /// What the doctor asks for.
 #[derive(Clone, Copy, Debug)]
@@ -144,14 +139,15 @@ impl<'s> Writer<'s> {
 
     /// Hands the request to a core and answers its questions.
     fn run(&self, errand: &Errand<'_>, located: Option<&Located>) -> Leads {
+        let sending = self.subject.sending;
         let settings = Settings {
             listeners: self.listeners.clone(),
             domains: Vec::new(),
-            timers: Timers::default(),
+            timers: sending.timers,
             limits: proxy::Limits::default(),
-            udp_request_max: UDP_REQUEST_MAX,
+            udp_request_max: sending.udp_request_max,
             token_keys: fastrand::u128(..).to_be_bytes().into(),
-            path: PathPolicy::Never,
+            path: sending.path,
         };
         let mut core = Core::new(Arc::new(settings), 0, fastrand::u128(..));
         let Ok(request) = Message::parse(self.draft(errand).into(), Framing::Datagram, &Limits::default()) else { return Leads::Nowhere };

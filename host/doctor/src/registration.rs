@@ -5,7 +5,9 @@
 //!                                                                          \--> somebody is: his binding is left alone
 //! ```
 //!
-//! Many providers keep one binding for each account. One of the doctor's would put the PBX's out, so that it is made only where there is none.
+//! Many providers keep one binding for each account. One of the doctor's would put the PBX's out, so that it is made only where there is
+//! none. Some registrars answer the question without a list, though (10.3 item 8 wants one): that none is listed is not enough. The running
+//! proxy has to know of none either, or, where none runs, the operator to have named the address of record.
 
 use bytes::Bytes;
 use jackfield_auth::{Account, Challenge, Challenged, GiveUp, MAX_ANSWERS, Offer, answer};
@@ -16,6 +18,7 @@ use crate::finding::{Kind, Report};
 use crate::link::Outcome;
 use crate::options;
 use crate::outgoing::{Binding, Errand, Registering, Wish, address_of_record, token};
+use crate::subject::{Registered, Subject};
 use crate::visit::Open;
 use crate::wording;
 
@@ -49,16 +52,56 @@ pub(crate) async fn attempt(open: &mut Open<'_>, report: &mut Report<'_>) {
                 let what =
                     format!("REGISTER is answered {}: {proved}; {bindings} registered there, left alone", wording::status(&response));
                 report.good(Kind::Registered, what);
+            } else if let Some(risk) = Risk::of(subject) {
+                let what = format!("REGISTER is answered {}: {proved}; it lists no registration", wording::status(&response));
+                report.good(Kind::Registered, what);
+                risk.tell(report);
             } else {
                 attempt.bind(proved, report).await;
             }
         }
         // 10.2.3 is not everybody's: some want a Contact in each REGISTER.
-        Ended::With(response) if matches!(response.status(), 400 | 405 | 420 | 501) => {
-            attempt.bind("it wants a Contact in each", report).await
-        }
+        Ended::With(response) if matches!(response.status(), 400 | 405 | 420 | 501) => match Risk::of(subject) {
+            Some(risk) => risk.tell(report),
+            None => attempt.bind("it wants a Contact in each", report).await,
+        },
         Ended::With(response) => attempt.refused(&response, report),
         Ended::Told => {}
+    }
+}
+
+/// Why a binding of the doctor's own might put out that of a PBX.
+enum Risk<'s> {
+    /// So many are registered through the running proxy.
+    Live(usize, &'s Subject),
+    /// Nobody knows.
+    Unknown,
+}
+
+impl<'s> Risk<'s> {
+    /// None if there is none, or the operator has taken it.
+    fn of(subject: &'s Subject) -> Option<Self> {
+        match subject.registered {
+            Registered::Live(count) => Some(Self::Live(count, subject)),
+            Registered::Unknown if subject.aor.is_none() => Some(Self::Unknown),
+            Registered::Unknown | Registered::Nobody => None,
+        }
+    }
+
+    fn tell(&self, report: &mut Report<'_>) {
+        let risk = "a registrar that keeps one for each account would put the PBX out";
+        match self {
+            Self::Live(count, subject) => {
+                let what =
+                    format!("no registration of the doctor's own is made: through trunk.{} there are {count}, and {risk}", subject.trunk);
+                report.note(Kind::NotTried, what);
+            }
+            Self::Unknown => {
+                let what =
+                    format!("no registration of the doctor's own is made: no proxy runs that knows whether there is one, and {risk}");
+                report.advise(Kind::NotTried, what, "if the PBX is not registered, or not by this address of record, name it with --aor");
+            }
+        }
     }
 }
 

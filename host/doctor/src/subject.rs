@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jackfield_auth::Account;
 use jackfield_proto::net::{Listener, Transport};
 use jackfield_proto::network::Network;
-use jackfield_proto::proxy::Edit;
+use jackfield_proto::proxy::{Edit, PathPolicy, Timers};
 use jackfield_transport::TlsFiles;
 
 /// Ways of one trunk that are looked at.
@@ -43,10 +43,14 @@ pub struct Subject {
     pub resolver: jackfield_resolver::Settings,
     /// How long to wait for what.
     pub times: Times,
+    /// How the proxy sends.
+    pub sending: Sending,
     /// Round trips of one measurement: 1 to 1,000. Default 5.
     pub count: u32,
     /// Whether a REGISTER is tried.
     pub registration: Registration,
+    /// Who is registered through the trunk.
+    pub registered: Registered,
     /// A running proxy, to measure what it adds.
     pub running: Option<Running>,
 }
@@ -83,6 +87,35 @@ pub enum Registration {
     Try,
 }
 
+/// Who is registered at the provider through the trunk, as far as a running proxy can say. One of the doctor's own might put him out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Registered {
+    /// There is no proxy to ask.
+    #[default]
+    Unknown,
+    /// Nobody.
+    Nobody,
+    /// So many.
+    Live(usize),
+}
+
+/// What of the configuration decides how a request is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sending {
+    /// `limits.udp-request`: octets above which UDP gives way to TCP (RFC 3261 18.1.1). Default 1300.
+    pub udp_request_max: usize,
+    /// `[timers]`.
+    pub timers: Timers,
+    /// `flows.path`.
+    pub path: PathPolicy,
+}
+
+impl Default for Sending {
+    fn default() -> Self {
+        Self { udp_request_max: 1300, timers: Timers::default(), path: PathPolicy::default() }
+    }
+}
+
 /// Where a running proxy takes requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
@@ -103,17 +136,10 @@ pub struct Times {
     pub handshake: Duration,
     /// For the answer to a request. Default 6 s.
     pub answer: Duration,
-    /// RFC 3261 17.1.2.1: from a datagram to its first repetition. Default 500 ms.
-    pub t1: Duration,
 }
 
 impl Default for Times {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            handshake: Duration::from_secs(5),
-            answer: Duration::from_secs(6),
-            t1: Duration::from_millis(500),
-        }
+        Self { connect: Duration::from_secs(5), handshake: Duration::from_secs(5), answer: Duration::from_secs(6) }
     }
 }

@@ -49,8 +49,8 @@ impl Open<'_> {
 
     /// Sends it, and waits for the answer.
     pub(crate) async fn ask(&mut self, copy: &Copy) -> Outcome {
-        let times = self.place.subject.times;
-        self.link.ask(copy, times.answer, times.t1).await
+        let Subject { times, sending, .. } = self.place.subject;
+        self.link.ask(copy, times.answer, sending.timers).await
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) async fn visit<'s>(subject: &'s Subject, mut writer: Writer<'s>, loca
     }
     writer.send_from(copy.listener, place.local);
     let Some(copy) = writer.write(&Errand::Options, &located) else { return Visited::Lost };
-    let service = match link.ask(&copy, subject.times.answer, subject.times.t1).await {
+    let service = match link.ask(&copy, subject.times.answer, subject.sending.timers).await {
         Outcome::Answered(answer) => answered(&answer, &place, detour.as_ref(), report),
         Outcome::Silent { provisional } => {
             options::silent(provisional, repetitions(subject), &place, report);
@@ -159,6 +159,7 @@ async fn connect_datagrams(place: &mut Place<'_>, report: &mut Report<'_>) -> Op
     match link::datagrams(ends).await {
         Ok((link, local)) => {
             place.local = local;
+            tell_port(place, report);
             Some((link, Trust::Proved))
         }
         Err(error) => {
@@ -166,6 +167,20 @@ async fn connect_datagrams(place: &mut Place<'_>, report: &mut Report<'_>) -> Op
             None
         }
     }
+}
+
+/// From which port datagrams leave: what provider and firewall see of it may be another way than that of the proxy.
+fn tell_port(place: &Place<'_>, report: &mut Report<'_>) {
+    let (local, name, own) = (place.local, &place.listener.name, place.listener.address.port());
+    if own == 0 || own == local.port() {
+        report.good(Kind::LocalPort, format!("datagrams leave from {local}, as the listener `{name}` sends"));
+        return;
+    }
+    let what = format!(
+        "datagrams leave from {local} and not from port {own} of the listener `{name}`, which somebody has, as the running proxy would: a firewall \
+         or provider that goes by the port may treat them otherwise than calls"
+    );
+    report.note(Kind::LocalPort, what);
 }
 
 async fn connect_stream(place: &mut Place<'_>, security: Option<Security<'_>>, report: &mut Report<'_>) -> Option<(Link, Trust)> {
@@ -196,10 +211,11 @@ async fn connect_stream(place: &mut Place<'_>, security: Option<Security<'_>>, r
 
 /// How often a datagram is sent in the time that an answer may take.
 fn repetitions(subject: &Subject) -> u32 {
-    let (mut sent, mut at, mut interval) = (1, Duration::ZERO, subject.times.t1.max(Duration::from_millis(1)));
+    let timers = subject.sending.timers;
+    let (mut sent, mut at, mut interval) = (1, Duration::ZERO, timers.t1.max(Duration::from_millis(1)));
     while at + interval < subject.times.answer {
         at += interval;
-        interval = (interval * 2).min(link::T2);
+        interval = (interval * 2).min(timers.t2).max(Duration::from_millis(1));
         sent += 1;
     }
     sent

@@ -47,6 +47,23 @@ async fn requests_leave_from_the_address_of_the_listener() {
     says(the(&found, Kind::SeenAs), &["the provider sees us as 127.0.0.7:"]);
 }
 
+/// Beside the proxy the doctor cannot have its port.
+#[tokio::test]
+async fn another_port_than_the_listeners_is_noted() {
+    let provider = Provider::udp(|_| status(200)).await;
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let own = socket.local_addr().unwrap();
+    let mut subject = subject(provider.route());
+    subject.listeners[0].listener.address = own;
+    let found = findings(&subject).await;
+    assert_eq!((bad(&found), the(&found, Kind::LocalPort).grade), (Vec::new(), Grade::Note));
+    says(the(&found, Kind::LocalPort), &["leave from 127.0.0.1:", &format!("not from port {} of the listener `wan`", own.port())]);
+    drop(socket);
+    let found = findings(&subject).await;
+    assert_eq!(the(&found, Kind::LocalPort).grade, Grade::Good);
+    says(the(&found, Kind::LocalPort), &[&format!("leave from {own}")]);
+}
+
 #[tokio::test]
 async fn a_next_hop_of_the_other_family_is_named() {
     let found = findings(&subject("sip:[::1]:5060;lr")).await;

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_proto::net::{Listener, ListenerState, Transport};
+use jackfield_proto::proxy::Timers;
 
-use crate::{Egress, Finding, Grade, Kind, Registration, Subject, Times, Way, examine};
+use crate::{Egress, Finding, Grade, Kind, Registered, Registration, Sending, Subject, Times, Way, examine};
 
 /// A time that an answer never takes, and a test rarely waits for.
 const LONG: Duration = Duration::from_secs(10);
@@ -41,16 +42,19 @@ fn subject(route: impl Into<String>) -> Subject {
         account: None,
         aor: None,
         resolver,
-        times: Times { connect: LONG, handshake: LONG, answer: LONG, ..Times::default() },
+        times: Times { connect: LONG, handshake: LONG, answer: LONG },
+        sending: Sending::default(),
         count: 2,
         registration: Registration::Leave,
+        registered: Registered::Nobody,
         running: None,
     }
 }
 
 /// The same for who is going to be silent.
 fn impatient(subject: Subject) -> Subject {
-    Subject { times: Times { connect: SHORT, handshake: SHORT, answer: SHORT, t1: SHORT / 4 }, ..subject }
+    let timers = Timers { t1: SHORT / 4, ..Timers::default() };
+    Subject { times: Times { connect: SHORT, handshake: SHORT, answer: SHORT }, sending: Sending { timers, ..subject.sending }, ..subject }
 }
 
 async fn findings(subject: &Subject) -> Vec<Finding> {

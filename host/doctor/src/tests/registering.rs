@@ -73,6 +73,29 @@ async fn the_binding_of_another_is_left_alone() {
     assert!(provider.requests("REGISTER").iter().all(|request| contact(request).is_empty()));
 }
 
+/// RFC 3261 10.3 item 8 wants a list, and not every registrar gives one: it may have the binding of a PBX that a second one would put out.
+#[tokio::test]
+async fn no_list_is_no_proof_that_nobody_is_registered() {
+    for (answer, registered, aor, binds) in [
+        (200, Registered::Live(2), None, false),
+        (200, Registered::Live(2), Some("sip:test@provider.test"), false),
+        (400, Registered::Live(2), None, false),
+        (200, Registered::Unknown, None, false),
+        (400, Registered::Unknown, None, false),
+        (200, Registered::Unknown, Some("sip:test@provider.test"), true),
+        (200, Registered::Nobody, None, true),
+    ] {
+        let provider = provider(move |request, _| status(if contact(request).is_empty() { answer } else { 200 })).await;
+        let found = findings(&Subject { registered, aor: aor.map(Into::into), ..registering(&provider) }).await;
+        assert_eq!(bad(&found), []);
+        let bound = provider.requests("REGISTER").iter().any(|request| !contact(request).is_empty());
+        assert_eq!(bound, binds, "{answer} {registered:?} {aor:?}: {found:#?}");
+        if !binds {
+            says(the(&found, Kind::NotTried), &["would put the PBX out"]);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_registrar_that_wants_a_contact_gets_one() {
     let provider = provider(|request, _| status(if contact(request).is_empty() { 400 } else { 200 })).await;

@@ -41,6 +41,16 @@ async fn requests_leave_as_the_proxy_would_send_them() {
     assert_eq!(request.from().unwrap().uri(), b"sip:4930@provider.test");
 }
 
+/// RFC 3261 18.1.1, by `limits.udp-request`.
+#[tokio::test]
+async fn what_is_too_long_for_a_datagram_is_so_by_the_configuration() {
+    let provider = Provider::tcp(|_| status(200)).await;
+    let subject = subject(provider.route());
+    let short = Subject { sending: Sending { udp_request_max: 200, ..Sending::default() }, ..subject.clone() };
+    assert_eq!(the(&findings(&short).await, Kind::Answers).grade, Grade::Good);
+    assert_eq!(bad(&findings(&subject).await), [Kind::Refused], "it is a datagram by default");
+}
+
 #[tokio::test]
 async fn what_an_answer_means_depends_on_its_status() {
     for (code, grade, kind) in [

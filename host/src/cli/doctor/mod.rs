@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use jackfield_doctor::{Finding, Findings, Grade, Registration, examine};
+use jackfield_doctor::{Finding, Findings, Grade, Registered, Registration, examine};
 use jackfield_trunk::{Origin, Table, Trunk, TrunkSettings};
 use tokio::runtime::Builder;
 
-use self::subject::{Proxy, subject};
+use self::subject::{Proxy, registered, subject};
 use super::table::printable;
 use super::{Exit, check, load, providers};
 use crate::admin::Status;
@@ -49,8 +49,9 @@ pub(super) fn doctor(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn W
         Ok(config) => config,
         Err(exit) => return Ok(exit),
     };
-    let table = match trunks(config.clone(), &arguments.trunk) {
-        Ok(table) => table,
+    let registration = if arguments.register { Registration::Try } else { Registration::Leave };
+    let Trunks { table, unread } = match trunks(config.clone(), &arguments.trunk, registration) {
+        Ok(trunks) => trunks,
         Err(problems) => {
             check::report(&file, &problems, err)?;
             return Ok(Exit::Invalid);
@@ -66,11 +67,18 @@ pub(super) fn doctor(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn W
         let (name, origin) = (printable(&trunk.settings.name), trunk.origin);
         writeln!(out, "note  this trunk is of [sipproxy] ({origin}); a table [trunk.NAME] with provider = \"{name}\" would go before it")?;
     }
+    for Problem { key, message, .. } in &unread {
+        writeln!(out, "note  {}: {}; it is needed with --register only", printable(key), printable(message))?;
+    }
     let running = ask::<Status>(&config.admin.control, Request::Status).ok();
     let mut subject = subject(&config, &trunk.settings, &running.as_ref().map_or(Proxy::Stopped, Proxy::Running));
     subject.count = arguments.count;
     subject.aor = arguments.aor.clone().map(Into::into);
-    subject.registration = if arguments.register { Registration::Try } else { Registration::Leave };
+    subject.registration = registration;
+    if arguments.register && running.is_some() {
+        let overview = ask(&config.admin.control, Request::Registrations);
+        subject.registered = overview.map_or(Registered::Unknown, |overview| registered(&overview, &trunk.settings.name));
+    }
     if subject.running.is_none() {
         writeln!(out, "note  no running proxy takes requests at UDP or TCP: what it adds to the set-up of a call is not measured")?;
     }
@@ -95,19 +103,32 @@ fn of_running_proxy() -> Option<PathBuf> {
     ask::<Status>(&socket, Request::Status).ok().map(|status| status.config)
 }
 
-/// The trunks, with the secret of the one that is meant: those of others need not be readable. The documents of `[sipproxy]` are asked for only
-/// where the configuration does not have the trunk.
-fn trunks(mut config: Config, name: &str) -> Result<Table, Vec<Problem>> {
+/// The trunks, and why a password cannot be read that is not needed.
+struct Trunks {
+    table: Table,
+    unread: Vec<Problem>,
+}
+
+/// The trunks, with the secret of the one that is meant: those of others need not be readable, and its own only to register: it may be where
+/// the service has it and a shell has not. The documents of `[sipproxy]` are asked for only where the configuration does not have the trunk.
+fn trunks(mut config: Config, name: &str, registration: Registration) -> Result<Trunks, Vec<Problem>> {
     let is_meant =
         |settings: &TrunkSettings| *settings.name == *name || settings.providers.iter().any(|provider| provider.eq_ignore_ascii_case(name));
     for trunk in config.trunks.iter_mut().filter(|trunk| !is_meant(&trunk.settings)) {
         trunk.credentials = None;
     }
+    let mut unread = Vec::new();
+    if registration == Registration::Leave
+        && let Err(problems) = config.trunks_with_accounts()
+    {
+        unread = problems;
+        config.trunks.iter_mut().for_each(|trunk| trunk.credentials = None);
+    }
     let mut trunks: Vec<_> = config.trunks_with_accounts()?.into_iter().map(|settings| (Origin::Configuration, settings)).collect();
     if !trunks.iter().any(|(_, settings)| is_meant(settings)) {
         trunks.extend(sipproxy_trunks(providers::survey(&config).documents()));
     }
-    Ok(Table::new(trunks))
+    Ok(Trunks { table: Table::new(trunks), unread })
 }
 
 /// The trunk of that name, or else of that provider.

@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use jackfield_doctor::{Egress, Registration, Running, Subject, Times, Way, addresses_of};
+use jackfield_doctor::{Egress, Registered, Registration, Running, Sending, Subject, Times, Way, addresses_of};
 use jackfield_proto::message::Uri;
 use jackfield_proto::net::{Listener, ListenerState, Transport};
 use jackfield_trunk::TrunkSettings;
+use jackfield_trunk::registrations::{BindingState, Overview};
 
 use crate::admin::{ListenerStatus, Status};
 use crate::config::{Config, InterfaceFamily, Listen, Place};
@@ -37,9 +38,23 @@ pub(super) fn subject(config: &Config, trunk: &TrunkSettings, proxy: &Proxy<'_>)
         account: trunk.account.clone(),
         aor: None,
         resolver: config.dns.clone(),
-        times: Times { connect: config.limits.tcp.connect_time, t1: config.timers.t1, ..Times::default() },
+        times: Times { connect: config.limits.tcp.connect_time, ..Times::default() },
+        sending: Sending { udp_request_max: config.limits.udp_request_max, timers: config.timers, path: config.flows.path },
         count: 5,
         registration: Registration::Leave,
+        registered: Registered::Unknown,
+    }
+}
+
+/// How many a running proxy knows to be registered through a trunk. One whose last REGISTER has failed may be so still.
+pub(super) fn registered(overview: &Overview, trunk: &str) -> Registered {
+    let failed = overview.bindings.iter().filter(|binding| binding.trunk == trunk && binding.state == BindingState::Failed);
+    let failed = failed.filter(|binding| binding.expires_in.is_some()).count();
+    let counted = overview.trunks.iter().filter(|count| count.trunk == trunk);
+    let counted: usize = counted.map(|count| count.registered as usize + count.overdue as usize).sum();
+    match counted + failed {
+        0 => Registered::Nobody,
+        live => Registered::Live(live),
     }
 }
 

@@ -64,9 +64,37 @@ fn only_the_secret_of_the_trunk_itself_is_read() {
     let other = format!("[trunk.b]\nprovider = \"b.test\"\n{way}username = \"u\"\npassword-file = \"/nowhere/b\"\n");
     let file = configuration(directory.path(), &format!("[trunk.a]\nprovider = \"a.test\"\n{way}{other}"));
     assert_eq!(executed(&["a", "--config", &file]).2, Exit::Good);
-    let (_, err, exit) = executed(&["b", "--config", &file]);
+    let (_, err, exit) = executed(&["b", "--config", &file, "--register"]);
     assert_eq!(exit, Exit::Invalid);
     assert!(err.contains("trunk.b.password-file") && err.contains("/nowhere/b"), "{err}");
+}
+
+#[test]
+fn who_does_not_register_needs_no_password() {
+    let (directory, provider) = (tempfile::tempdir().unwrap(), provider());
+    let trunk =
+        format!("[trunk.a]\nprovider = \"a.test\"\nproxy = \"sip:{provider};lr\"\nusername = \"u\"\npassword-env = \"JF_SET_NOWHERE\"\n");
+    let file = configuration(directory.path(), &trunk);
+    let (out, err, exit) = executed(&["a", "--config", &file]);
+    assert_eq!((exit, err.as_str()), (Exit::Good, ""), "{out}");
+    assert!(out.contains("note  trunk.a.password-env: ") && out.contains("JF_SET_NOWHERE"), "{out}");
+    assert!(out.contains("good  OPTIONS is answered 200 OK"), "{out}");
+}
+
+#[test]
+fn whoever_may_still_be_registered_counts() {
+    use jackfield_trunk::registrations::{BindingState, BindingView, Overview, TrunkCount};
+    let failed = |expires_in| BindingView { trunk: "a".into(), state: BindingState::Failed, expires_in, ..BindingView::default() };
+    let count = |registered, overdue| TrunkCount { trunk: "a".into(), registered, overdue, failed: 9, expired: 9 };
+    for (count, bindings, expected) in [
+        (count(0, 0), vec![failed(None)], Registered::Nobody),
+        (count(0, 0), vec![failed(Some(7)), failed(None)], Registered::Live(1)),
+        (count(2, 1), vec![], Registered::Live(3)),
+    ] {
+        let overview = Overview { trunks: vec![count], bindings, ..Overview::default() };
+        assert_eq!(registered(&overview, "a"), expected);
+        assert_eq!(registered(&overview, "b"), Registered::Nobody);
+    }
 }
 
 #[test]
