@@ -1,13 +1,48 @@
 //! `jackfield hash-password`: lines of a users file from a password.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use jackfield_auth::{Hash, line};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::Exit;
 
 /// Octets of a password.
 const PASSWORD_MAX: usize = 4096;
+
+/// A terminal that does not show what is typed, until this is dropped.
+pub(super) struct Hidden(Termios);
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // A terminal that has gone needs nothing any more.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+/// Asks for the password, if standard input is a terminal.
+pub(super) fn prompt(name: &str, err: &mut dyn Write) -> io::Result<Option<Hidden>> {
+    if !io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    let hidden = hide();
+    if let Err(error) = &hidden {
+        writeln!(err, "jackfield: the terminal will show what is typed: {error}")?;
+    }
+    write!(err, "Password of {}: ", name.escape_debug())?;
+    err.flush()?;
+    Ok(hidden.ok())
+}
+
+fn hide() -> io::Result<Hidden> {
+    let shown = tcgetattr(io::stdin())?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    // The line still has to end.
+    hidden.local_modes.insert(LocalModes::ECHONL);
+    tcsetattr(io::stdin(), OptionalActions::Now, &hidden)?;
+    Ok(Hidden(shown))
+}
 
 /// Prints a line for each hash function, from the password that is the first line of `input`.
 pub(super) fn hash_password(

@@ -79,14 +79,14 @@ Three older keys are kept. A running proxy takes the file up on SIGHUP.
 Where several proxies share the file, give it to all of them first.";
 
 const HASH_HELP: &str = "\
-The first line of standard input is the password.
+The first line of standard input is the password; a terminal is asked for it.
 The lines go into the file that users-file of [auth.NAME] names:
   jackfield hash-password alice --realm example.com < password >> phones.users
 They are good for this realm only, but there as good as the password.
 Let nobody else read the file.";
 
 const NEW_HELP: &str = "\
-The crate needs no clone of Jackfield: the sources of the SDK are put beside it.
+The crate needs no clone of Jackfield: it gets the sources of the SDK with it.
 Then, in the new directory:
   cargo test                           test it, without WebAssembly
   jackfield plugin build --to PLUGINS  build it, and hand it to a running proxy";
@@ -99,6 +99,7 @@ It sends as the proxy would, and only to where the trunk leads.
 
 With --register it asks what is registered there, which changes nothing.
 Only where nobody is, it makes a registration of its own, for a moment.
+A running proxy has to know of none, or else --aor has to say whose it is.
 
 Exit status:
   0  nothing is wrong
@@ -239,6 +240,7 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
         Command::RotateKey { config } => rotate_key(&config, out, err),
         Command::HashPassword { name, realm, algorithms } => {
             let hashes = if algorithms.is_empty() { vec![Hash::Sha256, Hash::Md5] } else { algorithms };
+            let _hidden = hash_password::prompt(&name, err)?;
             hash_password::hash_password(&name, &realm, &hashes, io::stdin().lock(), out, err)
         }
         Command::Plugin(PluginCommand::New { name, parent }) => plugin_new(&parent, &name, out, err),
