@@ -2,6 +2,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod config;
+pub(crate) mod consul;
 pub(crate) mod dialog;
 pub(crate) mod digest;
 pub(crate) mod dns;

@@ -116,7 +116,9 @@ impl Town {
         let place = (index, text(message.call_id()));
         if !message.is_request() {
             // The only request of ours is BYE.
-            self.legs.entry(place).and_modify(|leg| leg.state = State::Over);
+            if message.from_tag() == Some(b"callee") {
+                self.legs.entry(place).and_modify(|leg| leg.state = State::Over);
+            }
             return;
         }
         match message.method().as_bytes() {
@@ -247,7 +249,10 @@ impl Town {
         }
         let status = match leg {
             Some(leg) if request.method().as_bytes() == b"BYE" => {
-                leg.state = State::Over;
+                // The other one of two callees ends by itself.
+                if request.to_tag() == Some(b"callee") {
+                    leg.state = State::Over;
+                }
                 200
             }
             _ => 481,
