@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use crate::support::config::Config;
 use crate::support::consul::{Agent, Consul, StandIn, put};
 use crate::support::load::{AnsweringMachine, Load, Order};
-use crate::support::proxy::Proxy;
-use crate::support::scene::{Scene, start, whole_call};
+use crate::support::peer::Peer;
+use crate::support::proxy::{Proxy, run_once};
+use crate::support::scene::{Scene, invite, start, whole_call};
 use crate::support::wait;
 
 /// The key as a PBX of this host writes it.
@@ -142,7 +143,7 @@ fn the_configuration_stands_above_the_file_and_the_file_above_consul() {
     let scene = Scene::new();
     let pbx = scene.peer("pbx");
     let [of_toml, of_file, of_consul] = ["toml", "file", "consul"].map(|name| scene.peer(name));
-    let entry = |host: &str, peer: &crate::support::peer::Peer| format!("\"{host}\": {{ \"proxy\": \"{}\" }}", peer.address);
+    let entry = |host: &str, peer: &Peer| format!("\"{host}\": {{ \"proxy\": \"{}\" }}", peer.address);
     let hosts = ["one.test", "two.test", "three.test"];
     let of_hosts = |hosts: &[&str], peer| format!("{{\n{}\n}}", hosts.iter().map(|host| entry(host, peer)).collect::<Vec<_>>().join(",\n"));
     let consul = StandIn::new();
@@ -155,8 +156,8 @@ fn the_configuration_stands_above_the_file_and_the_file_above_consul() {
     );
     let config = Config::new().table(&tables).file("sipproxy.json", of_hosts(&hosts[..2], &of_file));
     let (proxy, link) = start(&config, &[], &pbx);
-    let goes_to = |host: &str, peer: &crate::support::peer::Peer| {
-        whole_call(&pbx, peer, &crate::support::scene::invite(&pbx, &format!("sip:49@{host}"), &link), &link);
+    let goes_to = |host: &str, peer: &Peer| {
+        whole_call(&pbx, peer, &invite(&pbx, &format!("sip:49@{host}"), &link), &link);
     };
     goes_to("one.test", &of_toml);
     goes_to("two.test", &of_file);
@@ -170,6 +171,7 @@ fn the_configuration_stands_above_the_file_and_the_file_above_consul() {
         log.lines().any(|line| line.contains("Will route trunk [two.test]") && line.contains("origin=Consul")).then_some(())
     });
     goes_to("two.test", &of_consul);
-    let checked = crate::support::proxy::run_once(&["check"], &proxy.file("proxy.toml")).1;
-    println!("{checked}");
+    let (_, checked) = run_once(&["check"], &proxy.file("proxy.toml"));
+    let row = |words: &[&str]| checked.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(row(&["first", "one.test", "proxy.toml:", "sipproxy.json:2, Consul:2"]) && row(&["two.test", "Consul:3"]), "{checked}");
 }

@@ -55,7 +55,7 @@ fn order(number: u64) -> (usize, Destination) {
     let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     let source = [0, 0, 0, 1, 2, 3][usize::try_from(mixed % 6).expect("below six")];
     let host = ["a.test", "a.test", "b.test", "c.test", "d.test"][usize::try_from(mixed / 6 % 5).expect("below five")];
-    let headers = if mixed / 30 % 8 == 0 { vec![("X-Class", "gold")] } else { Vec::new() };
+    let headers = if (mixed / 30).is_multiple_of(8) { vec![("X-Class", "gold")] } else { Vec::new() };
     (source, Destination { host, headers })
 }
 
@@ -75,8 +75,11 @@ fn all_counts_are_zero_after_a_storm_of_calls_under_load() {
     // RFC 4028 10: what nobody ends is ended 32 s after its interval.
     gauges.are_zero(&proxy, Duration::from_secs(90));
     println!("all counts are zero after {:.0?}", begun.elapsed());
-    wait::within(Duration::from_secs(60), "end of all contexts", || (contexts(&proxy) == 0).then_some(()));
-    println!("no context is left after {:.0?}", begun.elapsed());
+    if full() {
+        // RFC 3261 17.1.1.2: timer D has 32 s at least.
+        wait::within(Duration::from_secs(60), "end of all contexts", || (contexts(&proxy) == 0).then_some(()));
+        println!("no context is left after {:.0?}", begun.elapsed());
+    }
     assert!(outcomes.aborts.len() == 7 && outcomes.ends.len() >= 7, "every way to end has been gone");
     assert!(refused.values().any(|count| *count > 0) && admitted.values().all(|count| *count > 0), "limits were reached");
     a_source_has_all_its_places_again(&proxy, size.source);
