@@ -18,6 +18,7 @@ mod limits;
 mod listeners;
 mod misbehaviour;
 mod nat;
+mod open_relay;
 mod outbound_proxy;
 mod pairs;
 mod policing;

@@ -18,7 +18,7 @@ pub(crate) struct Config {
     top: String,
     relay: Vec<String>,
     ipv6: bool,
-    asking: Option<&'static str>,
+    listener: String,
     metrics: Option<SocketAddr>,
 }
 
@@ -34,7 +34,7 @@ impl Config {
             top: String::new(),
             relay: Vec::new(),
             ipv6: false,
-            asking: None,
+            listener: String::new(),
             metrics: None,
         }
     }
@@ -109,8 +109,13 @@ impl Config {
     }
 
     /// The listener asks for the users of this `[auth.NAME]`.
-    pub(crate) fn asking(mut self, name: &'static str) -> Self {
-        self.asking = Some(name);
+    pub(crate) fn asking(self, name: &'static str) -> Self {
+        self.at_listener(&format!("authenticate = {name:?}"))
+    }
+
+    /// One more key of the listener.
+    pub(crate) fn at_listener(mut self, line: &str) -> Self {
+        let _ = writeln!(self.listener, "{line}");
         self
     }
 
@@ -132,8 +137,8 @@ impl Config {
         let state = directory.join("state");
         let mut text = format!("domains = [\"example.test\"]\nworkers = 2\nstate-directory = {state:?}\n{}\n", self.top);
         if let Some(transports) = &self.main {
-            let asking = self.asking.map_or_else(String::new, |name| format!("authenticate = {name:?}\n"));
-            let _ = writeln!(text, "[listen.main]\naddress = \"127.0.0.1:{number}\"\ntransports = {transports:?}\n{asking}");
+            let keys = &self.listener;
+            let _ = writeln!(text, "[listen.main]\naddress = \"127.0.0.1:{number}\"\ntransports = {transports:?}\n{keys}");
             if self.ipv6 {
                 let _ = writeln!(text, "[listen.six]\naddress = \"[::1]:{number}\"\ntransports = {transports:?}\n");
             }
