@@ -1,5 +1,6 @@
 //! Behaviour, one test for each statement about it. The names are the statements.
 
+mod access;
 mod admission;
 mod authentication;
 mod author;

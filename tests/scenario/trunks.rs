@@ -199,6 +199,27 @@ fn a_refused_account_is_not_tried_again() {
     assert!(!proxy.log().contains("pass\n") && proxy.log().contains("telekom"));
 }
 
+/// RFC 3261 22.3: the proxy of a provider may ask, and then the provider itself.
+#[test]
+fn two_realms_of_one_provider_are_both_answered() {
+    let scene = Scene::new();
+    let (pbx, provider) = (scene.peer("pbx"), scene.peer("provider"));
+    let keys = format!("next-hop = {:?}\nusername = \"49301\"\npassword-file = \"secret\"", provider.uri(""));
+    let (_proxy, link) = start(&trunk(&keys).file("secret", "pass\n"), &[], &pbx);
+    pbx.send(&pbx.request("REGISTER", "sip:provider.test", &link), &link);
+    for (status, field, realm) in [(407, "Proxy-Authenticate", "edge"), (401, "WWW-Authenticate", "registrar")] {
+        let got = provider.expect("REGISTER");
+        let challenge = format!("Digest realm=\"{realm}\", nonce=\"of the {realm}\", algorithm=MD5, qop=\"auth\"");
+        provider.send(&provider.response(&got, status).header(field, challenge), &got.link);
+    }
+    let got = provider.expect("REGISTER");
+    for (field, realm) in [("Proxy-Authorization", "realm=\"edge\""), ("Authorization", "realm=\"registrar\"")] {
+        assert!(got.value(field).contains(realm), "{field}: {}", got.value(field));
+    }
+    provider.reply(&got, 200);
+    pbx.expect_status(200);
+}
+
 /// Contract of a provider's limit: one more is turned away at once, and the place is free when the call has ended.
 #[test]
 fn a_call_too_many_is_turned_away_until_one_has_ended() {
@@ -233,6 +254,53 @@ fn what_a_provider_sends_goes_to_the_pbx_and_is_marked() {
     assert_eq!((taken.uri(), taken.value("X-Trunk")), (uri.clone(), "telekom".to_owned()));
     provider.send(&provider.request("MESSAGE", &uri, &link), &link);
     provider.expect_status(404);
+}
+
+/// Behind a router that translates addresses a provider knows that one's.
+#[test]
+fn what_a_provider_sends_to_the_name_of_a_listener_is_for_us() {
+    let scene = Scene::new();
+    let (pbx, provider) = (scene.peer("pbx"), scene.peer("provider"));
+    let keys = format!("next-hop = {:?}\nfrom = [\"127.0.0.1\"]\ninbound = {:?}", provider.uri(""), pbx.uri(""));
+    let (_proxy, link) = start(&trunk(&keys).at_listener("advertise = \"203.0.113.9:5099\""), &[], &provider);
+    provider.send(&provider.request("MESSAGE", "sip:4930@203.0.113.9:5099", &link), &link);
+    let got = pbx.expect("MESSAGE");
+    pbx.reply(&got, 200);
+    provider.expect_status(200);
+    provider.send(&provider.request("MESSAGE", "sip:4930@203.0.113.9", &link), &link);
+    provider.expect_status(403);
+}
+
+/// A reload is taken up as a whole or not at all.
+#[test]
+fn a_reload_that_is_refused_leaves_the_documents_as_they_were() {
+    let scene = Scene::new();
+    let (pbx, provider) = (scene.peer("pbx"), scene.peer("provider"));
+    let document = |host: &str| format!("{{ {host:?}: {{ \"proxy\": \"{}\" }} }}", provider.address);
+    let config = |file: &str| {
+        let config = Config::new().file("one.json", document("one.test")).file("two.json", document("two.test"));
+        config.table(&format!("[sipproxy]\nfile = {file:?}"))
+    };
+    let (proxy, link) = start(&config("one.json"), &[], &pbx);
+    let lost = "[trunk.lost]\nprovider = \"lost.test\"\nusername = \"u\"\npassword-file = \"nowhere\"";
+    proxy.write_config(&config("two.json").table(lost));
+    proxy.signal(rustix::process::Signal::HUP);
+    proxy.logged(&["the configuration stays as it was"]);
+    // Probes come there as well.
+    let passes = |uri| {
+        let draft = pbx.request("MESSAGE", uri, &link);
+        pbx.send(&draft, &link);
+        let got = provider.takes_of_call(draft.value("Call-ID").as_bytes(), provider.patience).expect("the message arrives");
+        provider.reply(&got, 200);
+        pbx.expect_status(200);
+    };
+    passes("sip:49@one.test");
+    pbx.send(&pbx.request("MESSAGE", "sip:49@two.test", &link), &link);
+    pbx.expect_status(403);
+    proxy.write_config(&config("two.json"));
+    proxy.signal(rustix::process::Signal::HUP);
+    proxy.logged(&["the configuration has been read again"]);
+    passes("sip:49@two.test");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the engine keeps with a request from its verdict on: what the decider keeps, and what is known of the trunks it goes to.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jackfield_proto::message::Method;
@@ -69,11 +69,13 @@ pub(super) struct Carried {
     ways: Mutex<SmallVec<[Option<WayOf>; 2]>>,
     /// The attempts that anything has come back from, a bit for each; the 65th has that of the first.
     spoken: AtomicU64,
+    /// The INVITE has its final response, or there was none to wait for.
+    over: AtomicBool,
 }
 
 impl Carried {
     pub(super) fn new(purpose: Purpose, flow: Flow, ways: SmallVec<[Option<WayOf>; 2]>) -> Self {
-        Self { purpose, flow, ways: Mutex::new(ways), spoken: AtomicU64::new(0) }
+        Self { purpose, flow, ways: Mutex::new(ways), spoken: AtomicU64::new(0), over: AtomicBool::new(false) }
     }
 
     fn watch(&self) -> Watch {
@@ -89,6 +91,16 @@ impl Carried {
     pub(super) fn way(&self, attempt: u32) -> Option<WayOf> {
         let place = usize::try_from(attempt).ok()?.checked_sub(1)?;
         self.ways().get(place).cloned().flatten()
+    }
+
+    /// It holds no place in any count from now on: to be said before the counts are told.
+    pub(super) fn is_over_now(&self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether that has been said: to be asked after a place was taken, which may have been too late.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
     }
 
     /// An attempt, counted from 1, has had a response. Whether it is the first.

@@ -5,6 +5,7 @@
 //! finds the shard that its transaction belongs to, locks it, lets the core run, unlocks it, and carries out what the core wants. Nothing
 //! is spawned, queued or allocated on that way but the message itself.
 
+mod access;
 mod authentication;
 mod clock;
 mod decider;
@@ -13,6 +14,7 @@ mod kept;
 mod outcomes;
 mod policy;
 mod probing;
+mod providers;
 mod resolving;
 mod routing;
 mod samples;

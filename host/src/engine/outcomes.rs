@@ -14,8 +14,9 @@ use jackfield_trunk::admission::{TargetKey, ends_dialog, session_interval};
 use jackfield_trunk::registrations::{Answered, Credentials, Event, EventKind, NamedFlow, Unanswered};
 
 use super::decider::{Decider, FailureView, ResponseView};
-use super::expansion::{Expansion, Sender};
+use super::expansion::{Expanded, Expansion, Sender};
 use super::kept::{Carried, Kept, Purpose, WayOf};
+use super::routing::ask_for_admission;
 use super::worker::Worker;
 
 /// So many events of one kind at one trunk that come together are told one by one.
@@ -46,6 +47,9 @@ impl<D: Decider> Worker<D> {
         let status = response.status();
         let way = carried.way(attempt);
         let is_first = carried.has_spoken(attempt);
+        if let Some((trunk, _)) = way.as_ref().filter(|(trunk, _)| trunk.settings.account.is_some()) {
+            trunks.providers.answered(trunk.id, source.ip());
+        }
         if let Some(way) = way.as_ref().filter(|_| is_first && !matches!(status, 408 | 503)) {
             trunks.alive(now, way);
         }
@@ -148,14 +152,16 @@ impl<D: Decider> Worker<D> {
 
     /// Targets that the decider has put in the place of those that remain, which may name trunks too.
     fn instead(&self, kept: &Kept<D::State>, view: &FailureView<'_>, groups: Vec<Group>) -> FailureOutcome {
-        let Some(carried) = &kept.carried else { return FailureOutcome::Instead(groups) };
+        // Without it there was no trunk when the decision was made.
+        let Some(carried) = &kept.carried else { return FailureOutcome::Instead(without_trunks(groups)) };
         let table = self.shared.trunks.table();
         let sender = Sender { source: carried.flow.remote.ip(), user: None };
         let expansion = Expansion { table: &table, request: view.request, sender, health: &self.shared.trunks.health };
         match expansion.of_groups(groups) {
-            Ok(expanded) => {
-                carried.replace(view.remaining, expanded.ways);
-                FailureOutcome::Instead(expanded.groups)
+            Ok(Expanded { mut groups, ways }) => {
+                carried.replace(view.remaining, ways);
+                ask_for_admission(&mut groups, Some(carried));
+                FailureOutcome::Instead(groups)
             }
             Err(denial) => denial.reply().map_or(FailureOutcome::Stop, FailureOutcome::Reply),
         }
@@ -166,7 +172,10 @@ impl<D: Decider> Worker<D> {
         let carried = kept.and_then(|kept| kept.carried.as_ref());
         let Some(Purpose::Call(id)) = carried.map(|carried| carried.purpose) else { return Admitted::Yes };
         match self.shared.trunks.admission.admit(self.shared.clock.now(), id, TargetKey { branch, trunk, tag }) {
-            Ok(()) => Admitted::Yes,
+            Ok(()) => {
+                carried.iter().filter(|carried| carried.is_over()).for_each(|carried| self.over(carried, None));
+                Admitted::Yes
+            }
             Err(refused) => {
                 self.shared.trunks.say(&refused.whose.to_string(), || tracing::info!("a call is turned away: {refused}"));
                 Admitted::No(refused.reply())
@@ -186,14 +195,19 @@ impl<D: Decider> Worker<D> {
     }
 
     /// The edits that answer a trunk's challenge; none if it is not answered.
-    pub(super) fn answer_challenge(&self, trunk: TrunkId, challenged: Challenged<'_>) -> Option<Vec<Edit>> {
-        let table = self.shared.trunks.table();
+    pub(super) fn answer_challenge(&self, trunk: TrunkId, source: SocketAddr, challenged: Challenged<'_>) -> Option<Vec<Edit>> {
+        let trunks = &self.shared.trunks;
+        let table = trunks.table();
         let trunk = table.by_id(trunk)?;
         let account = trunk.settings.account.as_ref()?;
+        if challenged.request.to_tag().is_some() && !trunks.is_provider(trunk, source.ip()) {
+            trunks.complain_of_stranger(&trunk.settings.name, source.ip());
+            return None;
+        }
         match jackfield_auth::answer(account, challenged, &cnonce()) {
             Ok(edits) => Some(edits),
             Err(reason) => {
-                self.shared.trunks.complain(&trunk.settings.name, challenged.request.method(), &reason);
+                trunks.complain(&trunk.settings.name, challenged.request.method(), &reason);
                 None
             }
         }
@@ -205,12 +219,28 @@ impl<D: Decider> Worker<D> {
         let Some(carried) = kept.and_then(|kept| kept.carried.as_ref()) else { return };
         let admission = &self.shared.trunks.admission;
         match carried.purpose {
-            Purpose::Call(id) => admission.over(id, status),
+            Purpose::Call(_) => self.over(carried, status),
             Purpose::Ending(dialog) if ends_dialog(Method::BYE, status) => admission.ended(dialog),
             Purpose::InDialog(dialog) if ends_dialog(Method::INVITE, status) => admission.ended(dialog),
             Purpose::Ending(_) | Purpose::InDialog(_) | Purpose::Registration | Purpose::Other => {}
         }
     }
+}
+
+impl<D: Decider> Worker<D> {
+    /// A call has its final response, or none to come. What is still under way to count it finds that out.
+    pub(super) fn over(&self, carried: &Carried, status: Option<u16>) {
+        if let Purpose::Call(id) = carried.purpose {
+            carried.is_over_now();
+            self.shared.trunks.admission.over(id, status);
+        }
+    }
+}
+
+/// Targets that name a trunk are left out.
+fn without_trunks(mut groups: Vec<Group>) -> Vec<Group> {
+    groups.iter_mut().for_each(|group| group.targets.retain(|target| target.trunk.is_none()));
+    groups
 }
 
 /// What a trunk's settings say after a failure. What has not answered, or cannot be reached, is gone on from in any case.

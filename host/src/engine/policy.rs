@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jackfield_proto::message::{Message, Method, Uri, host_address};
-use jackfield_proto::net::{Flow, Listener, ListenerId, Over, Path};
+use jackfield_proto::net::{Flow, Listener, ListenerId, Over, Path, Transport};
 use jackfield_proto::proxy::{Group, Mode, Reply, Settings, Target, Verdict, next_hop_uri};
 use jackfield_trunk::Trunk;
 use jackfield_trunk::registrations::{Found, NamedFlow, Registrations, Sought, UnixTime};
@@ -47,11 +47,30 @@ pub(super) struct Policy {
     relay: Relay,
     outbound: OutboundProxy,
     settings: Arc<Settings>,
+    called: Vec<Called>,
+}
+
+/// What a listener calls itself instead of its address: that of a router in front of it, for one.
+#[derive(Clone, Debug)]
+struct Called {
+    host: String,
+    port: u16,
+    transport: Transport,
+}
+
+impl Called {
+    fn of(listener: &Listener) -> Option<Self> {
+        let uri = format!("sip:{}", listener.sent_by);
+        let own = Uri::parse(uri.as_bytes()).filter(|own| own.host_ip() != Some(listener.address.ip()))?;
+        let port = own.port().unwrap_or(listener.transport.default_port());
+        Some(Self { host: String::from_utf8_lossy(own.host()).into_owned(), port, transport: listener.transport })
+    }
 }
 
 impl Policy {
     pub(super) fn new(config: &Config, settings: Arc<Settings>) -> Self {
-        Self { relay: config.relay.clone(), outbound: config.outbound_proxy.clone(), settings }
+        let called = settings.listeners.iter().filter(|listener| listener.is_open()).filter_map(Called::of).collect();
+        Self { relay: config.relay.clone(), outbound: config.outbound_proxy.clone(), settings, called }
     }
 
     /// Where a request goes. What decides is its topmost Route, or else its Request-URI (16.6 item 7); a `maddr` there overrules the
@@ -153,15 +172,16 @@ impl Policy {
     /// Whether a host, and the port if it matters, stands for this proxy.
     fn is_ours(&self, host: &[u8], port: Option<Option<u16>>) -> bool {
         let address = host_address(host);
-        let listens_at =
-            |listener: &Listener| port.is_none_or(|port| port.unwrap_or(listener.transport.default_port()) == listener.address.port());
+        let is_at = |own: u16, transport: Transport| port.is_none_or(|port| port.unwrap_or(transport.default_port()) == own);
+        let is_called = |called: &Called| called.host.as_bytes().eq_ignore_ascii_case(host) && is_at(called.port, called.transport);
         self.settings.domains.iter().any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
             || self
                 .settings
                 .listeners
                 .iter()
                 .filter(|listener| listener.is_open())
-                .any(|listener| address == Some(listener.address.ip()) && listens_at(listener))
+                .any(|listener| address == Some(listener.address.ip()) && is_at(listener.address.port(), listener.transport))
+            || self.called.iter().any(is_called)
     }
 }
 

@@ -58,9 +58,6 @@ impl<D: Decider> Worker<D> {
         }
         let source = asked.flow.remote.ip();
         let listener = rules.listeners.get(usize::from(asked.flow.listener.0));
-        if let Some(access) = listener.and_then(|listener| rules.access.get(&listener.name)).filter(|access| !access.permits(source)) {
-            return denied(asked.request, access.refusal.into());
-        }
         let from = listener.and_then(|listener| table.of_source(source, &listener.name, asked.request));
         let passed = match self.authenticate(&asked, listener.map_or("", |listener| &listener.name), from) {
             Judged::Passed(passed) => passed,
@@ -146,17 +143,22 @@ impl<D: Decider> Worker<D> {
             edits.extend(trunk.settings.incoming.edits.iter().cloned());
             targets_of(&mut groups).for_each(|target| target.from = Some(trunk.side()));
         }
-        let carried = match self.carried(known, ways) {
+        let watch = kept.as_ref().map_or(Watch::default(), |(_, watch)| *watch);
+        let carried = match self.carried(known, ways, watch) {
             Ok(carried) => carried,
             Err(busy) => return refused(known.asked.request, *busy),
         };
-        if carried.as_ref().is_some_and(|carried| matches!(carried.purpose, Purpose::Call(_))) {
-            // Its tag may have limits, where its trunk has none.
-            targets_of(&mut groups).for_each(|target| target.admission = Admission::Asked);
-        }
+        ask_for_admission(&mut groups, carried.as_deref());
         let state = Kept { decider: kept, carried };
         let watch = state.watch();
         Verdict::Forward { plan: Plan { groups, edits, ..shape }, state, watch }
+    }
+}
+
+/// Targets of a call that is counted: their tags may have limits, where their trunks have none.
+pub(super) fn ask_for_admission(groups: &mut [Group], carried: Option<&Carried>) {
+    if carried.is_some_and(|carried| matches!(carried.purpose, Purpose::Call(_))) {
+        targets_of(groups).for_each(|target| target.admission = Admission::Asked);
     }
 }
 
@@ -209,10 +211,11 @@ impl<D: Decider> Worker<D> {
     }
 
     /// What the engine itself has to do with a request outside of dialogs; the error is the answer to one that is one too many.
-    fn carried(&self, known: &Known<'_>, ways: SmallVec<[Option<WayOf>; 2]>) -> Result<Option<Arc<Carried>>, Box<Reply>> {
+    fn carried(&self, known: &Known<'_>, ways: SmallVec<[Option<WayOf>; 2]>, watch: Watch) -> Result<Option<Arc<Carried>>, Box<Reply>> {
         let Asked { request, flow, .. } = known.asked;
         let admission = &self.shared.trunks.admission;
-        let to_trunk = ways.iter().any(Option::is_some);
+        // Who chooses what comes after a failure may choose a trunk then.
+        let to_trunk = ways.iter().any(Option::is_some) || (watch.failures && !known.table.trunks().is_empty());
         // Whatever its To tag says, which anybody can invent.
         let is_call = request.method().is_invite();
         let purpose = if is_call && (to_trunk || admission.counts_sources_or_tags()) {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,10 @@ use jackfield_proto::time::Timestamp;
 use jackfield_trunk::admission::Admission;
 use jackfield_trunk::health::{Health, Reason};
 use jackfield_trunk::registrations::Registrations;
-use jackfield_trunk::{AdmissionLimits, Table};
+use jackfield_trunk::{AdmissionLimits, Table, Trunk};
 
 use super::kept::WayOf;
+use super::providers::Providers;
 use super::trunk_probes::tell;
 use crate::config::Config;
 
@@ -35,6 +37,7 @@ pub(crate) struct Trunks {
     pub(super) registrations: Registrations,
     pub(super) admission: Admission,
     pub(super) health: Health,
+    pub(super) providers: Providers,
     said: Said,
 }
 
@@ -48,6 +51,7 @@ impl Trunks {
             admission: Admission::new(key.to_ne_bytes(), &config.admission, limits.iter().map(|(name, limits)| (name, limits))),
             health,
             table: ArcSwap::from_pointee(table),
+            providers: Providers::default(),
             said: Said::default(),
         }
     }
@@ -58,6 +62,7 @@ impl Trunks {
         self.registrations.configure(config.registrations);
         self.admission.reconfigure(&config.admission, limits.iter().map(|(name, limits)| (name, limits)));
         watch(&self.health, now, &table);
+        self.providers.keep(&table);
         self.table.store(Arc::new(table));
     }
 
@@ -85,6 +90,23 @@ impl Trunks {
         let method = String::from_utf8_lossy(method.as_bytes());
         self.said.now_and_then(&format!("{trunk} challenge"), COMPLAINT_EVERY, || {
             tracing::warn!("trunk [{trunk}]: its challenge of {method} is passed on: {reason}");
+        });
+    }
+
+    /// Whether an address is that of a trunk's provider: it is configured, or has answered what went there.
+    pub(super) fn is_provider(&self, trunk: &Trunk, address: IpAddr) -> bool {
+        trunk.settings.incoming.networks.iter().any(|network| network.contains(address))
+            || self.providers.has(trunk.id, address)
+            || self.registrations.trunk_at(address) == Some(trunk.id)
+    }
+
+    /// A challenge in a dialog of a trunk was not answered, as somebody else asks.
+    pub(super) fn complain_of_stranger(&self, trunk: &Arc<str>, address: IpAddr) {
+        self.said.now_and_then(&format!("{trunk} stranger"), COMPLAINT_EVERY, || {
+            tracing::warn!(
+                "trunk [{trunk}]: a challenge in a dialog is passed on: it comes from {address}, which is not known for its provider's; if it is, \
+                 name it in `from`"
+            );
         });
     }
 

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use jackfield_auth::Challenged;
 use jackfield_proto::message::{Framing, Message};
 use jackfield_proto::net::{Flow, Transport};
-use jackfield_proto::proxy::{BranchId, Core, Output, Query, Taken, Transmit, shard_of, shard_of_quoted};
+use jackfield_proto::proxy::{BranchId, Core, Output, Query, Taken, Transmit, Verdict, shard_of, shard_of_quoted};
 use jackfield_proto::time::Timestamp;
 use jackfield_trunk::admission::TargetKey;
 
 use super::Shared;
 use super::decider::{Decider, FailureView, ResponseView};
-use super::kept::Kept;
+use super::kept::{Carried, Kept, Purpose};
 use super::outcomes::Failed;
 use super::routing::Asked;
 use super::shard::Shard;
@@ -108,7 +108,7 @@ impl<D: Decider> Worker<D> {
         if self.admits(shard, &message, &flow, work) {
             self.note_alias(&message, &flow);
             self.heard(&message, &flow);
-            self.step(shard, work, |core, now, out| core.receive(now, message, flow, out));
+            self.hand_over(shard, message, flow, work);
         }
         self.carry_out(shard, work);
     }
@@ -152,7 +152,12 @@ impl<D: Decider> Worker<D> {
             Output::Send(transmit) => self.send(shard, transmit, work),
             Output::SelectTargets { context, request, flow, kind, by_token, sides, .. } => {
                 let verdict = self.decide(Asked { request: &request, flow: &flow, kind, by_token, sides });
-                self.step(shard, work, |core, now, out| core.decided(now, context, verdict, out));
+                let call = verdict_call(&verdict);
+                let mut is_awaited = false;
+                self.step(shard, work, |core, now, out| is_awaited = core.decided(now, context, verdict, out));
+                if !is_awaited {
+                    call.iter().for_each(|carried| self.over(carried, None));
+                }
             }
             Output::Admit { branch, state, trunk, tag, .. } => {
                 let admitted = self.admit(branch, state.as_ref(), trunk, &tag);
@@ -160,9 +165,9 @@ impl<D: Decider> Worker<D> {
                 self.step(shard, work, |core, now, out| taken = core.admitted(now, branch, admitted, out));
                 self.give_back(taken, state.as_ref(), TargetKey { branch, trunk, tag: &tag });
             }
-            Output::Challenged { branch, trunk, request, uri, response, answered, edits } => {
+            Output::Challenged { branch, trunk, request, uri, response, source, answered, edits } => {
                 let challenged = Challenged { request: &request, uri: &uri, response: &response, answered, previous: &edits };
-                let edits = self.answer_challenge(trunk, challenged);
+                let edits = self.answer_challenge(trunk, source, challenged);
                 self.step(shard, work, |core, now, out| core.challenge_answered(now, branch, response, edits, out));
             }
             Output::ReviewResponse { branch, state, tag, attempt, elapsed, trunk, request, response, source } => {
@@ -212,6 +217,14 @@ impl<D: Decider> Worker<D> {
                 }
             });
         });
+    }
+}
+
+/// The call that a verdict has begun to count, if it has.
+fn verdict_call<S>(verdict: &Verdict<Kept<S>>) -> Option<Arc<Carried>> {
+    match verdict {
+        Verdict::Forward { state, .. } => state.carried.as_ref().filter(|carried| matches!(carried.purpose, Purpose::Call(_))).cloned(),
+        Verdict::Follow(_) | Verdict::Reply(_) | Verdict::Drop => None,
     }
 }
 

@@ -299,3 +299,36 @@ fn a_contact_of_ours_leads_to_its_pbx_alone() {
     is_refused(&town.stranger, &message(uri).header("Route", victim), &link, 403);
     town.nobody_heard_anything("a contact");
 }
+
+/// Where a request in a dialog goes is for its ends to say. A challenge that comes from there is answered only if that is the provider: with
+/// the answer to a nonce of his choice anybody could call on the trunk's account.
+#[test]
+fn the_account_of_a_trunk_answers_its_provider_alone() {
+    let town = Town::new();
+    let config = town.trunks("username = \"u\"\npassword-file = \"secret\"").file("secret", "pass\n");
+    let proxy = Proxy::start(&config, &[]);
+    let link = town.pbx.to(proxy.address());
+    let [mut dialog, _] = calls(&town, TO_PROVIDER.expect("a call"), &proxy);
+    let challenge = "Digest realm=\"provider.test\", nonce=\"n\", algorithm=MD5, qop=\"auth\"";
+    let info = |dialog: &mut Dialog, target: String, way: Option<String>| {
+        dialog.target = target;
+        let draft = dialog.request(&town.pbx, "INFO", &link);
+        way.into_iter().fold(draft, |draft, way| draft.header("Route", way))
+    };
+    let to_victim = format!("<sip:{};lr>", town.victim.address);
+    for (target, way) in [(town.victim.uri("v"), None), ("sip:49@provider.test".to_owned(), Some(to_victim))] {
+        town.pbx.send(&info(&mut dialog, target, way), &link);
+        let got = town.victim.expect("INFO");
+        town.victim.send(&town.victim.response(&got, 407).header("Proxy-Authenticate", challenge), &got.link);
+        town.pbx.expect_status(407);
+        town.victim.has_taken_nothing_more();
+    }
+    proxy.logged(&["WARN", "[telekom]", "127.0.0.6"]);
+    town.pbx.send(&info(&mut dialog, town.provider.uri("49"), None), &link);
+    let got = town.provider.expect("INFO");
+    town.provider.send(&town.provider.response(&got, 407).header("Proxy-Authenticate", challenge), &got.link);
+    let again = town.provider.expect("INFO");
+    assert!(again.value("Proxy-Authorization").contains("username=\"u\""), "the provider itself");
+    town.provider.reply(&again, 200);
+    town.pbx.expect_status(200);
+}

@@ -63,7 +63,7 @@ impl<S: Clone> Context<S> {
         env: &Environment,
         out: &mut Vec<Output<S>>,
     ) -> bool {
-        let question = self.question(index, response, env);
+        let question = self.question(index, response, source, env);
         let asked = question.is_some();
         out.extend(question);
         if let Some(branch) = self.branch(index).filter(|branch| branch.challenges.is_some()) {
@@ -78,7 +78,7 @@ impl<S: Clone> Context<S> {
         asked
     }
 
-    fn question(&self, index: u16, response: &Arc<Message>, env: &Environment) -> Option<Output<S>> {
+    fn question(&self, index: u16, response: &Arc<Message>, source: SocketAddr, env: &Environment) -> Option<Output<S>> {
         let branch = self.branches.get(usize::from(index))?;
         let (challenges, trunk, target) = (branch.challenges.as_ref()?, branch.trunk_id()?, branch.target.as_ref()?);
         let may_answer = branch.phase == BranchPhase::Running && !branch.abandoned && matches!(branch.cancel, Cancel::None);
@@ -87,7 +87,7 @@ impl<S: Clone> Context<S> {
         let uri = self.prepared(&request, target).request_uri_as_sent(&request);
         let (response, answered) = (Arc::clone(response), challenges.answered);
         let edits = self.hunt.edits.iter().chain(&target.edits).cloned().collect();
-        Some(Output::Challenged { branch: self.branch_id(index), trunk, request, uri, response, answered, edits })
+        Some(Output::Challenged { branch: self.branch_id(index), trunk, request, uri, response, source, answered, edits })
     }
 
     /// The answer to [`Output::Challenged`]: without one the response is processed as any failure.

@@ -62,6 +62,14 @@ pub fn shard_of_quoted(quoted: &[u8]) -> Option<u8> {
     }
 }
 
+/// Whether who sends a request may begin something.
+#[derive(Clone, Copy, Debug)]
+enum Welcome<'a> {
+    Yes,
+    /// With what is answered, if anything is.
+    No(Option<&'a Reply>),
+}
+
 impl<S: Clone> Core<S> {
     /// An empty shard. `seed` makes its branches and tags: it must not be guessable, nor the same twice.
     pub fn new(settings: Arc<Settings>, shard: u8, seed: u128) -> Self {
@@ -112,10 +120,17 @@ impl<S: Clone> Core<S> {
     pub fn receive(&mut self, now: Timestamp, message: Message, flow: Flow, out: &mut Vec<Output<S>>) {
         self.env.now = now;
         if message.is_request() {
-            self.receive_request(message, flow, out);
+            self.receive_request(message, flow, Welcome::Yes, out);
         } else {
             self.receive_response(message, &flow, out);
         }
+    }
+
+    /// A request has come from who may begin nothing here. What belongs to a transaction or to a dialog of ours goes on; all else is answered
+    /// so without keeping anything (8.2.7), or not at all, before anything else is said about it.
+    pub fn receive_unwelcome(&mut self, now: Timestamp, request: Message, flow: Flow, refusal: Option<&Reply>, out: &mut Vec<Output<S>>) {
+        self.env.now = now;
+        self.receive_request(request, flow, Welcome::No(refusal), out);
     }
 
     /// A request has come that the shell does not want looked at: it is answered without keeping anything, an ACK not at all (8.2.7).
@@ -126,14 +141,18 @@ impl<S: Clone> Core<S> {
         }
     }
 
-    /// The answer to [`Output::SelectTargets`].
-    pub fn decided(&mut self, now: Timestamp, context: ContextId, verdict: Verdict<S>, out: &mut Vec<Output<S>>) {
+    /// The answer to [`Output::SelectTargets`]. False if it comes too late: the request has been cancelled, so that nothing more will be
+    /// heard of the state in the verdict.
+    pub fn decided(&mut self, now: Timestamp, context: ContextId, verdict: Verdict<S>, out: &mut Vec<Output<S>>) -> bool {
         self.env.now = now;
+        let mut is_awaited = false;
         self.with(context, |context, env| {
-            if context.phase == Phase::Deciding {
+            is_awaited = context.phase == Phase::Deciding;
+            if is_awaited {
                 carry_out(context, verdict, env, out);
             }
         });
+        is_awaited
     }
 
     /// The answer to [`Output::Admit`].
@@ -214,7 +233,7 @@ impl<S: Clone> Core<S> {
         }
     }
 
-    fn receive_request(&mut self, request: Message, flow: Flow, out: &mut Vec<Output<S>>) {
+    fn receive_request(&mut self, request: Message, flow: Flow, welcome: Welcome<'_>, out: &mut Vec<Output<S>>) {
         // Without a Via there is nobody to answer.
         if request.top_via().is_none() {
             return;
@@ -223,18 +242,18 @@ impl<S: Clone> Core<S> {
         let key = TransactionKey::of(&request, self.env.hash_key());
         let found = self.table.find(key);
         if method == Method::ACK {
-            self.receive_ack(request, flow, found, out);
+            self.receive_ack(request, flow, found, welcome, out);
         } else if method == Method::CANCEL {
-            self.receive_cancel(request, flow, out);
+            self.receive_cancel(request, flow, welcome, out);
         } else if let Some(context) = found {
             self.with(context, |context, env| context.on_retransmission(env, out));
         } else {
-            self.receive_new(request, flow, Some(key), out);
+            self.receive_new(request, flow, Some(key), welcome, out);
         }
     }
 
     /// An ACK is absorbed if it ends a transaction of ours, and forwarded if it belongs to a 2xx.
-    fn receive_ack(&mut self, ack: Message, flow: Flow, found: Option<ContextId>, out: &mut Vec<Output<S>>) {
+    fn receive_ack(&mut self, ack: Message, flow: Flow, found: Option<ContextId>, welcome: Welcome<'_>, out: &mut Vec<Output<S>>) {
         let mut forward = found.is_none();
         if let Some(context) = found {
             self.with(context, |context, env| forward = context.on_ack(env, out));
@@ -242,23 +261,28 @@ impl<S: Clone> Core<S> {
         // One for a failure that was answered without a transaction carries the tag that we made for it.
         let answered_here = ack.to_tag().is_some_and(|tag| tag == &reply::to_tag(&ack, self.env.secret)[..]);
         if forward && !answered_here {
-            self.receive_new(ack, flow, None, out);
+            self.receive_new(ack, flow, None, welcome, out);
         }
     }
 
     /// 9.2 and 16.10: answered here if the INVITE is ours, forwarded without state if nothing is known of it.
-    fn receive_cancel(&mut self, cancel: Message, flow: Flow, out: &mut Vec<Output<S>>) {
+    fn receive_cancel(&mut self, cancel: Message, flow: Flow, welcome: Welcome<'_>, out: &mut Vec<Output<S>>) {
         let invite = self.table.find(TransactionKey::of_cancelled_invite(&cancel, self.env.hash_key()));
         match invite {
             Some(context) if cancel.defect().is_none() => {
                 self.answer_statelessly(&cancel, &flow, &Reply::status(200), out);
                 self.with(context, |context, env| context.on_cancel(&cancel, env, out));
             }
-            _ => self.receive_new(cancel, flow, None, out),
+            _ => self.receive_new(cancel, flow, None, welcome, out),
         }
     }
 
-    fn receive_new(&mut self, request: Message, flow: Flow, key: Option<TransactionKey>, out: &mut Vec<Output<S>>) {
+    fn receive_new(&mut self, request: Message, flow: Flow, key: Option<TransactionKey>, welcome: Welcome<'_>, out: &mut Vec<Output<S>>) {
+        // What cannot be read belongs to nothing.
+        if let (true, Welcome::No(refusal)) = (request.defect().is_some(), welcome) {
+            self.turn_down(&request, &flow, refusal, out);
+            return;
+        }
         if let Some(defect) = request.defect() {
             let refusal = Reply::with_reason(defect.status(), defect.reason());
             self.answer_statelessly(&request, &flow, &refusal, out);
@@ -271,6 +295,10 @@ impl<S: Clone> Core<S> {
         }
         let keys = &self.env.settings.token_keys;
         let preprocessed = preprocess(request, &flow, &self.env.own, keys);
+        if let (RequestKind::Initial, Welcome::No(refusal)) = (preprocessed.kind, welcome) {
+            self.turn_down(&preprocessed.request, &flow, refusal, out);
+            return;
+        }
         let is_ack = preprocessed.request.method() == Method::ACK;
         if self.in_use >= limits.contexts && preprocessed.kind == RequestKind::Initial && !is_ack {
             self.turn_away(&preprocessed.request, &flow, out);
@@ -286,6 +314,15 @@ impl<S: Clone> Core<S> {
             return;
         }
         self.open(preprocessed, digest, flow, key, out);
+    }
+
+    /// A CANCEL that comes here matches nothing (9.2).
+    fn turn_down(&mut self, request: &Message, flow: &Flow, refusal: Option<&Reply>, out: &mut Vec<Output<S>>) {
+        match refusal {
+            Some(_) if request.method() == Method::CANCEL => self.answer_statelessly(request, flow, &Reply::status(481), out),
+            Some(refusal) => self.answer_statelessly(request, flow, refusal, out),
+            None => {}
+        }
     }
 
     /// There is no room for another context (RFC 3261 21.5.4).

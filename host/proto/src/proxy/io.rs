@@ -87,6 +87,8 @@ pub enum Output<S> {
         uri: Bytes,
         /// The 401 or 407, with the CSeq number of the request as received.
         response: Arc<Message>,
+        /// Where it came from.
+        source: SocketAddr,
         /// How many challenges of this target have been answered before this one.
         answered: u32,
         /// The edits that it was sent with, those of former answers included.

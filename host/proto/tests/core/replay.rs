@@ -320,7 +320,7 @@ impl Fuzz {
             for question in std::mem::take(&mut self.questions) {
                 match question {
                     Output::SelectTargets { context, .. } => {
-                        self.core.decided(self.now, context, Verdict::Reply(Reply::status(404)), &mut out)
+                        self.core.decided(self.now, context, Verdict::Reply(Reply::status(404)), &mut out);
                     }
                     Output::Resolve { branch, .. } => self.core.resolved(self.now, branch, Vec::new(), &mut out),
                     Output::ReviewResponse { branch, response, .. } => {

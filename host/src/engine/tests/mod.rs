@@ -6,6 +6,7 @@ mod policy;
 mod source_limits;
 mod trouble;
 mod trunk_probes;
+mod trunks;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

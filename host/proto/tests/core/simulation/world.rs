@@ -124,7 +124,9 @@ impl World {
             Event::ToPeer(peer, transport, message) => self.callee_receives(peer, transport, message),
             Event::Caller(call, act) => self.caller_acts(call, act),
             Event::Callee(branch, act) => self.callee_acts(&branch, act),
-            Event::Decided(context, verdict) => self.core.decided(self.now, context, verdict, &mut out),
+            Event::Decided(context, verdict) => {
+                self.core.decided(self.now, context, verdict, &mut out);
+            }
             Event::Admitted(branch, admitted) => {
                 let _ = self.core.admitted(self.now, branch, admitted, &mut out);
             }
