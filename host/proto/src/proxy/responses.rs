@@ -55,7 +55,9 @@ impl<S: Clone> Context<S> {
         if response.status() == 100 || (class == Class::Provisional && !self.is_invite()) {
             return;
         }
-        self.note_answered_copy(index, class, env);
+        if self.branches.get(usize::from(index)).is_some_and(|branch| branch.challenges.is_some()) {
+            self.note_answered_copy(index, class, env);
+        }
         let response = Arc::new(response);
         if !(is_challenge(response.status()) && self.ask_for_credentials(index, &response, flow.remote, env, out)) {
             self.review(index, response, flow.remote, env, out);
