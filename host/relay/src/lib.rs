@@ -1,0 +1,1 @@
+//! Media relays: rtpengine over its ng protocol, in pools with weights, health and failover.
