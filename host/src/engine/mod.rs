@@ -40,7 +40,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jackfield_proto::message;
 use jackfield_proto::net::{Listener, ListenerId};
-use jackfield_proto::proxy::{Core, KeyRing, RetriedInvites, Settings};
+use jackfield_proto::proxy::{Core, KeyRing, MediaPolicy, RetriedInvites, Settings};
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, watch};
 
@@ -179,6 +179,8 @@ fn core_settings(config: &Config, listeners: &[Listener], token_keys: KeyRing) -
         udp_request_max: config.limits.udp_request_max,
         token_keys,
         path: config.flows.path,
+        borders: Vec::new(),
+        media: MediaPolicy::Never,
     }
 }
 

@@ -184,6 +184,7 @@ impl<D: Decider> Worker<D> {
                 Some(found) => self.step(shard, work, |core, now, out| core.resolved(now, branch, found, out)),
                 None => self.resolve(shard.index, branch, query),
             },
+            Output::Media { .. } | Output::MediaOver { .. } => {}
             Output::AddressFailed { path, peer, cause } => self.address_failed(path, peer, cause),
             Output::Completed { state, status, .. } => self.completed(state.as_ref(), status),
         }

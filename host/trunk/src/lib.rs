@@ -13,5 +13,5 @@ mod tests;
 
 pub use plan::Planned;
 pub use registrations::{RegistrationSettings, Registrations, UnixTime};
-pub use settings::{Access, AdmissionLimits, Busy, Forced, Incoming, Probe, Refusal, TrunkSettings, Way};
+pub use settings::{Access, AdmissionLimits, Busy, Forced, Incoming, Probe, Refusal, Relaying, SideMedia, TrunkSettings, Way};
 pub use table::{Origin, Overridden, Table, Trunk};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jackfield_auth::Account;
 use jackfield_proto::net::Transport;
 use jackfield_proto::network::Network;
-use jackfield_proto::proxy::{ContactPolicy, Edit, StatusSet};
+use jackfield_proto::proxy::{Border, ContactPolicy, Edit, StatusSet, Towards};
 
 /// A trunk: a provider, and how requests go there and come from there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,30 @@ pub struct TrunkSettings {
     pub admission: AdmissionLimits,
     /// Whether and how it is asked if it is up.
     pub probe: Probe,
+    /// What it says about what crosses its border; none: what the listener says.
+    pub border: Option<Arc<Border>>,
+    /// Whether its media is relayed, and how.
+    pub media: SideMedia,
+}
+
+/// What a side (a trunk or a listener) says about media.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SideMedia {
+    /// Whether it is relayed; none: it does not say.
+    pub relay: Option<Relaying>,
+    /// Name of the profile that says what this side gets; none: as the relay has it.
+    pub profile: Option<Arc<str>>,
+}
+
+/// Between which sides media is relayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relaying {
+    /// Between none.
+    Direct,
+    /// Between this one and these.
+    Crossing(Towards),
+    /// Whatever has an end here, both ends included.
+    Always,
 }
 
 /// One way to a provider.

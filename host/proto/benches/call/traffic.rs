@@ -38,6 +38,8 @@ impl Traffic {
             udp_request_max: 1300,
             token_keys: [7; 16].into(),
             path: jackfield_proto::proxy::PathPolicy::default(),
+            borders: Vec::new(),
+            media: jackfield_proto::proxy::MediaPolicy::Never,
         };
         let target = Target { uri: Some("sip:bob@192.0.2.98:5060".into()), tag: "callee".into(), ..Target::default() };
         Self {
@@ -87,6 +89,8 @@ impl Traffic {
                     Output::Resolve { .. }
                     | Output::ReviewResponse { .. }
                     | Output::BranchFailed { .. }
+                    | Output::Media { .. }
+                    | Output::MediaOver { .. }
                     | Output::AddressFailed { .. }
                     | Output::Admit { .. }
                     | Output::Challenged { .. }

@@ -11,6 +11,8 @@ use super::branch_parameter::LoopDigest;
 use super::environment::{AlarmKind, Environment};
 use super::forward::{Prepared, prepare};
 use super::io::{BranchId, ContextId, Output, RequestKind, Transmit, Watch};
+use super::noted_crossing::NotedCrossing;
+use super::noted_media::MediaNote;
 use super::numbering::Sides;
 use super::plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target, TrunkId};
 use crate::message::{Message, Method};
@@ -38,6 +40,10 @@ pub(super) struct Context<S> {
     pub(super) kind: RequestKind,
     /// The trunks of its dialog; none where it has none.
     pub(super) sides: Option<Box<Sides>>,
+    /// What is hidden in its dialog, as that began.
+    pub(super) crossing: Option<NotedCrossing>,
+    /// What is noted of the media of its dialog.
+    pub(super) media: Option<MediaNote>,
     pub(super) hunt: Hunt,
     /// Most requests have one: it needs no allocation of its own.
     pub(super) branches: SmallVec<[Branch; 1]>,

@@ -341,7 +341,7 @@ impl<S: Clone> Core<S> {
         key: Option<TransactionKey>,
         out: &mut Vec<Output<S>>,
     ) {
-        let Preprocessed { request, kind, egress, connection, onward, sides } = preprocessed;
+        let Preprocessed { request, kind, egress, connection, onward, sides, crossing, media } = preprocessed;
         let server = match key {
             None => Server::Stateless,
             Some(_) if request.method().is_invite() => Server::Invite(ServerInvite::start()),
@@ -366,6 +366,8 @@ impl<S: Clone> Core<S> {
             phase: Phase::Deciding,
             kind,
             sides,
+            crossing,
+            media,
             hunt: Hunt { egress, connection, flow: onward.path(), after_flow: onward.after_flow(), ..Hunt::default() },
             branches: SmallVec::new(),
             best: None,
@@ -387,7 +389,7 @@ impl<S: Clone> Core<S> {
         }
         let by_token = onward.is_by_token();
         let over = onward.path().filter(|_| by_token);
-        out.push(Output::SelectTargets { context: id, request, flow, kind, over, by_token, sides: asked_about });
+        out.push(Output::SelectTargets { context: id, request, flow, kind, over, by_token, sides: asked_about, media });
     }
 
     /// When a 100 is due: for INVITE within 200 ms (17.2.1), for others when the sender's timer E has reached T2 (RFC 4320 4.1).

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::noted_media::MediaNote;
 use super::plan::{Edit, Group, Plan, Reply, Target, TrunkId};
 use crate::message::Message;
 use crate::net::{Flow, ListenerId, Path, Reach, Transport};
@@ -59,6 +60,8 @@ pub enum Output<S> {
         by_token: bool,
         /// The trunks at the sides of its dialog, as the token says.
         sides: DialogSides,
+        /// What has been noted of the media of its dialog.
+        media: Option<MediaNote>,
     },
     /// A request is about to go to a target that wants to be asked for: answer with [`super::Core::admitted`]. Nothing has been looked up or
     /// sent for it yet.
@@ -143,6 +146,21 @@ pub enum Output<S> {
         /// The response, where one came.
         response: Option<Arc<Message>>,
     },
+    /// A message whose media may have to be relayed is about to leave: answer with [`super::Core::media_answered`]. Only under
+    /// [`super::MediaPolicy::Asked`].
+    Media {
+        /// To name in the answer.
+        branch: BranchId,
+        /// What is asked.
+        question: Box<MediaQuestion>,
+    },
+    /// A branch whose media was to be relayed has ended, and there is no call: what the relay keeps for it can go.
+    MediaOver {
+        /// What was noted of it.
+        note: MediaNote,
+        /// The Call-ID of its request.
+        call_id: Bytes,
+    },
     /// An address has failed a request: it was silent, could not be reached, or answered 503. To be remembered, so that it is tried
     /// last the next time ([`Located::failing_from`]), and looked after until it is back.
     AddressFailed {
@@ -166,6 +184,45 @@ pub enum Output<S> {
         /// The trunk whose response it was; none for one of our own, or where the target belongs to no trunk.
         trunk: Option<TrunkId>,
     },
+}
+
+/// A message whose media may have to be relayed.
+#[derive(Debug)]
+pub struct MediaQuestion {
+    /// The request after route preprocessing (16.4).
+    pub request: Arc<Message>,
+    /// The response that goes upstream; none: the request itself is about to go to a target.
+    pub response: Option<Arc<Message>>,
+    /// Whether the request belongs to a dialog of ours.
+    pub kind: RequestKind,
+    /// The listener that the request has come in by.
+    pub ingress: ListenerId,
+    /// The listener that it leaves from, or has left from.
+    pub egress: ListenerId,
+    /// The trunk that the request goes to.
+    pub to: Option<TrunkId>,
+    /// The trunk that the request comes from.
+    pub from: Option<TrunkId>,
+    /// What the decision says ([`Target::media`]).
+    pub choice: Option<Arc<str>>,
+    /// What has been noted of the media: with the request of this branch, or in its dialog.
+    pub note: Option<MediaNote>,
+}
+
+/// The answer to [`Output::Media`].
+#[derive(Debug)]
+pub enum MediaAnswer {
+    /// The message goes as it is, and nothing is noted of the media from here on.
+    Direct,
+    /// The media is relayed.
+    Relayed {
+        /// For the token of the dialog, and for later questions.
+        note: MediaNote,
+        /// The whole new body; none: it stays.
+        body: Option<Bytes>,
+    },
+    /// It may not go: a target has failed with this. A response goes as it is all the same.
+    Refused(Reply),
 }
 
 /// The trunks at the two sides of a dialog.

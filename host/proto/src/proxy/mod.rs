@@ -5,6 +5,7 @@
 
 mod admission;
 mod base32;
+mod border;
 mod branch;
 mod branch_parameter;
 mod cancel;
@@ -18,10 +19,14 @@ mod editable;
 mod environment;
 mod forward;
 mod hop_by_hop;
+mod identity;
 mod io;
 mod keys;
 mod nat;
+mod noted;
+mod noted_crossing;
 mod noted_flow;
+mod noted_media;
 mod noted_trunk;
 mod numbering;
 mod onward;
@@ -42,16 +47,19 @@ mod validate;
 mod via;
 
 pub use self::core::{Core, shard_of, shard_of_quoted};
+pub use border::{Border, Extent, Hiding, SideId, Towards};
 pub use contact_token::original_contact;
 pub use editable::{is_editable, is_own};
 pub use forward::next_hop_uri;
+pub use identity::{Identity, Trust};
 pub use io::{
-    Admitted, BranchId, Cause, ContextId, DialogSides, FailureOutcome, Hop, Located, Output, Query, RequestKind, Reviewed, Taken, Transmit,
-    Verdict, Watch,
+    Admitted, BranchId, Cause, ContextId, DialogSides, FailureOutcome, Hop, Located, MediaAnswer, MediaQuestion, Output, Query,
+    RequestKind, Reviewed, Taken, Transmit, Verdict, Watch,
 };
 pub use keys::{KeyRing, TokenKey};
+pub use noted_media::MediaNote;
 pub use numbering::RetriedInvites;
 pub use own_request::{NoWay, OwnOptions, own_token, own_token_quoted};
 pub use plan::{Admission, ContactPolicy, Edit, Group, Mode, Numbering, Plan, RecordRoute, Reply, StatusSet, Target, TrunkId, TrunkSide};
 pub use probe::probe;
-pub use settings::{Limits, PathPolicy, Settings, Timers};
+pub use settings::{Limits, MediaPolicy, PathPolicy, Settings, Timers};

@@ -77,6 +77,11 @@ impl NotedFlow {
     /// Octets of the shortest: flags and listener.
     pub(super) const LEAST: usize = 1 + 4;
 
+    /// The transport of this number; none for one that begins no flow.
+    pub(super) fn transport_of(number: u8) -> Option<Transport> {
+        TRANSPORTS.get(usize::from(number)).copied()
+    }
+
     /// The flow that something came over.
     pub(super) fn of(flow: &Flow, listener: ListenerDigest, binding: Binding) -> Self {
         let far_end = FarEnd { remote: flow.remote, connection: flow.connection };
@@ -136,7 +141,7 @@ impl NotedFlow {
         if !has(FAR_END) && (has(IPV6) || has(CONNECTION)) {
             return None;
         }
-        let transport = *TRANSPORTS.get(usize::from(flags & TRANSPORT))?;
+        let transport = Self::transport_of(flags & TRANSPORT)?;
         let (listener, mut rest) = take(rest)?;
         let mut far_end = None;
         if has(FAR_END) {

@@ -9,7 +9,9 @@
 //! ```
 
 use super::base32::Octets;
+use super::noted_crossing::NotedCrossing;
 use super::noted_flow::{NotedFlow, Side, take};
+use super::noted_media::MediaNote;
 use super::numbering::{Attempt, Retried};
 use super::plan::{Numbering, TrunkId, TrunkSide};
 
@@ -27,7 +29,12 @@ pub(super) struct NotedTrunk {
 pub(super) enum Note {
     Flow(NotedFlow),
     Trunk(NotedTrunk),
+    Crossing(NotedCrossing),
+    Media(MediaNote),
 }
+
+/// Where the first octet of a note says what kind it is: in the place of a flow's transport.
+pub(super) const KIND_MASK: u8 = 0b0000_0111;
 
 const KIND: u8 = 0b0000_0111;
 const CALLEE: u8 = 1 << 3;
@@ -37,11 +44,6 @@ const THIRD: u8 = 1 << 6;
 const UNUSED: u8 = 1 << 7;
 
 impl NotedTrunk {
-    /// Whether a trunk is what notes begin with.
-    pub(super) fn is_first(notes: &[u8]) -> bool {
-        notes.first().is_some_and(|flags| flags & KIND == KIND)
-    }
-
     fn put(&self, out: &mut Octets) {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         out.push(
@@ -56,20 +58,11 @@ impl NotedTrunk {
         }
     }
 
-    /// The notes behind those of trunks.
-    #[cold]
-    pub(super) fn skip(mut notes: &[u8]) -> &[u8] {
-        while let Some((_, rest)) = Self::read(notes) {
-            notes = rest;
-        }
-        notes
-    }
-
     /// Reads one; what is behind it comes back with it.
     pub(super) fn read(octets: &[u8]) -> Option<(Self, &[u8])> {
         let ([flags], rest) = take(octets)?;
         let has = |flag: u8| flags & flag != 0;
-        if flags & KIND != KIND || has(UNUSED) || (has(THIRD) && !has(RETRIED)) {
+        if flags & KIND_MASK != KIND || has(UNUSED) || (has(THIRD) && !has(RETRIED)) {
             return None;
         }
         let (id, mut rest) = take(rest)?;
@@ -91,12 +84,15 @@ impl Note {
         match self {
             Self::Flow(flow) => flow.put(out),
             Self::Trunk(trunk) => trunk.put(out),
+            Self::Crossing(crossing) => crossing.put(out),
+            Self::Media(media) => media.put(out),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::noted::Noted;
     use super::*;
 
     #[test]
@@ -110,7 +106,8 @@ mod tests {
                     Note::Trunk(note).put(&mut octets);
                     octets.push(2);
                     assert_eq!(NotedTrunk::read(&octets), Some((note, &[2][..])));
-                    assert_eq!((NotedTrunk::is_first(&octets), NotedTrunk::skip(&octets)), (true, &[2][..]));
+                    assert!(Noted::is_first(&octets));
+                    assert_eq!(Noted::read(&octets).1, &[2]);
                     for length in 0..octets.len() - 1 {
                         assert_eq!(NotedTrunk::read(&octets[..length]), None, "{note:?} cut to {length}");
                     }

@@ -211,7 +211,7 @@ pub(super) fn transport_of(uri: &Uri<'_>) -> Transport {
 mod tests {
     use super::*;
     use crate::message::Uri;
-    use crate::proxy::{Limits, PathPolicy, Timers};
+    use crate::proxy::{Limits, MediaPolicy, PathPolicy, Timers};
 
     fn own() -> OwnNames {
         OwnNames::new(&settings())
@@ -239,6 +239,8 @@ mod tests {
             udp_request_max: 1300,
             token_keys: [0; 16].into(),
             path: PathPolicy::default(),
+            borders: Vec::new(),
+            media: MediaPolicy::default(),
         }
     }
 

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use crate::message::{Method, Name};
     use crate::net::ListenerState;
-    use crate::proxy::{Hop, PathPolicy, Timers};
+    use crate::proxy::{Hop, MediaPolicy, PathPolicy, Timers};
 
     fn settings() -> Settings {
         let listener = |name: &str, transport, address: &str| Listener {
@@ -157,6 +157,8 @@ mod tests {
             udp_request_max: 1300,
             token_keys: [7; 16].into(),
             path: PathPolicy::default(),
+            borders: Vec::new(),
+            media: MediaPolicy::default(),
         }
     }
 

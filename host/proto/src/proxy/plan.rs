@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use siphasher::sip::SipHasher24;
 
+use super::border::Border;
 use crate::net::{Path, Transport};
 
 /// Whether the proxy stays in the path of the dialog that a request may form (RFC 3261 16.6 item 4).
@@ -147,6 +148,12 @@ pub struct Target {
     pub admission: Admission,
     /// What becomes of the Contact of a REGISTER.
     pub contact: ContactPolicy,
+    /// What a decision says of the media of the call: handed out with [`super::Output::Media`].
+    pub media: Option<Arc<str>>,
+    /// What the trunk that it belongs to says about what crosses its border; none: what the listener says.
+    pub border: Option<Arc<Border>>,
+    /// The same of the trunk that the request has come from.
+    pub from_border: Option<Arc<Border>>,
 }
 
 impl Target {

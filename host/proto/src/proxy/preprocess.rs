@@ -8,11 +8,14 @@ use smallvec::SmallVec;
 use super::contact_token::ContactToken;
 use super::io::RequestKind;
 use super::keys::KeyRing;
+use super::noted::NotedSides;
+use super::noted_crossing::NotedCrossing;
 use super::noted_flow::Side;
+use super::noted_media::MediaNote;
 use super::numbering::Sides;
 use super::onward::{Leading, Onward, contact_token};
 use super::own::{OwnNames, transport_of};
-use super::token::{self, FlowToken, NotedTrunks, Token};
+use super::token::{self, FlowToken, Token};
 use crate::message::{Message, Name, NameAddr, Uri, Value, uri_without_param};
 use crate::net::{ConnectionId, Flow, ListenerId};
 
@@ -29,15 +32,19 @@ pub(super) struct Preprocessed {
     pub(super) onward: Onward,
     /// The trunks of its dialog; none where it has none.
     pub(super) sides: Option<Box<Sides>>,
+    /// What is hidden in its dialog; none where nothing is.
+    pub(super) crossing: Option<NotedCrossing>,
+    /// What is noted of the media of its dialog.
+    pub(super) media: Option<MediaNote>,
 }
 
 /// Applies 16.4 to a request that came over `flow`.
 pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &KeyRing) -> Preprocessed {
-    let mut tokens = Tokens { dialog: [None, None], trunks: NotedTrunks::default(), flow: FlowToken::None, egress: None };
+    let mut tokens = Tokens { dialog: [None, None], noted: NotedSides::default(), flow: FlowToken::None, egress: None };
     let request = match has_uri_params(&request).then(|| repair_strict_route(&request, own, keys)).flatten() {
         Some((bytes, route)) => {
-            if let Some(uri) = Uri::parse(request.request_uri()).filter(|_| route.has_trunks()) {
-                tokens.note_trunks(token::trunks(&uri, &request, keys));
+            if let Some(uri) = Uri::parse(request.request_uri()).filter(|_| route.has_more()) {
+                tokens.note_more(token::noted(&uri, &request, keys));
             }
             tokens.note(0, &route);
             reparse(bytes, request)
@@ -57,13 +64,15 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
     // The last of them is next to where the request goes: of a pair, and of two passes through here.
     let last = tokens.dialog.iter().flatten().next_back().filter(|_| in_dialog);
     let noted = last.and_then(|token| token.onward);
-    let sides = last.and_then(|_| tokens.trunks.sides());
+    let sides = last.and_then(|_| tokens.noted.sides());
     let onward = Onward::of(&request, flow, Leading { flow: &tokens.flow, contact: &contact, in_dialog }, noted, own);
     Preprocessed {
         kind: if in_dialog { RequestKind::InDialog } else { RequestKind::Initial },
         connection: noted.and_then(|noted| noted.far_end?.connection),
         egress: noted.and_then(|noted| own.listener_of(noted.listener)).or(onward.listener()).or(tokens.egress),
         sides,
+        crossing: tokens.noted.crossing.filter(|_| in_dialog),
+        media: tokens.noted.media.filter(|_| in_dialog),
         onward,
         request: Arc::new(request),
     }
@@ -80,14 +89,14 @@ fn take_out_own(request: &Message, contact: &ContactToken, tokens: &mut Tokens, 
         splice.set_request_uri(contact.original.clone());
     }
     for (index, (value, route)) in routes.iter().enumerate() {
-        if route.has_trunks()
+        if route.has_more()
             && let Some(uri) = NameAddr::parse(value.bytes).and_then(|address| address.uri_parsed())
         {
-            let trunks = token::trunks(&uri, request, keys);
-            if tokens.trunks.is_of_another_pass(&trunks) {
+            let noted = token::noted(&uri, request, keys);
+            if tokens.noted.is_of_another_pass(&noted) {
                 break;
             }
-            tokens.note_trunks(trunks);
+            tokens.note_more(noted);
         }
         tokens.note(index, route);
         // Only our own word says where to send from: anybody can write our address twice.
@@ -102,7 +111,7 @@ fn take_out_own(request: &Message, contact: &ContactToken, tokens: &mut Tokens, 
 /// The tokens of a request: those of our two Record-Routes, and the one of our Path.
 struct Tokens {
     dialog: [Option<Token>; 2],
-    trunks: NotedTrunks,
+    noted: NotedSides,
     flow: FlowToken,
     /// The listener that the second of them names.
     egress: Option<ListenerId>,
@@ -118,8 +127,10 @@ impl Tokens {
     }
 
     /// The topmost is next to where the request comes from, the last to where it goes.
-    fn note_trunks(&mut self, trunks: NotedTrunks) {
-        self.trunks = NotedTrunks { to: trunks.to.or(self.trunks.to), from: self.trunks.from.or(trunks.from) };
+    fn note_more(&mut self, noted: NotedSides) {
+        let NotedSides { to, from, crossing, media } = self.noted;
+        let (crossing, media) = (crossing.or(noted.crossing), media.or(noted.media));
+        self.noted = NotedSides { to: noted.to.or(to), from: from.or(noted.from), crossing, media };
     }
 }
 
@@ -130,7 +141,7 @@ struct OwnUri {
     flow: FlowToken,
 }
 
-impl NotedTrunks {
+impl NotedSides {
     /// Whether others speak of a side that these speak of already. The two Routes of one pass through here say of each side once who is there. Where
     /// it is said twice, the dialog has passed twice, to a trunk each time; each pass has its own numbers, and so the request comes round for
     /// the second.
@@ -148,8 +159,8 @@ impl NotedTrunks {
 }
 
 impl OwnUri {
-    fn has_trunks(&self) -> bool {
-        self.dialog.is_some_and(|token| token.has_trunks)
+    fn has_more(&self) -> bool {
+        self.dialog.is_some_and(|token| token.has_more)
     }
 
     /// None if it is not ours: its host and port name no listener and no domain of this proxy. A peer may have put another port there,

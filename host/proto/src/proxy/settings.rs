@@ -1,7 +1,9 @@
 //! What the core is told when it is built: listeners, names, timers and limits. A change of configuration makes a new one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::border::Border;
 use super::keys::KeyRing;
 use crate::net::Listener;
 
@@ -23,6 +25,20 @@ pub struct Settings {
     pub token_keys: KeyRing,
     /// Where a REGISTER gets our Path.
     pub path: PathPolicy,
+    /// What each listener says about what crosses its border; empty where none says anything.
+    pub borders: Vec<Arc<Border>>,
+    /// Whether there is anybody to relay media.
+    pub media: MediaPolicy,
+}
+
+/// Whether the shell is asked about the media of calls ([`super::Output::Media`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MediaPolicy {
+    /// It is not: bodies stay as they are.
+    #[default]
+    Never,
+    /// Before a copy of an INVITE leaves, and for all that follows in a dialog whose media it relays.
+    Asked,
 }
 
 /// Where a REGISTER gets our Path, by which requests for its sender come back over its flow (RFC 3327, RFC 5626 5.1).

@@ -5,7 +5,7 @@
 //! ```text
 //! <sip:192.0.2.1:5060;lr;jf=TTTT>                       Record-Route: a token
 //! <sip:jf-TTTT@192.0.2.1:5060;transport=tcp;lr;ob>      Path: a flow token
-//! TTTT = base 32 of KK MMMMMMMMMMMMMMMM FF..            name of the key, digest, notes: flows, and trunks where there are any
+//! TTTT = base 32 of KK MMMMMMMMMMMMMMMM FF..            name of the key, digest, notes: of trunks and the like where there are any, then flows
 //! ```
 //!
 //! The digest is SipHash-2-4, which is made for this: a keyed function whose values cannot be told without the key. Of its 64 bits nobody
@@ -18,9 +18,9 @@ use siphasher::sip::SipHasher24;
 use super::base32::{self, Octets};
 use super::branch_parameter::Scratch;
 use super::keys::{KeyId, KeyRing, TokenKey};
+use super::noted::{Noted, NotedSides};
 use super::noted_flow::{NotedFlow, Side};
-use super::noted_trunk::{Note, NotedTrunk};
-use super::plan::TrunkSide;
+use super::noted_trunk::Note;
 use crate::message::{Message, Uri};
 
 /// The URI parameter that holds the token of a Record-Route.
@@ -37,17 +37,8 @@ const HEAD: usize = 1 + 8;
 pub(super) struct Token {
     /// The flow of the side that the request goes to, where that is noted.
     pub(super) onward: Option<NotedFlow>,
-    /// Whether there are trunks, for [`trunks`]. Most dialogs have none, and pay nothing for those that have.
-    pub(super) has_trunks: bool,
-}
-
-/// The trunks of a request in a dialog.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct NotedTrunks {
-    /// At the side that the request goes to.
-    pub(super) to: Option<NotedTrunk>,
-    /// At the side that it comes from.
-    pub(super) from: Option<TrunkSide>,
+    /// Whether there is more, for [`noted`]. Most dialogs have nothing, and pay nothing for those that have.
+    pub(super) has_more: bool,
 }
 
 /// What the user part of a URI of ours is.
@@ -85,11 +76,11 @@ pub(super) fn verify_parameter(uri: &Uri<'_>, request: &Message, keys: &KeyRing)
     genuine(&octets, request, keys).map(|(side, notes)| Token::towards(side, notes))
 }
 
-/// The trunks in the token of a URI of ours.
+/// What the token of a URI of ours says beside the flow.
 #[cold]
-pub(super) fn trunks(uri: &Uri<'_>, request: &Message, keys: &KeyRing) -> NotedTrunks {
+pub(super) fn noted(uri: &Uri<'_>, request: &Message, keys: &KeyRing) -> NotedSides {
     let octets = uri.param(PARAMETER).flatten().and_then(base32::read).unwrap_or_default();
-    genuine(&octets, request, keys).map(|(side, notes)| NotedTrunks::towards(side, notes)).unwrap_or_default()
+    genuine(&octets, request, keys).map(|(side, notes)| Noted::read(notes).0.towards(side)).unwrap_or_default()
 }
 
 /// The side that `request` goes to, and the notes, if they were made for its dialog.
@@ -144,32 +135,17 @@ impl Token {
     /// What the notes of a genuine token say about a request that goes to `side`. A note that cannot be read ends them: another version of
     /// this proxy may have written it.
     fn towards(side: Side, mut notes: &[u8]) -> Self {
-        let has_trunks = NotedTrunk::is_first(notes);
-        if has_trunks {
-            notes = NotedTrunk::skip(notes);
+        let has_more = Noted::is_first(notes);
+        if has_more {
+            notes = Noted::read(notes).1;
         }
         while let Some((flow, rest)) = NotedFlow::read(notes) {
             if flow.side == side {
-                return Self { onward: Some(flow), has_trunks };
+                return Self { onward: Some(flow), has_more };
             }
             notes = rest;
         }
-        Self { onward: None, has_trunks }
-    }
-}
-
-impl NotedTrunks {
-    /// They come before the flows.
-    fn towards(side: Side, mut notes: &[u8]) -> Self {
-        let mut trunks = Self::default();
-        while let Some((trunk, rest)) = NotedTrunk::read(notes) {
-            match trunk.side == side {
-                true => trunks.to = Some(trunk),
-                false => trunks.from = Some(trunk.trunk),
-            }
-            notes = rest;
-        }
-        trunks
+        Self { onward: None, has_more }
     }
 }
 
@@ -198,8 +174,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::super::noted_flow::{Binding, FarEnd, ListenerDigest};
+    use super::super::noted_trunk::NotedTrunk;
     use super::super::numbering::{Attempt, Retried};
-    use super::super::plan::{Numbering, TrunkId};
+    use super::super::plan::{Numbering, TrunkId, TrunkSide};
     use super::*;
     use crate::message::{Framing, Limits};
     use crate::net::{ConnectionId, Listener, ListenerState, Transport};
@@ -261,7 +238,7 @@ mod tests {
         let (caller, callee) = (flow(Side::Caller, "192.0.2.97:4000"), flow(Side::Callee, "[2001:db8::98]:5060"));
         for flows in [vec![], vec![caller], vec![callee], vec![caller, callee]] {
             let text = written(|out| put_parameter(out, flows.iter().copied().map(Note::Flow), &request("caller", ""), &keys));
-            let of = |side| Token { onward: flows.iter().copied().find(|flow| flow.side == side), has_trunks: false };
+            let of = |side| Token { onward: flows.iter().copied().find(|flow| flow.side == side), has_more: false };
             assert_eq!(verify(&text, &request("caller", "callee"), &keys), Some(of(Side::Callee)));
             assert_eq!(verify(&text, &request("callee", "caller"), &keys), Some(of(Side::Caller)));
             assert_eq!(verify(&text, &request("callee", "x"), &keys), None);
@@ -280,10 +257,11 @@ mod tests {
             let uri = Uri::parse(uri.as_bytes()).unwrap();
             for (from, to, sender, receiver) in [("caller", "callee", caller, callee), ("callee", "caller", callee, caller)] {
                 let dialog = request(from, to);
-                assert_eq!(verify_parameter(&uri, &dialog, &keys), Some(Token { onward: None, has_trunks: true }));
-                assert_eq!(trunks(&uri, &dialog, &keys), NotedTrunks { to: Some(receiver), from: Some(sender.trunk) });
+                assert_eq!(verify_parameter(&uri, &dialog, &keys), Some(Token { onward: None, has_more: true }));
+                let sides = NotedSides { to: Some(receiver), from: Some(sender.trunk), ..NotedSides::default() };
+                assert_eq!(noted(&uri, &dialog, &keys), sides);
             }
-            assert_eq!(trunks(&uri, &request("callee", "x"), &keys), NotedTrunks::default());
+            assert_eq!(noted(&uri, &request("callee", "x"), &keys), NotedSides::default());
         }
     }
 

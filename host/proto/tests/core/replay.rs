@@ -235,7 +235,7 @@ impl Fuzz {
                 let answer = self.random.percent(70).then(|| vec![Edit::Set("Authorization".into(), "Digest x".into())]);
                 self.core.challenge_answered(self.now, branch, response, answer, out);
             }
-            Output::AddressFailed { .. } | Output::Completed { .. } => {}
+            Output::AddressFailed { .. } | Output::Media { .. } | Output::MediaOver { .. } | Output::Completed { .. } => {}
         }
         if !keep {
             self.questions.swap_remove(which);
@@ -333,7 +333,11 @@ impl Fuzz {
                     Output::Challenged { branch, response, .. } => {
                         self.core.challenge_answered(self.now, branch, response, None, &mut out);
                     }
-                    Output::Send(_) | Output::AddressFailed { .. } | Output::Completed { .. } => {}
+                    Output::Send(_)
+                    | Output::AddressFailed { .. }
+                    | Output::Media { .. }
+                    | Output::MediaOver { .. }
+                    | Output::Completed { .. } => {}
                 }
             }
             if let Some(due) = self.core.next_timeout() {

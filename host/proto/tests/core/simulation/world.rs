@@ -194,7 +194,7 @@ impl World {
                     let delay = decisions::delay(&mut self.random);
                     self.after(delay, Event::ChallengeAnswered(branch, response, answer));
                 }
-                Output::AddressFailed { .. } | Output::Completed { .. } => {}
+                Output::AddressFailed { .. } | Output::Media { .. } | Output::MediaOver { .. } | Output::Completed { .. } => {}
             }
         }
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use jackfield_proto::message::{Message, Name, ResponseBuilder, respond};
 use jackfield_proto::net::{ConnectionId, Flow, Listener, ListenerId, ListenerState, Over, Path, Transport};
 use jackfield_proto::proxy::{
-    Admitted, BranchId, Cause, ContextId, Core, DialogSides, Edit, FailureOutcome, Hop, Limits, Located, Output, PathPolicy, Plan, Query,
-    RequestKind, RetriedInvites, Reviewed, Settings, Taken, Timers, TrunkId, Verdict, Watch,
+    Admitted, BranchId, Cause, ContextId, Core, DialogSides, Edit, FailureOutcome, Hop, Limits, Located, MediaPolicy, Output, PathPolicy,
+    Plan, Query, RequestKind, RetriedInvites, Reviewed, Settings, Taken, Timers, TrunkId, Verdict, Watch,
 };
 use jackfield_proto::time::Timestamp;
 
@@ -159,6 +159,8 @@ pub(crate) fn settings() -> Settings {
         udp_request_max: 1300,
         token_keys: (*b"0123456789abcdef").into(),
         path: PathPolicy::default(),
+        borders: Vec::new(),
+        media: MediaPolicy::default(),
     }
 }
 
@@ -415,6 +417,7 @@ impl Bench {
                 }
                 self.failed.push(failed);
             }
+            Output::Media { .. } | Output::MediaOver { .. } => {}
             Output::AddressFailed { path, cause, .. } => self.addresses_failed.push((peer_of(path.remote), path.listener, cause)),
             Output::Admit { branch, state, trunk, tag, .. } => {
                 let asked = Admitting { branch, state, trunk, tag: tag.to_string() };

@@ -1,0 +1,127 @@
+//! Sides, and what happens between them. A side is a trunk or, where there is none, a listener; a request that comes from one and goes to
+//! another crosses the border between them.
+
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use siphasher::sip::SipHasher24;
+
+use super::identity::Identity;
+
+/// Stands for a side: it is made of its name, so that it is the same after a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SideId(pub u32);
+
+impl SideId {
+    /// That of the listener of this name, by whatever transport.
+    pub fn of_listener(name: &str) -> Self {
+        Self::of(b'l', name)
+    }
+
+    /// That of the trunk of this name.
+    pub fn of_trunk(name: &str) -> Self {
+        Self::of(b't', name)
+    }
+
+    fn of(kind: u8, name: &str) -> Self {
+        let mut hasher = SipHasher24::new();
+        hasher.write_u8(kind);
+        hasher.write(name.as_bytes());
+        Self((hasher.finish() & 0xffff_ffff) as u32)
+    }
+}
+
+/// What one side says about what crosses its border.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Border {
+    /// The side itself.
+    pub side: SideId,
+    /// Whether what is behind it is hidden; none: as it is.
+    pub hiding: Option<Hiding>,
+    /// What of identities passes.
+    pub identity: Option<Arc<Identity>>,
+}
+
+/// What others do not get to see of a side, nor that side of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hiding {
+    /// From whom.
+    pub towards: Towards,
+    /// What else is hidden or cleaned, beside Via, Record-Route, Route and Contact.
+    pub extent: Extent,
+    /// The host that stands in the place of cleaned ones; none: the address of the listener that the message leaves from.
+    pub host: Option<Arc<str>>,
+}
+
+/// Towards which other sides something holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Towards {
+    /// All others.
+    #[default]
+    Others,
+    /// These.
+    Sides(Vec<SideId>),
+}
+
+/// What is hidden or cleaned beside what always is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Call-ID becomes a token.
+    pub call_id: bool,
+    /// The host in the URI of From.
+    pub from: bool,
+    /// The host in the URI of To.
+    pub to: bool,
+    /// The address in the `o=` line of SDP (RFC 8866 5.2).
+    pub origin: bool,
+    /// Hosts in the URIs of header fields that say who somebody is (P-Asserted-Identity and the like).
+    pub identity: bool,
+}
+
+impl Towards {
+    /// Whether it holds towards a side.
+    pub fn covers(&self, side: SideId) -> bool {
+        match self {
+            Self::Others => true,
+            Self::Sides(sides) => sides.contains(&side),
+        }
+    }
+}
+
+impl Border {
+    /// How what goes from here to another side, or comes from there, is hidden: as the one or the other asks. None: it is not. What stays on
+    /// one side crosses no border.
+    pub fn hiding_between<'a>(&'a self, other: &'a Self) -> Option<&'a Hiding> {
+        if self.side == other.side {
+            return None;
+        }
+        let asks = |border: &'a Self, towards: &Self| border.hiding.as_ref().filter(|hiding| hiding.towards.covers(towards.side));
+        asks(self, other).or_else(|| asks(other, self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn border(name: &str, towards: Option<Towards>) -> Border {
+        let hiding = towards.map(|towards| Hiding { towards, ..Hiding::default() });
+        Border { side: SideId::of_listener(name), hiding, identity: None }
+    }
+
+    #[test]
+    fn what_crosses_is_hidden_if_either_side_asks() {
+        let (lan, wan, web) = (border("lan", Some(Towards::Others)), border("wan", None), border("web", None));
+        assert!(lan.hiding_between(&wan).is_some() && wan.hiding_between(&lan).is_some());
+        assert!(wan.hiding_between(&web).is_none() && lan.hiding_between(&lan).is_none());
+        let towards_web = border("lan", Some(Towards::Sides(vec![web.side])));
+        assert!(towards_web.hiding_between(&web).is_some() && web.hiding_between(&towards_web).is_some());
+        assert!(towards_web.hiding_between(&wan).is_none());
+    }
+
+    #[test]
+    fn a_trunk_is_another_side_than_a_listener_of_its_name() {
+        assert_ne!(SideId::of_trunk("a"), SideId::of_listener("a"));
+        assert_ne!(SideId::of_listener("a"), SideId::of_listener("b"));
+    }
+}
