@@ -148,6 +148,8 @@ impl<'s> Writer<'s> {
             udp_request_max: sending.udp_request_max,
             token_keys: fastrand::u128(..).to_be_bytes().into(),
             path: sending.path,
+            borders: Vec::new(),
+            media: proxy::MediaPolicy::Never,
         };
         let mut core = Core::new(Arc::new(settings), 0, fastrand::u128(..));
         let Ok(request) = Message::parse(self.draft(errand).into(), Framing::Datagram, &Limits::default()) else { return Leads::Nowhere };

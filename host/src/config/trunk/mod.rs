@@ -13,7 +13,7 @@ use bytes::Bytes;
 use jackfield_proto::message::Uri;
 use jackfield_proto::net::Transport;
 use jackfield_proto::proxy::{ContactPolicy, Edit, StatusSet, is_editable};
-use jackfield_trunk::{Access, AdmissionLimits, Busy, Forced, Incoming, Probe, Refusal, TrunkSettings};
+use jackfield_trunk::{Access, AdmissionLimits, Busy, Forced, Incoming, Probe, Refusal, SideMedia, TrunkSettings};
 
 use super::host::parse_host;
 use super::reader::{Item, Section};
@@ -131,6 +131,8 @@ impl Reading<'_, '_, '_> {
             account: None,
             admission: admission(section),
             probe: probe(section),
+            border: None,
+            media: SideMedia::default(),
         };
         if settings.ways.is_empty() && settings.providers.is_empty() {
             section.missing(
