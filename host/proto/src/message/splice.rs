@@ -195,6 +195,13 @@ impl<'m> Splice<'m> {
         self.body = Some(body);
     }
 
+    /// Replaces the body and its Content-Length; what kind of body it is stays.
+    pub fn replace_body(&mut self, body: impl Into<Bytes>) {
+        let body = body.into();
+        self.set(b"Content-Length", body.len().to_string());
+        self.body = Some(body);
+    }
+
     /// Adds Content-Length if the message has none: streams need it (RFC 3261 20.14).
     pub fn require_content_length(&mut self) {
         self.content_length = true;

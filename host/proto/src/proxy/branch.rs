@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::challenge::Challenges;
 use super::io::Hop;
+use super::media::BranchMedia;
 use super::plan::{Target, TrunkId, TrunkSide};
 use crate::net::{ListenerId, Path};
 use crate::time::Timestamp;
@@ -24,6 +25,8 @@ pub(super) struct Branch {
     pub(super) trunk: Option<TrunkSide>,
     /// What answering the challenges of its trunk takes; none where they are not answered.
     pub(super) challenges: Option<Box<Challenges>>,
+    /// What it has to do with media; none where nobody is asked.
+    pub(super) media: Option<Box<BranchMedia>>,
     /// The number of the target in this context, counted from 1.
     pub(super) attempt: u32,
     /// The Max-Breadth to write, where the request is forked.
@@ -57,6 +60,10 @@ pub(super) enum BranchPhase {
     AwaitingAdmission,
     /// Its name is being looked up.
     Resolving,
+    /// Somebody is asked about the media in its request.
+    AwaitingMedia,
+    /// Still so, but nobody wants it any more: the answer is awaited for what has to be given back.
+    MediaUnwanted,
     /// The request is out.
     Running,
     /// It was challenged, and somebody is working out the answer.
@@ -104,6 +111,7 @@ impl Branch {
             tag,
             trunk: None,
             challenges: None,
+            media: None,
             target: None,
             candidates: VecDeque::new(),
             attempt,
@@ -125,9 +133,10 @@ impl Branch {
     /// Whether the hunt waits for it.
     pub(super) fn is_active(&self) -> bool {
         match self.phase {
-            BranchPhase::Running => !self.abandoned,
-            BranchPhase::Done => false,
-            _ => self.is_waiting(),
+            BranchPhase::Running => !self.abandoned || self.holds_final(),
+            BranchPhase::Done | BranchPhase::MediaUnwanted => self.holds_final(),
+            BranchPhase::AwaitingAdmission | BranchPhase::Resolving | BranchPhase::AwaitingMedia => true,
+            BranchPhase::AwaitingCredentials | BranchPhase::AwaitingDecision => true,
         }
     }
 
@@ -137,13 +146,14 @@ impl Branch {
             Cancel::None | Cancel::Wanted(_) => true,
             Cancel::Sent(client, _) => client.is_terminated(),
         };
-        !self.is_waiting() && cancel_over && self.client.is_terminated()
+        !self.is_waiting() && cancel_over && self.client.is_terminated() && !self.awaits_media()
     }
 
     /// Whether the answer to a question about it is awaited.
     fn is_waiting(&self) -> bool {
         match self.phase {
             BranchPhase::AwaitingAdmission | BranchPhase::Resolving => true,
+            BranchPhase::AwaitingMedia | BranchPhase::MediaUnwanted => true,
             BranchPhase::AwaitingCredentials | BranchPhase::AwaitingDecision => true,
             BranchPhase::Running | BranchPhase::Done => false,
         }
@@ -182,12 +192,18 @@ impl Branch {
         if class == Class::Success || (class == Class::Failure && matches!(self.client, Client::NonInvite(_))) {
             self.sent = None;
         }
+        if let (Class::Success, Some(media)) = (class, &mut self.media) {
+            media.on_accepted();
+        }
     }
 
     /// Lets go of what only an unanswered branch needs.
     pub(super) fn settle(&mut self) {
         self.target = None;
         self.candidates = VecDeque::new();
+        if let Some(media) = &mut self.media {
+            media.body = None;
+        }
     }
 }
 

@@ -43,10 +43,11 @@ impl<S: Clone> Context<S> {
         match branch.phase {
             BranchPhase::AwaitingAdmission | BranchPhase::Resolving => branch.phase = BranchPhase::Done,
             BranchPhase::AwaitingCredentials | BranchPhase::AwaitingDecision => branch.phase = BranchPhase::Done,
+            BranchPhase::AwaitingMedia => branch.phase = BranchPhase::MediaUnwanted,
             BranchPhase::Running if !is_invite || !matches!(branch.cancel, Cancel::None) => {}
             BranchPhase::Running if branch.client.is_cancellable() => self.send_cancel(index, reason, env, out),
             BranchPhase::Running => branch.cancel = Cancel::Wanted(reason),
-            BranchPhase::Done => {}
+            BranchPhase::Done | BranchPhase::MediaUnwanted => {}
         }
     }
 

@@ -71,9 +71,11 @@ impl<S: Clone> Context<S> {
         let Some(request) = self.request.clone() else { return };
         let mut next = first;
         while let Some(candidate) = next.take().or_else(|| self.branch(index)?.candidates.pop_front()) {
-            if self.send_to(index, candidate, &request, &target, prepared, env, out) {
+            let is_asked = self.ask_about_request(index, candidate, &request, &target, env, out);
+            if is_asked || self.send_to(index, candidate, &request, &target, prepared, env, out) {
                 let may_go_by_uri = self.hunt.may_go_by_uri(&target, prepared.flow());
-                let may_go_again = |branch: &&mut Branch| !branch.candidates.is_empty() || branch.challenges.is_some() || may_go_by_uri;
+                let may_go_again =
+                    |branch: &&mut Branch| is_asked || !branch.candidates.is_empty() || branch.challenges.is_some() || may_go_by_uri;
                 if let Some(branch) = self.branch(index).filter(may_go_again) {
                     branch.target = Some(Box::new(target));
                 }
@@ -176,6 +178,7 @@ impl<S: Clone> Context<S> {
             breadth: branch_here.and_then(|branch| branch.breadth),
             trunk: branch_here.and_then(|branch| branch.trunk),
             renumbered: branch_here.and_then(|branch| self.renumbered(branch, request, env)),
+            media: branch_here.and_then(|branch| branch.media.as_deref()),
             settings: &env.settings,
         };
         Some((path, copy.write()))
@@ -214,22 +217,30 @@ impl<S: Clone> Context<S> {
             self.branch_failed(index, cause, answer, env, out);
             return;
         }
-        if let Some(branch) = self.branch(index) {
-            branch.phase = BranchPhase::Done;
-        }
         match silent_one {
-            Some(silent) => {
-                self.keep_if_best(answer);
-                self.hand_over(index, silent);
-                self.wait_for_again(silent);
+            Some(silent) => self.fall_back_on(index, silent, answer),
+            None => {
+                if let Some(branch) = self.branch(index) {
+                    branch.phase = BranchPhase::Done;
+                }
+                self.try_next_candidate(index, env, out);
             }
-            None => self.try_next_candidate(index, env, out),
         }
         self.advance(env, out);
     }
 
+    /// A branch has failed with this, and the hunt waits for one again that was passed over.
+    pub(super) fn fall_back_on(&mut self, index: u16, silent: u16, answer: Answer) {
+        if let Some(branch) = self.branch(index) {
+            branch.phase = BranchPhase::Done;
+        }
+        self.keep_if_best(answer);
+        self.hand_over(index, silent);
+        self.wait_for_again(silent);
+    }
+
     /// The address of the same target that was passed over and may yet speak, where the last one tried has failed.
-    fn silent_sibling(&mut self, index: u16) -> Option<u16> {
+    pub(super) fn silent_sibling(&mut self, index: u16) -> Option<u16> {
         let hunting = self.phase == Phase::Hunting && !self.cancelled;
         let failed = self.branch(index).filter(|branch| hunting && !branch.abandoned && matches!(branch.cancel, Cancel::None))?;
         let attempt = failed.attempt;
@@ -286,10 +297,11 @@ impl<S: Clone> Context<S> {
         let attempt = branch.attempt;
         let waited_for = |branch: &Branch| {
             let wanted = !branch.abandoned && matches!(branch.cancel, Cancel::None);
-            branch.attempt == attempt && branch.phase == BranchPhase::Running && wanted
+            branch.attempt == attempt && matches!(branch.phase, BranchPhase::Running | BranchPhase::AwaitingMedia) && wanted
         };
         let Some(other) = self.branches.iter().position(waited_for).and_then(|other| u16::try_from(other).ok()) else { return };
-        if self.cancelled || self.phase != Phase::Hunting || !self.branch(other).is_some_and(|branch| branch.client.is_unanswered()) {
+        let has_said_nothing = |branch: &mut Branch| branch.client.is_unanswered() || branch.phase == BranchPhase::AwaitingMedia;
+        if self.cancelled || self.phase != Phase::Hunting || !self.branch(other).is_some_and(has_said_nothing) {
             return;
         }
         self.pass_over(other, env, out);
@@ -300,6 +312,10 @@ impl<S: Clone> Context<S> {
     /// What is left of a target goes from one of its branches to another, with how many of its challenges have been answered.
     fn hand_over(&mut self, from: u16, to: u16) {
         let Some(from) = self.branch(from) else { return };
+        // One that was still to be tried has not been.
+        if let Some(untried) = from.media.as_mut().and_then(|media| media.take_candidate()) {
+            from.candidates.push_front(untried);
+        }
         let (target, candidates) = (from.target.take(), std::mem::take(&mut from.candidates));
         let answered = from.challenges.as_ref().map_or(0, |challenges| challenges.answered);
         let Some(branch) = self.branch(to) else { return };
@@ -319,7 +335,10 @@ impl<S: Clone> Context<S> {
     /// A new client transaction has a branch of its own (16.6 item 8).
     fn try_next_candidate(&mut self, index: u16, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let Some(old) = self.branch(index) else { return };
-        let branch = old.successor(env.now);
+        // RFC 3261 18.1.1: the same address over UDP, where TCP has failed.
+        let is_same = old.phase == BranchPhase::Done && old.candidates.front().is_some_and(|next| next.any_size);
+        let mut branch = old.successor(env.now);
+        branch.media = if is_same { old.media.as_mut().map(|media| media.handed_on()) } else { None };
         let Ok(index) = u16::try_from(self.branches.len()) else { return };
         self.branches.push(branch);
         self.try_target_again(index, env, out);

@@ -124,11 +124,12 @@ impl<S: Clone> Context<S> {
         let hop = Hop { transport: path.transport, address: path.remote };
         let candidate = Candidate { hop, egress: Some(path.listener), any_size };
         target.edits.extend(edits);
-        let Ok(index) = u16::try_from(self.branches.len()) else { return };
+        let Ok(next) = u16::try_from(self.branches.len()) else { return };
+        branch.media = self.branch(index).and_then(|old| old.media.as_mut()).map(|media| media.handed_on());
         self.branches.push(branch);
         let Some(request) = self.request.clone() else { return };
         let prepared = self.prepared(&request, &target);
-        self.try_candidates(index, Some(candidate), *target, &prepared, env, out);
+        self.try_candidates(next, Some(candidate), *target, &prepared, env, out);
     }
 
     /// Notes which copy of an INVITE in a dialog has been answered: it carries no token of ours that its ACK or a PRACK could bring back. A

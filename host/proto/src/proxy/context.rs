@@ -44,6 +44,8 @@ pub(super) struct Context<S> {
     pub(super) crossing: Option<NotedCrossing>,
     /// What is noted of the media of its dialog.
     pub(super) media: Option<MediaNote>,
+    /// Whether a branch holds a note that has to be given back if it leads nowhere.
+    pub(super) owes_media: bool,
     pub(super) hunt: Hunt,
     /// Most requests have one: it needs no allocation of its own.
     pub(super) branches: SmallVec<[Branch; 1]>,
@@ -373,7 +375,9 @@ impl<S: Clone> Context<S> {
         if !self.watch.responses {
             self.state = None;
             // A 2xx needs nothing more of the request, and a failure is kept as bytes.
-            self.request = None;
+            if !self.has_media() {
+                self.request = None;
+            }
         }
     }
 

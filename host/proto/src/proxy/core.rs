@@ -13,7 +13,7 @@ use super::branch_parameter::{self, LoopDigest, OwnBranch};
 use super::context::{Context, Hunt, Phase, Server};
 use super::environment::{Alarm, AlarmKind, Environment};
 use super::io::{
-    Admitted, BranchId, ContextId, DialogSides, FailureOutcome, Located, Output, RequestKind, Reviewed, Taken, Verdict, Watch,
+    Admitted, BranchId, ContextId, DialogSides, FailureOutcome, Located, MediaAnswer, Output, RequestKind, Reviewed, Taken, Verdict, Watch,
 };
 use super::numbering::RetriedInvites;
 use super::own::OwnNames;
@@ -146,7 +146,7 @@ impl<S: Clone> Core<S> {
     pub fn decided(&mut self, now: Timestamp, context: ContextId, verdict: Verdict<S>, out: &mut Vec<Output<S>>) -> bool {
         self.env.now = now;
         let mut is_awaited = false;
-        self.with(context, |context, env| {
+        self.with(context, out, |context, env, out| {
             is_awaited = context.phase == Phase::Deciding;
             if is_awaited {
                 carry_out(context, verdict, env, out);
@@ -159,7 +159,7 @@ impl<S: Clone> Core<S> {
     pub fn admitted(&mut self, now: Timestamp, branch: BranchId, admitted: Admitted, out: &mut Vec<Output<S>>) -> Taken {
         self.env.now = now;
         let mut taken = Taken::RequestOver;
-        self.with(branch.context, |context, env| taken = context.on_admitted(branch.index, admitted, env, out));
+        self.with(branch.context, out, |context, env, out| taken = context.on_admitted(branch.index, admitted, env, out));
         taken
     }
 
@@ -174,31 +174,44 @@ impl<S: Clone> Core<S> {
         out: &mut Vec<Output<S>>,
     ) {
         self.env.now = now;
-        self.with(branch.context, |context, env| context.on_challenge_answered(branch.index, response, answer, env, out));
+        self.with(branch.context, out, |context, env, out| context.on_challenge_answered(branch.index, response, answer, env, out));
     }
 
     /// The answer to [`Output::Resolve`]: addresses in the order to try them, none if the name has none.
     pub fn resolved(&mut self, now: Timestamp, branch: BranchId, found: Vec<Located>, out: &mut Vec<Output<S>>) {
         self.env.now = now;
-        self.with(branch.context, |context, env| context.on_resolved(branch.index, found, env, out));
+        self.with(branch.context, out, |context, env, out| context.on_resolved(branch.index, found, env, out));
     }
 
     /// The answer to [`Output::ReviewResponse`]; `response` is the one that came with it.
     pub fn reviewed(&mut self, now: Timestamp, branch: BranchId, response: Arc<Message>, reviewed: Reviewed, out: &mut Vec<Output<S>>) {
         self.env.now = now;
-        self.with(branch.context, |context, env| context.on_reviewed(branch.index, response, reviewed, env, out));
+        self.with(branch.context, out, |context, env, out| context.on_reviewed(branch.index, response, reviewed, env, out));
+    }
+
+    /// The answer to [`Output::Media`]; `response` is the one that came with it, if one did.
+    pub fn media_answered(
+        &mut self,
+        now: Timestamp,
+        branch: BranchId,
+        response: Option<Arc<Message>>,
+        answer: MediaAnswer,
+        out: &mut Vec<Output<S>>,
+    ) {
+        self.env.now = now;
+        self.with(branch.context, out, |context, env, out| context.on_media_answered(branch.index, response, answer, env, out));
     }
 
     /// The answer to [`Output::BranchFailed`].
     pub fn failure_decided(&mut self, now: Timestamp, branch: BranchId, outcome: FailureOutcome, out: &mut Vec<Output<S>>) {
         self.env.now = now;
-        self.with(branch.context, |context, env| context.on_failure_decided(branch, outcome, env, out));
+        self.with(branch.context, out, |context, env, out| context.on_failure_decided(branch, outcome, env, out));
     }
 
     /// A [`super::Transmit`] with this branch could not be sent.
     pub fn send_failed(&mut self, now: Timestamp, branch: BranchId, out: &mut Vec<Output<S>>) {
         self.env.now = now;
-        self.with(branch.context, |context, env| context.on_send_failed(branch.index, env, out));
+        self.with(branch.context, out, |context, env, out| context.on_send_failed(branch.index, env, out));
     }
 
     /// A datagram that begins like this did not reach `remote` (RFC 3261 18.4). Whoever says so has seen the datagram: its branch holds
@@ -207,7 +220,7 @@ impl<S: Clone> Core<S> {
         self.env.now = now;
         let Some(OwnBranch::Stateful { shard, id, nonce }) = branch_parameter::in_quote(quoted) else { return };
         if shard == self.env.shard && nonce == branch_parameter::nonce(id, self.env.secret) {
-            self.with(id.context, |context, env| {
+            self.with(id.context, out, |context, env, out| {
                 if context.branch(id.index).is_some_and(|branch| branch.path.is_some_and(|path| path.remote == remote)) {
                     context.on_send_failed(id.index, env, out);
                 }
@@ -219,7 +232,7 @@ impl<S: Clone> Core<S> {
     pub fn handle_timeout(&mut self, now: Timestamp, out: &mut Vec<Output<S>>) {
         self.env.now = now;
         while let Some(Alarm { context, what }) = self.env.wheel.pop(now) {
-            self.with(context, |context, env| match what {
+            self.with(context, out, |context, env, out| match what {
                 AlarmKind::Server(timer) => context.on_server_timer(timer, env, out),
                 AlarmKind::Trying => context.send_trying(env, out),
                 AlarmKind::Cancel(..) | AlarmKind::CancelGuard(_) => context.on_cancel_alarm(what, env, out),
@@ -246,7 +259,7 @@ impl<S: Clone> Core<S> {
         } else if method == Method::CANCEL {
             self.receive_cancel(request, flow, welcome, out);
         } else if let Some(context) = found {
-            self.with(context, |context, env| context.on_retransmission(env, out));
+            self.with(context, out, |context, env, out| context.on_retransmission(env, out));
         } else {
             self.receive_new(request, flow, Some(key), welcome, out);
         }
@@ -256,7 +269,7 @@ impl<S: Clone> Core<S> {
     fn receive_ack(&mut self, ack: Message, flow: Flow, found: Option<ContextId>, welcome: Welcome<'_>, out: &mut Vec<Output<S>>) {
         let mut forward = found.is_none();
         if let Some(context) = found {
-            self.with(context, |context, env| forward = context.on_ack(env, out));
+            self.with(context, out, |context, env, out| forward = context.on_ack(env, out));
         }
         // One for a failure that was answered without a transaction carries the tag that we made for it.
         let answered_here = ack.to_tag().is_some_and(|tag| tag == &reply::to_tag(&ack, self.env.secret)[..]);
@@ -271,7 +284,7 @@ impl<S: Clone> Core<S> {
         match invite {
             Some(context) if cancel.defect().is_none() => {
                 self.answer_statelessly(&cancel, &flow, &Reply::status(200), out);
-                self.with(context, |context, env| context.on_cancel(&cancel, env, out));
+                self.with(context, out, |context, env, out| context.on_cancel(&cancel, env, out));
             }
             _ => self.receive_new(cancel, flow, None, welcome, out),
         }
@@ -368,6 +381,7 @@ impl<S: Clone> Core<S> {
             sides,
             crossing,
             media,
+            owes_media: false,
             hunt: Hunt { egress, connection, flow: onward.path(), after_flow: onward.after_flow(), ..Hunt::default() },
             branches: SmallVec::new(),
             best: None,
@@ -383,7 +397,7 @@ impl<S: Clone> Core<S> {
             slot.context = Some(Box::new(context));
         }
         match trying {
-            Some(Duration::ZERO) => self.with(id, |context, env| context.send_trying(env, out)),
+            Some(Duration::ZERO) => self.with(id, out, |context, env, out| context.send_trying(env, out)),
             Some(after) => self.env.arm(id, after, AlarmKind::Trying),
             None => {}
         }
@@ -422,7 +436,7 @@ impl<S: Clone> Core<S> {
         match own {
             OwnBranch::Stateful { shard, id, nonce } => {
                 if shard == self.env.shard && nonce == branch_parameter::nonce(id, self.env.secret) {
-                    self.with(id.context, |context, env| context.on_response(id.index, response, flow, env, out));
+                    self.with(id.context, out, |context, env, out| context.on_response(id.index, response, flow, env, out));
                 }
             }
             OwnBranch::Stateless { digest } => self.forward_statelessly(&response, digest, flow, out),
@@ -443,11 +457,17 @@ impl<S: Clone> Core<S> {
     }
 
     /// Does something to a context, if it still exists, and lets it go if that was the last thing to happen to it.
-    fn with(&mut self, id: ContextId, act: impl FnOnce(&mut Context<S>, &mut Environment)) {
+    fn with(&mut self, id: ContextId, out: &mut Vec<Output<S>>, act: impl FnOnce(&mut Context<S>, &mut Environment, &mut Vec<Output<S>>)) {
         let Some(slot) = self.slots.get_mut(id.slot as usize).filter(|slot| slot.serial == id.serial) else { return };
         let Some(context) = slot.context.as_deref_mut() else { return };
-        act(context, &mut self.env);
+        act(context, &mut self.env, out);
+        if context.owes_media {
+            context.give_back_media(out);
+        }
         if context.is_over() {
+            if context.owes_media {
+                context.give_back_all_media(out);
+            }
             if let Some(key) = context.key {
                 self.table.remove(key);
             }

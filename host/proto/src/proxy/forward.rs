@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::branch_parameter::Scratch;
 use super::io::{Hop, Query};
+use super::media::BranchMedia;
 use super::numbering::Renumbered;
 use super::own::transport_of;
 use super::plan::{Edit, RecordRoute, Target, TrunkSide};
@@ -199,6 +200,8 @@ pub(super) struct Copy<'a> {
     /// The trunk that it goes to.
     pub(super) trunk: Option<TrunkSide>,
     pub(super) renumbered: Option<Renumbered>,
+    /// What has been answered about its media, where somebody was asked.
+    pub(super) media: Option<&'a BranchMedia>,
     pub(super) settings: &'a Settings,
 }
 
@@ -223,6 +226,9 @@ impl Copy<'_> {
         }
         if let Some((value, annotated)) = via::annotated(self.request, self.flow) {
             splice.replace_value(&value, annotated);
+        }
+        if let Some(body) = self.media.and_then(|media| media.body.as_ref()) {
+            splice.replace_body(body.clone());
         }
         splice.prepend(Name::Via, self.via());
         if self.egress.transport.is_reliable() {

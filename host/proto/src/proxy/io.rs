@@ -146,15 +146,18 @@ pub enum Output<S> {
         /// The response, where one came.
         response: Option<Arc<Message>>,
     },
-    /// A message whose media may have to be relayed is about to leave: answer with [`super::Core::media_answered`]. Only under
-    /// [`super::MediaPolicy::Asked`].
+    /// A message whose media may have to be relayed is about to leave: answer with [`super::Core::media_answered`], in any case: the
+    /// request is not let go of before that, even if it is cancelled meanwhile, so that nothing is left behind at a relay. Only under
+    /// [`super::MediaPolicy::Asked`]: about an INVITE outside of dialogs, about what has a body in a dialog that notes media, and about
+    /// responses with a body to either.
     Media {
         /// To name in the answer.
         branch: BranchId,
         /// What is asked.
         question: Box<MediaQuestion>,
     },
-    /// A branch whose media was to be relayed has ended, and there is no call: what the relay keeps for it can go.
+    /// A branch of an INVITE outside of dialogs whose media was to be relayed has ended, and there is no call: what the relay keeps for it can
+    /// go. Once for each note that an answer has given, unless a 2xx has come on its branch: then the note is the dialog's.
     MediaOver {
         /// What was noted of it.
         note: MediaNote,
@@ -216,12 +219,12 @@ pub enum MediaAnswer {
     Direct,
     /// The media is relayed.
     Relayed {
-        /// For the token of the dialog, and for later questions.
+        /// For the token of the dialog, and for later questions. That of an answer about a response changes nothing.
         note: MediaNote,
         /// The whole new body; none: it stays.
         body: Option<Bytes>,
     },
-    /// It may not go: a target has failed with this. A response goes as it is all the same.
+    /// It may not go: a target has failed with this. A response goes as it is all the same, and so does an ACK.
     Refused(Reply),
 }
 

@@ -22,6 +22,7 @@ mod hop_by_hop;
 mod identity;
 mod io;
 mod keys;
+mod media;
 mod nat;
 mod noted;
 mod noted_crossing;

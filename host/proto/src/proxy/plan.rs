@@ -16,7 +16,8 @@ pub enum RecordRoute {
     /// Record-Route in requests that form a dialog: INVITE, SUBSCRIBE and REFER without a To tag.
     #[default]
     Dialogs,
-    /// None; but a dialog with a side whose numbers are spaced ([`Numbering::Spaced`]) has nobody else to keep them.
+    /// None; but a dialog with a side whose numbers are spaced ([`Numbering::Spaced`]) has nobody else to keep them, and one whose media is
+    /// relayed ([`super::MediaAnswer::Relayed`]) nobody else to say when it ends.
     Never,
 }
 

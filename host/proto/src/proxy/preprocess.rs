@@ -146,7 +146,8 @@ impl NotedSides {
     /// it is said twice, the dialog has passed twice, to a trunk each time; each pass has its own numbers, and so the request comes round for
     /// the second.
     fn is_of_another_pass(&self, others: &Self) -> bool {
-        (self.to.is_some() && others.to.is_some()) || (self.from.is_some() && others.from.is_some())
+        let twice_relayed = self.media.is_some() && others.media.is_some();
+        (self.to.is_some() && others.to.is_some()) || (self.from.is_some() && others.from.is_some()) || twice_relayed
     }
 
     /// None where there are none.

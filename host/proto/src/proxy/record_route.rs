@@ -26,7 +26,7 @@ impl Copy<'_> {
                 self.write_path(splice);
             }
         } else if matches!(method, Method::INVITE | Method::SUBSCRIBE | Method::REFER)
-            && (self.record_route != RecordRoute::Never || self.has_spaced_side())
+            && (self.record_route != RecordRoute::Never || self.has_spaced_side() || self.media_note().is_some())
             && self.request.to_tag().is_none()
         {
             self.write_record_route(splice);
@@ -38,23 +38,30 @@ impl Copy<'_> {
         self.renumbered.is_some() || self.target.from.is_some_and(|side| side.numbering == Numbering::Spaced)
     }
 
+    /// What is noted of the media: once, in whichever of ours comes first.
+    pub(super) fn media_note(&self) -> Option<Note> {
+        self.media.and_then(|media| media.note).map(Note::Media)
+    }
+
     fn write_record_route(&self, splice: &mut Splice<'_>) {
         let scheme = self.scheme();
         let caller = nat::flow_of_caller(self.request, self.flow, || ListenerDigest::of(self.ingress));
         let callee = self.flow_of_callee();
         let (from, to) = self.trunks();
+        let media = self.media_note();
         if self.ingress == self.egress && !self.leaves_by_another_port() {
             let flows = caller.into_iter().chain(callee).map(Note::Flow);
-            splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, from.into_iter().chain(to).chain(flows)));
+            splice
+                .prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, from.into_iter().chain(to).chain(media).chain(flows)));
             return;
         }
         // Each names its listener, whatever becomes of its host and port on the way: some peers write the port that they see.
         let only = |side, listener: &Listener| NotedFlow::listener_only(side, listener.transport, ListenerDigest::of(listener));
         let caller = caller.unwrap_or_else(|| only(Side::Caller, self.ingress));
         let callee = callee.unwrap_or_else(|| only(Side::Callee, self.egress));
-        let with = |trunk: Option<Note>, flow| trunk.into_iter().chain([Note::Flow(flow)]);
-        splice.prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, with(from, caller)));
-        splice.prepend(Name::RecordRoute, self.record_route(self.egress, scheme, with(to, callee)));
+        splice
+            .prepend(Name::RecordRoute, self.record_route(self.ingress, scheme, from.into_iter().chain(media).chain([Note::Flow(caller)])));
+        splice.prepend(Name::RecordRoute, self.record_route(self.egress, scheme, to.into_iter().chain([Note::Flow(callee)])));
     }
 
     /// Whether it leaves over a connection that we open, and that has a port of its own: peers that write the port they see write one at

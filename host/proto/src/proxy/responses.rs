@@ -89,7 +89,7 @@ impl<S: Clone> Context<S> {
             });
         } else {
             let trunk = self.trunk_of(index);
-            self.process(index, Answer::Received(Received { message: response, edits: Vec::new(), trunk }), env, out);
+            self.pass_media(index, Answer::Received(Received { message: response, edits: Vec::new(), trunk }), env, out);
         }
     }
 
@@ -117,10 +117,11 @@ impl<S: Clone> Context<S> {
             }
             Reviewed::Replace(reply) => Answer::Made(reply),
         };
-        self.process(index, answer, env, out);
+        self.pass_media(index, answer, env, out);
     }
 
-    fn process(&mut self, index: u16, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) {
+    /// What a response means for the hunt, and whether it goes upstream.
+    pub(super) fn process(&mut self, index: u16, answer: Answer, env: &mut Environment, out: &mut Vec<Output<S>>) {
         let status = answer.status();
         match Class::of(status) {
             Class::Provisional => {
