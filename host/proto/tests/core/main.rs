@@ -13,6 +13,8 @@ mod hooks;
 mod hunting;
 mod late_challenges;
 mod limits;
+mod media;
+mod media_ends;
 mod nat;
 mod path;
 mod paths;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use jackfield_proto::message::{Message, Name, ResponseBuilder, respond};
 use jackfield_proto::net::{ConnectionId, Flow, Listener, ListenerId, ListenerState, Over, Path, Transport};
 use jackfield_proto::proxy::{
-    Admitted, BranchId, Cause, ContextId, Core, DialogSides, Edit, FailureOutcome, Hop, Limits, Located, MediaPolicy, Output, PathPolicy,
-    Plan, Query, RequestKind, RetriedInvites, Reviewed, Settings, Taken, Timers, TrunkId, Verdict, Watch,
+    Admitted, BranchId, Cause, ContextId, Core, DialogSides, Edit, FailureOutcome, Hop, Limits, Located, MediaAnswer, MediaNote,
+    MediaPolicy, Output, PathPolicy, Plan, Query, RequestKind, RetriedInvites, Reviewed, Settings, Taken, Timers, TrunkId, Verdict, Watch,
 };
 use jackfield_proto::time::Timestamp;
 
+use super::media::{MediaAnswerer, MediaAsked};
 use super::wire::{Request, address, flow, message, peer_of};
 
 /// What the tests keep with a request: the shell would keep the state of its plugins.
@@ -108,6 +109,7 @@ pub(crate) struct Bench {
     resolve: Resolver,
     admit: Admitter,
     answer_challenge: Answerer,
+    pub(super) answer_media: MediaAnswerer,
     /// Nothing can be sent there: the core is told so.
     pub(crate) unreachable: BTreeSet<(Transport, SocketAddr)>,
     /// Connections that have ended: what insists on one of them cannot be sent.
@@ -135,6 +137,10 @@ pub(crate) struct Bench {
     pub(crate) challenges: Vec<Challenge>,
     /// The trunk and status of each response that was reviewed.
     pub(crate) reviewed: Vec<(Option<TrunkId>, u16)>,
+    /// What was asked about media.
+    pub(crate) media: Vec<MediaAsked>,
+    /// What has been given back, with the Call-ID.
+    pub(crate) media_over: Vec<(MediaNote, String)>,
 }
 
 /// Two transports at one address, one more address, and IPv6.
@@ -186,6 +192,7 @@ impl Bench {
             resolve: Box::new(|_| None),
             admit: Box::new(|_| Some(Admitted::Yes)),
             answer_challenge: Box::new(|_| Some(None)),
+            answer_media: Box::new(|_| Some(MediaAnswer::Direct)),
             unreachable: BTreeSet::new(),
             ended: BTreeSet::new(),
             routes: BTreeMap::new(),
@@ -203,6 +210,8 @@ impl Bench {
             admitting: Vec::new(),
             challenges: Vec::new(),
             reviewed: Vec::new(),
+            media: Vec::new(),
+            media_over: Vec::new(),
         };
         bench.watch(plan, Watch::default());
         bench
@@ -358,7 +367,7 @@ impl Bench {
         self.pass(Duration::from_millis(ms));
     }
 
-    fn carry_out(&mut self, out: Vec<Output<State>>) {
+    pub(super) fn carry_out(&mut self, out: Vec<Output<State>>) {
         let mut queue = VecDeque::from(out);
         while let Some(output) = queue.pop_front() {
             let mut more = Vec::new();
@@ -417,7 +426,8 @@ impl Bench {
                 }
                 self.failed.push(failed);
             }
-            Output::Media { .. } | Output::MediaOver { .. } => {}
+            Output::Media { branch, question } => self.asked_about_media(MediaAsked { branch, question }, more),
+            Output::MediaOver { note, call_id } => self.media_over.push((note, super::wire::text_of(&call_id))),
             Output::AddressFailed { path, cause, .. } => self.addresses_failed.push((peer_of(path.remote), path.listener, cause)),
             Output::Admit { branch, state, trunk, tag, .. } => {
                 let asked = Admitting { branch, state, trunk, tag: tag.to_string() };

@@ -2,12 +2,14 @@
 
 mod bench;
 mod dialog;
+mod media;
 mod plans;
 mod random;
 mod wire;
 
 pub(crate) use bench::{Bench, Challenge, Sent, settings};
 pub(crate) use dialog::{call, edge_flow, edge_settings};
+pub(crate) use media::{note, relayed};
 pub(crate) use plans::{group, kept, parallel, plan, serial, spaced, target};
 pub(crate) use random::Random;
 pub(crate) use wire::{Request, address, flow, message, peer_of, text_of};
