@@ -1,5 +1,6 @@
-//! The keys of the tokens in Record-Route and Path. A restarted proxy has to know the tokens that it gave out before, or the dialogs that
-//! are up lose their trust and the registrations their flows; so the keys are kept in a file, the newest in its first line.
+//! The keys of the tokens in Record-Route, Path and Contact. A restarted proxy has to know the tokens that it gave out before, or the dialogs
+//! that are up lose their trust and the registrations their flows; so the keys are kept in a file, the newest in its first line, or come
+//! from who starts the proxy, in an environment variable.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use jackfield_proto::proxy::{KeyRing, TokenKey};
 
-use crate::config::Config;
+use crate::config::{Config, Secret};
 
 /// Octets of a line: the digits of a key, and the line's end.
 const LINE: usize = 2 * size_of::<TokenKey>() + 1;
@@ -36,18 +37,40 @@ pub enum KeyError {
     /// Everybody on the machine can read the key.
     #[error("{} can be read by everybody: who knows the key can relay calls through this proxy; run chmod 600 on it", .0.display())]
     Exposed(PathBuf),
+    /// The environment variable is not there.
+    #[error("the environment variable {0} is not set, or is no text")]
+    NoVariable(String),
+    /// The environment variable holds something else. What it is, is shown to nobody.
+    #[error(
+        "the environment variable {} holds no key: it has to hold 32 hexadecimal digits, as `openssl rand -hex 16` prints them, or up to {} \
+         times that with commas or line ends between them, the newest first",
+        .0,
+        KeyRing::MAX
+    )]
+    MalformedVariable(String),
+    /// Keys in the environment are replaced by who starts the proxy.
+    #[error(
+        "the keys are in the environment variable {0} (token-key-env), which cannot be changed from here: put a new key before them where the \
+         proxy is started from, and restart it"
+    )]
+    NotOurs(String),
 }
 
-/// The keys of `token-key-file`, or else those of `token.key` in the state directory, which is made when it is missing.
+/// The keys of `token-key-file` or `token-key-env`, or else those of `token.key` in the state directory, which is made when it is missing.
 ///
 /// # Errors
-/// A named file that cannot be used, or a state directory that cannot be written.
+/// A named file or variable that cannot be used, or a state directory that cannot be written.
 pub fn key_ring(config: &Config) -> Result<KeyRing, KeyError> {
-    if let Some(path) = &config.token_key_file {
-        return read(path).and_then(|keys| ring(&keys, path));
+    match &config.token_keys {
+        Some(Secret::File(path)) => return read(path).and_then(|keys| ring(&keys, path)),
+        Some(Secret::Variable(name)) => {
+            let text = std::env::var(name).map_err(|_| KeyError::NoVariable(name.clone()))?;
+            return ring_of_text(&text).ok_or_else(|| KeyError::MalformedVariable(name.clone()));
+        }
+        None => {}
     }
     prepare_state_directory(&config.state_directory)?;
-    let path = key_file(config);
+    let path = own_file(config);
     match read(&path) {
         Err(KeyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => create(&path).and_then(|()| read(&path)),
         keys => keys,
@@ -68,11 +91,11 @@ pub struct Rotated {
 /// good as before. The file is replaced whole, and stays its owner's; one that is missing is made only in the state directory.
 ///
 /// # Errors
-/// As [`key_ring`]'s, and a directory that the file cannot be replaced in.
+/// As [`key_ring`]'s, a directory that the file cannot be replaced in, and keys that are in no file.
 pub fn rotate(config: &Config) -> Result<Rotated, KeyError> {
+    let named = key_file(config)?;
     // Makes a file that may be missing, and finds a fault before anything is changed.
     key_ring(config)?;
-    let named = key_file(config);
     // A link goes on leading to the keys.
     let path = fs::canonicalize(&named).map_err(failed("read the key", &named))?;
     let mut keys = read(&path)?;
@@ -82,8 +105,16 @@ pub fn rotate(config: &Config) -> Result<Rotated, KeyError> {
     Ok(Rotated { path, older: keys.len() - 1 })
 }
 
-fn key_file(config: &Config) -> PathBuf {
-    config.token_key_file.clone().unwrap_or_else(|| config.state_directory.join("token.key"))
+fn key_file(config: &Config) -> Result<PathBuf, KeyError> {
+    match &config.token_keys {
+        Some(Secret::File(path)) => Ok(path.clone()),
+        Some(Secret::Variable(name)) => Err(KeyError::NotOurs(name.clone())),
+        None => Ok(own_file(config)),
+    }
+}
+
+fn own_file(config: &Config) -> PathBuf {
+    config.state_directory.join("token.key")
 }
 
 /// Makes the state directory, for its owner alone, if it is missing.
@@ -110,6 +141,12 @@ fn read(path: &Path) -> Result<Vec<TokenKey>, KeyError> {
 
 fn ring(keys: &[TokenKey], path: &Path) -> Result<KeyRing, KeyError> {
     KeyRing::new(keys).ok_or_else(|| KeyError::Malformed(path.to_owned()))
+}
+
+/// Keys as a variable holds them: as a file does, or in one line with commas.
+fn ring_of_text(text: &str) -> Option<KeyRing> {
+    let keys = text.trim_ascii().split([',', '\n']).map(|key| decode(key.trim_ascii())).collect::<Option<Vec<_>>>()?;
+    KeyRing::new(&keys)
 }
 
 fn new_key() -> Result<TokenKey, KeyError> {
@@ -282,5 +319,38 @@ mod tests {
         rotate(&config(directory.path(), "token-key-file = \"shared.key\"")).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(read(&file).unwrap()[1], KEYS[0]);
+    }
+
+    #[test]
+    fn a_variable_holds_keys_in_one_line_or_in_several() {
+        let [a, b] = [encode(&KEYS[0]), encode(&KEYS[1])];
+        for (text, keys) in [
+            (a.clone(), 1),
+            (format!(" {a}\n"), 1),
+            (format!("{a},{b}"), 2),
+            (format!("{a}, {b}"), 2),
+            (format!("{a}\r\n{b}\r\n"), 2),
+            (format!("{a},,{b}"), 0),
+            (format!("{a} {b}"), 0),
+            (format!("{a},"), 0),
+            (KEYS.map(|key| encode(&key)).join(","), 0),
+            (String::new(), 0),
+        ] {
+            assert_eq!(ring_of_text(&text), KeyRing::new(&KEYS[..keys]), "{text:?}");
+        }
+    }
+
+    /// PATH is there wherever tests run, and holds no key.
+    #[test]
+    fn a_variable_that_holds_no_key_is_named_and_none_is_rotated() {
+        let directory = tempfile::tempdir().unwrap();
+        let named = |name: &str| config(directory.path(), &format!("token-key-env = \"{name}\""));
+        let absent = key_ring(&named("JACKFIELD_NO_SUCH_VARIABLE")).unwrap_err();
+        assert_eq!(absent.to_string(), "the environment variable JACKFIELD_NO_SUCH_VARIABLE is not set, or is no text");
+        let wrong = key_ring(&named("PATH")).unwrap_err().to_string();
+        assert!(wrong.starts_with("the environment variable PATH holds no key") && !wrong.contains("/bin"), "{wrong}");
+        let refused = rotate(&named("PATH")).unwrap_err();
+        assert!(matches!(refused, KeyError::NotOurs(ref name) if name == "PATH"), "{refused}");
+        assert!(!directory.path().join("state").exists(), "nothing is made in its place");
     }
 }

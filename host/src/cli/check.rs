@@ -91,9 +91,9 @@ fn key(listen: &Listen, about: About) -> String {
 /// What the files say that the configuration names.
 fn files(config: &Config) -> Vec<Problem> {
     let mut problems = certificates(config);
-    if config.token_key_file.is_some() {
+    if let Some(secret) = &config.token_keys {
         let fault = keys::key_ring(config).err();
-        problems.extend(fault.map(|fault| config.problem(Severity::Error, "token-key-file", fault.to_string())));
+        problems.extend(fault.map(|fault| config.problem(Severity::Error, secret.token_key(), fault.to_string())));
     }
     let Some(directory) = &config.plugins.directory else { return problems };
     if !directory.is_dir() {

@@ -1,6 +1,6 @@
 //! What a running proxy can take up of a changed file.
 
-use super::Config;
+use super::{Config, Secret};
 
 impl Config {
     /// `new` as a running proxy can take it up: with the old values of what is bound to the process, so that the status tells the truth and
@@ -9,7 +9,8 @@ impl Config {
         let (mut taken, mut left) = (new.clone(), Vec::new());
         keep("workers", &self.workers, &mut taken.workers, &mut left);
         keep("state-directory", &self.state_directory, &mut taken.state_directory, &mut left);
-        keep("token-key-file", &self.token_key_file, &mut taken.token_key_file, &mut left);
+        let key = taken.token_keys.as_ref().or(self.token_keys.as_ref()).map_or("token-key-file", Secret::token_key);
+        keep(key, &self.token_keys, &mut taken.token_keys, &mut left);
         keep("admin", &self.admin, &mut taken.admin, &mut left);
         keep("log.format", &self.log.format, &mut taken.log.format, &mut left);
         (taken, left)
@@ -45,6 +46,11 @@ mod tests {
             (
                 "token-key-file = \"k\"\n[listen.a]\naddress = \"127.0.0.1\"\n[admin]\nmetrics = \"127.0.0.1:1\"\n",
                 &["token-key-file", "admin"],
+            ),
+            ("token-key-env = \"K\"\n[listen.a]\naddress = \"127.0.0.1\"\n", &["token-key-env"]),
+            (
+                "[listen.a]\naddress = \"127.0.0.1\"\nmedia = \"relay\"\nhide = true\n[media.relay.one]\naddress = \"127.0.0.1:22222\"\n",
+                &[],
             ),
         ] {
             let (taken, left) = old.take_up(&parse(text));

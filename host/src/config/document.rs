@@ -12,19 +12,21 @@ use super::host::parse_host;
 use super::places::Places;
 use super::problem::position;
 use super::reader::{Report, Section};
+use super::side::{self, Names};
 use super::state::CONTROL_SOCKET;
 use super::{
-    Admin, Config, CoreLimits, Environment, Flows, Limits, Log, LogFormat, LogLevel, PathPolicy, Problem, Relay, Severity, TcpLimits,
-    Timers, admission, auth, dns, listen, outbound, plugins, sipproxy, source_limits, trunk,
+    Admin, Config, CoreLimits, Environment, Flows, Limits, Log, LogFormat, LogLevel, PathPolicy, Problem, Relay, Secret, Severity,
+    TcpLimits, Timers, admission, auth, dns, listen, media, outbound, plugins, sipproxy, source_limits, trunk,
 };
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 22] = [
     "domains",
     "listen",
     "auth",
     "relay",
     "outbound-proxy",
     "trunk",
+    "media",
     "admission",
     "sipproxy",
     "registrations",
@@ -39,6 +41,7 @@ const KEYS: [&str; 20] = [
     "drain",
     "state-directory",
     "token-key-file",
+    "token-key-env",
 ];
 
 /// Contexts of one worker where the file says nothing.
@@ -90,27 +93,33 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         }),
     };
     let auth = auth::read(root, base);
-    let listen = listen::read(root, base, &auth);
+    let names = Names::of(root);
+    let mut listen = listen::read(root, base, &auth, &names);
     auth::warn_about_idle(root, &listen);
     let admin = admin(&root.section("admin", &["control", "metrics"]), base, &state_directory);
     listen::refuse_shared_port(root, &listen, admin.metrics);
+    let mut trunks = trunk::read(root, &listen, base, &names);
+    side::settle(&mut listen, &mut trunks);
+    let plugins = plugins::read(root, base);
+    media::warn_about_idle(root, &listen, &trunks, &plugins);
     Config {
         path: path.to_owned(),
         domains: domains(root),
         relay: relay(&root.section("relay", &["to"])),
         outbound_proxy: outbound::read(root, &listen),
-        trunks: trunk::read(root, &listen, base),
+        trunks,
+        media: media::read(root),
         admission: admission::read(root),
         sipproxy: sipproxy::read(root, base, environment),
         registrations: registrations(&root.section("registrations", &["refresh-grace", "limit"])),
         dns: dns::read(root),
         flows: flows(&root.section("flows", &["path"])),
-        plugins: plugins::read(root, base),
+        plugins,
         timers: timers(&root.section("timers", &["t1", "t2", "t4", "c", "trying", "candidate"])),
         limits: limits(root, workers),
         log: log(&root.section("log", &["level", "format"])),
         drain: root.item("drain").and_then(|item| item.duration(Duration::ZERO..=HOUR)).unwrap_or(Duration::from_secs(60)),
-        token_key_file: root.item("token-key-file").and_then(|item| item.path(base)),
+        token_keys: token_keys(root, base),
         warnings: Vec::new(),
         places: Places::default(),
         listen,
@@ -118,6 +127,24 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         admin,
         workers,
         state_directory,
+    }
+}
+
+fn token_keys(root: &Section<'_, '_>, base: &Path) -> Option<Secret> {
+    match (root.item("token-key-file"), root.item("token-key-env")) {
+        (Some(_), Some(item)) => {
+            item.error("there is a token-key-file already; keep one of them");
+            None
+        }
+        (Some(file), None) => file.path(base).map(Secret::File),
+        (None, Some(item)) => match item.string()? {
+            "" => {
+                item.error("is empty; write the name of an environment variable, like \"JACKFIELD_TOKEN_KEYS\"");
+                None
+            }
+            name => Some(Secret::Variable(name.to_owned())),
+        },
+        (None, None) => None,
     }
 }
 

@@ -5,16 +5,32 @@ use std::path::Path;
 
 use super::host::parse_sent_by;
 use super::reader::{Item, Section, nearest};
+use super::side::{self, Names, Own};
 use super::{Auth, Listen, Place, Transport, auth, place, tls, trunk};
 
-const KEYS: [&str; 12] =
-    ["address", "interface", "port", "family", "transports", "advertise", "tls", "websocket", "allow", "deny", "refuse", "authenticate"];
+const KEYS: [&str; 15] = [
+    "address",
+    "interface",
+    "port",
+    "family",
+    "transports",
+    "advertise",
+    "tls",
+    "websocket",
+    "allow",
+    "deny",
+    "refuse",
+    "authenticate",
+    "media",
+    "media-profile",
+    "hide",
+];
 
 /// What may be written under `transports`.
 const TRANSPORTS: [&str; 5] = ["udp", "tcp", "tls", "ws", "wss"];
 
 /// All listeners in the order of the file.
-pub(super) fn read(root: &Section<'_, '_>, base: &Path, auth: &[Auth]) -> Vec<Listen> {
+pub(super) fn read(root: &Section<'_, '_>, base: &Path, auth: &[Auth], names: &Names) -> Vec<Listen> {
     let Some(listeners) = root.item("listen") else {
         root.missing("listen", "there is no listener; add a table [listen.NAME] with address = \"192.0.2.1:5060\"");
         return Vec::new();
@@ -22,7 +38,7 @@ pub(super) fn read(root: &Section<'_, '_>, base: &Path, auth: &[Auth]) -> Vec<Li
     let Some(section) = listeners.open_section() else { return Vec::new() };
     let mut found: Vec<(usize, Listen)> = Vec::new();
     for (name, item) in section.items() {
-        let Some(listen) = listener(name, &item, base, auth) else { continue };
+        let Some(listen) = listener(name, &item, base, auth, names) else { continue };
         refuse_same_port(&item, &listen, &found);
         found.push((item.line(), listen));
     }
@@ -32,7 +48,7 @@ pub(super) fn read(root: &Section<'_, '_>, base: &Path, auth: &[Auth]) -> Vec<Li
     found.into_iter().map(|(_, listen)| listen).collect()
 }
 
-fn listener(name: String, item: &Item<'_, '_>, base: &Path, auth: &[Auth]) -> Option<Listen> {
+fn listener(name: String, item: &Item<'_, '_>, base: &Path, auth: &[Auth], names: &Names) -> Option<Listen> {
     let section = item.section(&KEYS)?;
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
         item.key_error("a listener's name is made of letters, digits, `-`, `_` and `.`; rename it");
@@ -44,7 +60,9 @@ fn listener(name: String, item: &Item<'_, '_>, base: &Path, auth: &[Auth]) -> Op
     let advertise = section.item("advertise").and_then(|item| advertised(&item));
     let (place, port) = place::read(&section)?;
     let authenticate = auth::authenticate(&section, auth);
-    let listen = Listen { name, place, port, transports, advertise, tls, origins, access: trunk::access(&section), authenticate };
+    let (media, border) = (side::media(&section, Own::Listener(&name), names), side::border_of_listener(&section, &name, names));
+    let access = trunk::access(&section);
+    let listen = Listen { name, place, port, transports, advertise, tls, origins, access, authenticate, border, media };
     list.iter().for_each(|list| refuse_mixture(list, &listen));
     Some(listen)
 }

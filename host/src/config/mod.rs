@@ -8,12 +8,14 @@ mod dns;
 mod document;
 mod host;
 mod listen;
+mod media;
 mod outbound;
 mod place;
 mod places;
 mod plugins;
 mod problem;
 mod reader;
+mod side;
 mod sipproxy;
 mod source_limits;
 mod state;
@@ -33,11 +35,12 @@ pub use auth::{Auth, UserLists, UsersError};
 pub use jackfield_proto::message::host_address;
 use jackfield_proto::net::Transport;
 pub use jackfield_proto::network::{Network, NetworkError};
-pub use jackfield_proto::proxy::{Limits as CoreLimits, PathPolicy, Timers};
+pub use jackfield_proto::proxy::{Border, Limits as CoreLimits, PathPolicy, Timers};
+use jackfield_relay::RelaySettings;
 use jackfield_transport::TlsFiles;
-use jackfield_trunk::Access;
 use jackfield_trunk::admission::AdmissionSettings;
 use jackfield_trunk::registrations::RegistrationSettings;
+use jackfield_trunk::{Access, SideMedia};
 pub use outbound::{OutboundProxy, OutboundRule};
 pub use place::{InterfaceFamily, Place};
 use places::Places;
@@ -64,6 +67,8 @@ pub struct Config {
     pub outbound_proxy: OutboundProxy,
     /// `[trunk.NAME]` in the order of the file.
     pub trunks: Vec<Trunk>,
+    /// `[media]`: the relays; none where there are none.
+    pub media: Option<Arc<RelaySettings>>,
     /// `[admission]`.
     pub admission: AdmissionSettings,
     /// `[sipproxy]`.
@@ -90,9 +95,9 @@ pub struct Config {
     pub drain: Duration,
     /// `state-directory`: where the proxy may write: keys, compiled plugins, the control socket. Default: see [`Environment`].
     pub state_directory: PathBuf,
-    /// `token-key-file`: the keys of the tokens in Record-Route and Path, for proxies that share dialogs. Default: `token.key` in the state
-    /// directory, made when it is missing (see [`crate::keys`]). What is in the file is taken up by a reload.
-    pub token_key_file: Option<PathBuf>,
+    /// `token-key-file` or `token-key-env`: the keys of our tokens, for proxies that share dialogs. Default: `token.key` in the state
+    /// directory, made when it is missing (see [`crate::keys`]). What is in a file is taken up by a reload.
+    pub token_keys: Option<Secret>,
     /// What is probably not meant, but does not hinder.
     pub warnings: Vec<Problem>,
     /// Where the keys are, for what is found wrong later.
@@ -155,6 +160,10 @@ pub struct Listen {
     pub access: Access,
     /// `authenticate`: NAME of the `[auth.NAME]` whose users are asked for here. Default: nobody is asked.
     pub authenticate: Option<String>,
+    /// `hide`: what it says about what crosses its border. Each listener has one as soon as any side says something.
+    pub border: Option<Arc<Border>>,
+    /// `media` and `media-profile`.
+    pub media: SideMedia,
 }
 
 impl Listen {

@@ -41,11 +41,14 @@ fn a_small_file_has_the_documented_defaults() {
                 origins: vec![],
                 access: Access::default(),
                 authenticate: None,
+                border: None,
+                media: SideMedia::default(),
             }],
             auth: vec![],
             relay: Relay::default(),
             outbound_proxy: OutboundProxy::default(),
             trunks: vec![],
+            media: None,
             admission: AdmissionSettings::default(),
             sipproxy: Sipproxy::default(),
             registrations: jackfield_trunk::registrations::RegistrationSettings::default(),
@@ -79,7 +82,7 @@ fn a_small_file_has_the_documented_defaults() {
             workers: 4,
             drain: Duration::from_secs(60),
             state_directory: PathBuf::from("/home/op/.local/state/jackfield"),
-            token_key_file: None,
+            token_keys: None,
             warnings: vec![],
             places: Places::default(),
         }
@@ -178,7 +181,7 @@ metrics = "127.0.0.1:9090"
     let base = Path::new("/etc/jackfield");
     assert_eq!(config.state_directory, base.join("state"));
     assert_eq!(config.admin, Admin { control: base.join("run/control.sock"), metrics: Some("127.0.0.1:9090".parse().unwrap()) });
-    assert_eq!(config.token_key_file.as_deref(), Some(Path::new("/run/keys/token")));
+    assert_eq!(config.token_keys, Some(Secret::File("/run/keys/token".into())));
     assert_eq!(config.flows, Flows { path: PathPolicy::Never });
     assert_eq!((config.workers, config.drain), (2, Duration::from_secs(30)));
     assert_eq!(config.plugins.directory, Some(base.join("plugins")));
@@ -425,6 +428,17 @@ fn each_fault_has_its_place_and_its_remedy() {
     ] {
         assert_eq!(problems(&format!("{LISTEN}{text}\n")), [format!("f:{expected}")], "{text}");
     }
+}
+
+#[test]
+fn the_keys_of_tokens_are_in_a_file_or_in_the_environment() {
+    let keys = |text: &str| parse(&format!("{text}\n{LISTEN}")).unwrap().token_keys;
+    assert_eq!(keys("token-key-file = \"k\""), Some(Secret::File("/etc/jackfield/k".into())));
+    assert_eq!(keys("token-key-env = \"KEYS\""), Some(Secret::Variable("KEYS".into())));
+    let both = problems(&format!("token-key-file = \"k\"\ntoken-key-env = \"KEYS\"\n{LISTEN}"));
+    assert_eq!(both, ["f:2:17: token-key-env: there is a token-key-file already; keep one of them"]);
+    let empty = problems(&format!("token-key-env = \"\"\n{LISTEN}"));
+    assert_eq!(empty, ["f:1:17: token-key-env: is empty; write the name of an environment variable, like \"JACKFIELD_TOKEN_KEYS\""]);
 }
 
 #[test]

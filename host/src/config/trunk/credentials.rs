@@ -83,6 +83,14 @@ impl Config {
 }
 
 impl Secret {
+    /// The key of the file that says where the keys of our tokens are.
+    pub fn token_key(&self) -> &'static str {
+        match self {
+            Self::File(_) => "token-key-file",
+            Self::Variable(_) => "token-key-env",
+        }
+    }
+
     fn key(&self) -> &'static str {
         match self {
             Self::File(_) => "password-file",

@@ -13,15 +13,16 @@ use bytes::Bytes;
 use jackfield_proto::message::Uri;
 use jackfield_proto::net::Transport;
 use jackfield_proto::proxy::{ContactPolicy, Edit, StatusSet, is_editable};
-use jackfield_trunk::{Access, AdmissionLimits, Busy, Forced, Incoming, Probe, Refusal, SideMedia, TrunkSettings};
+use jackfield_trunk::{Access, AdmissionLimits, Busy, Forced, Incoming, Probe, Refusal, TrunkSettings};
 
 use super::host::parse_host;
 use super::reader::{Item, Section};
+use super::side::{self, Names, Own};
 use super::{Listen, Network};
 
 pub use credentials::{Credentials, Secret};
 
-const KEYS: [&str; 29] = [
+const KEYS: [&str; 32] = [
     "provider",
     "proxy",
     "next-hop",
@@ -51,6 +52,9 @@ const KEYS: [&str; 29] = [
     "busy",
     "retry-after",
     "probe",
+    "media",
+    "media-profile",
+    "hide",
 ];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -74,14 +78,14 @@ impl Trunk {
 }
 
 /// All trunks in the order of the file.
-pub(super) fn read(root: &Section<'_, '_>, listen: &[Listen], base: &Path) -> Vec<Trunk> {
+pub(super) fn read(root: &Section<'_, '_>, listen: &[Listen], base: &Path, sides: &Names) -> Vec<Trunk> {
     let Some(section) = root.item("trunk").and_then(|item| item.open_section()) else { return Vec::new() };
     let items = section.items();
     let names: Vec<&str> = items.iter().map(|(name, _)| name.as_str()).collect();
     let mut trunks: Vec<Trunk> = Vec::new();
     for (name, item) in &items {
         let Some(section) = item.section(&KEYS) else { continue };
-        let read = Reading { name, section, listen, names: &names };
+        let read = Reading { name, section, listen, names: &names, sides };
         let trunk = read.trunk(item, base);
         refuse_shared_provider(item, &trunk, &trunks);
         trunks.push(trunk);
@@ -104,6 +108,7 @@ struct Reading<'a, 'r, 't> {
     section: Section<'r, 't>,
     listen: &'a [Listen],
     names: &'a [&'a str],
+    sides: &'a Names,
 }
 
 impl Reading<'_, '_, '_> {
@@ -116,7 +121,7 @@ impl Reading<'_, '_, '_> {
         let egress = section.item("egress").and_then(|item| self.listener(&item));
         let forced = self.forced();
         let time = |key, range| section.item(key).and_then(|item| item.duration(range));
-        let settings = TrunkSettings {
+        let mut settings = TrunkSettings {
             name: self.name.into(),
             ways: way::read(section, self.listen, egress.as_ref(), forced.transport),
             providers,
@@ -132,8 +137,9 @@ impl Reading<'_, '_, '_> {
             admission: admission(section),
             probe: probe(section),
             border: None,
-            media: SideMedia::default(),
+            media: side::media(section, Own::Trunk(self.name), self.sides),
         };
+        settings.border = side::border_of_trunk(section, &settings, self.sides, self.listen);
         if settings.ways.is_empty() && settings.providers.is_empty() {
             section.missing(
                 "provider",
