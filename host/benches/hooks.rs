@@ -54,6 +54,7 @@ fn measure(config: &str) -> (f64, f64) {
     };
     let listeners: Arc<[Listener]> = Arc::new([listener]);
     let trunks: Arc<[Arc<str>]> = Arc::new(["telekom".into()]);
+    let profiles: Arc<[Arc<str>]> = Arc::new([]);
     let mut batches: Vec<f64> = (0..BATCHES)
         .map(|_| {
             let begun = Instant::now();
@@ -63,6 +64,7 @@ fn measure(config: &str) -> (f64, f64) {
                     flow: &flow,
                     listeners: &listeners,
                     trunks: &trunks,
+                    profiles: &profiles,
                     from_trunk: None,
                     user: None,
                     initial: true,

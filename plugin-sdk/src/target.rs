@@ -31,7 +31,7 @@ pub struct Target {
     pub weight: u16,
     /// Edits of the message that goes to this target.
     pub edits: Vec<Edit>,
-    /// What else the host understands: `trunk`, `transport`, `next-hop`, `answer-timeout-ms`. An unknown key makes the decision invalid.
+    /// What else the host understands: `trunk`, `media`, `transport`, `next-hop`, `answer-timeout-ms`. An unknown key makes the decision invalid.
     pub options: Vec<(String, String)>,
     /// Comes back in [`Branch`](crate::Branch) and [`Failure`](crate::Failure), and is a label of the metrics.
     pub tag: String,
@@ -73,6 +73,19 @@ impl Target {
     /// ```
     pub fn trunk(self, name: impl Into<String>) -> Self {
         self.option("trunk", name)
+    }
+
+    /// What becomes of the media of a call that goes to this target: `"relay"` (through a media relay), `"direct"`, or the NAME of a
+    /// `[media.profile.NAME]` of the configuration, by which it is relayed and which says what the target's side gets. Without it, the
+    /// listeners and trunks say so.
+    ///
+    /// ```
+    /// # use jackfield::prelude::*;
+    /// let target = Target::unchanged().trunk("telekom").media("relay");
+    /// assert_eq!(target.option_value("media"), Some("relay"));
+    /// ```
+    pub fn media(self, media: impl Into<String>) -> Self {
+        self.option("media", media)
     }
 
     /// Sends the request to this SIP URI, which appears nowhere in the message.

@@ -66,6 +66,8 @@ pub struct RequestView<'a> {
     pub listeners: &'a Arc<[Listener]>,
     /// The names of the trunks, for decisions to name.
     pub trunks: &'a Arc<[Arc<str>]>,
+    /// The names of the media profiles, for decisions to name.
+    pub profiles: &'a Arc<[Arc<str>]>,
     /// The trunk that it has come from.
     pub from_trunk: Option<&'a Arc<str>>,
     /// The user whose credentials in it have been verified.

@@ -134,6 +134,8 @@ impl<D: Decider> Shared<D> {
 struct Rules {
     /// By [`jackfield_proto::net::ListenerId`].
     listeners: Arc<[Listener]>,
+    /// Names of the media profiles, which a decision may name.
+    profiles: Arc<[Arc<str>]>,
     /// Who may send to a listener, by its name; those where everybody may are not in it.
     access: HashMap<Arc<str>, Access>,
     message: message::Limits,
@@ -147,7 +149,8 @@ impl Rules {
         let retry_after = settings.limits.retry_after;
         let restricted = config.listen.iter().filter(|listen| listen.access != Access::default());
         let access = restricted.map(|listen| (listen.name.as_str().into(), listen.access.clone())).collect();
-        Self { listeners, access, message: message_limits(config), policy: Policy::new(config, settings.clone()), settings, retry_after }
+        let policy = Policy::new(config, settings.clone());
+        Self { listeners, profiles: config.media_profiles(), access, message: message_limits(config), policy, settings, retry_after }
     }
 }
 

@@ -81,7 +81,8 @@ impl<D: Decider> Worker<D> {
     fn ask(&self, known: &Known<'_>) -> Decision<D::State> {
         let Known { asked: Asked { request, flow, kind, .. }, rules, table, from, user } = *known;
         let from_trunk = from.map(|trunk| &trunk.settings.name);
-        let view = RequestView { request, flow, listeners: &rules.listeners, trunks: table.names(), from_trunk, user, kind };
+        let (listeners, profiles) = (&rules.listeners, &rules.profiles);
+        let view = RequestView { request, flow, listeners, trunks: table.names(), profiles, from_trunk, user, kind };
         self.shared.decider.on_request(self.index, view)
     }
 

@@ -37,6 +37,8 @@ pub(super) struct Origin {
     pub(super) listeners: Arc<[Listener]>,
     /// For what a decision may name.
     pub(super) trunks: Arc<[Arc<str>]>,
+    /// For what a decision may name.
+    pub(super) profiles: Arc<[Arc<str>]>,
     /// The trunk that the request has come from.
     pub(super) from_trunk: Option<Arc<str>>,
     /// Whose credentials have been verified.

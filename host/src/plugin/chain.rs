@@ -47,6 +47,8 @@ pub struct RequestView<'a> {
     pub listeners: &'a Arc<[Listener]>,
     /// The names of the trunks, which a target may name.
     pub trunks: &'a Arc<[Arc<str>]>,
+    /// The names of the media profiles, which a target may name.
+    pub profiles: &'a Arc<[Arc<str>]>,
     /// The trunk that it has come from.
     pub from_trunk: Option<&'a Arc<str>>,
     /// The user whose credentials in it have been verified.
@@ -139,7 +141,7 @@ enum Step {
 impl Step {
     /// `keep_plan`: whether a later plugin may ask for the plan.
     fn read(decision: types::Decision, view: &RequestView<'_>, keep_plan: bool, instance: &mut Instance) -> Result<Self, Invalid> {
-        let mut rules = Rules { listeners: view.listeners, trunks: view.trunks, random: instance.random() };
+        let mut rules = Rules { listeners: view.listeners, trunks: view.trunks, profiles: view.profiles, random: instance.random() };
         match decision {
             types::Decision::Next(edits) => request_edits(edits).map(Self::Next),
             types::Decision::Route(_) | types::Decision::Forward(_) if !view.initial => Err(Invalid::InDialog),
@@ -214,6 +216,7 @@ impl Pass<'_> {
             flow: *self.view.flow,
             listeners: Arc::clone(self.view.listeners),
             trunks: Arc::clone(self.view.trunks),
+            profiles: Arc::clone(self.view.profiles),
             from_trunk: self.view.from_trunk.cloned(),
             user: self.view.user.map(Arc::from),
             initial: self.view.initial,

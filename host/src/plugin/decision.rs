@@ -22,8 +22,10 @@ const ROUTES_MAX: usize = 16;
 const HEADERS_MAX: usize = 64;
 /// Octets of a reply's body.
 const BODY_MAX: usize = 60_000;
-/// Names of trunks that are told to a plugin which named another.
-const KNOWN_TRUNKS_TOLD: usize = 20;
+/// Names of trunks or profiles that are told to a plugin which named another.
+const KNOWN_TOLD: usize = 20;
+/// Octets of a name that is told back.
+const NAME_TOLD: usize = 80;
 /// Octets of a tag.
 const TAG_MAX: usize = 128;
 
@@ -31,6 +33,7 @@ const TAG_MAX: usize = 128;
 pub(super) struct Rules<'a> {
     pub(super) listeners: &'a [Listener],
     pub(super) trunks: &'a [Arc<str>],
+    pub(super) profiles: &'a [Arc<str>],
     pub(super) random: &'a mut Random,
 }
 
@@ -97,6 +100,7 @@ impl Rules<'_> {
         let refused = |key, expected| Invalid::OptionValue { key, value: option.value.clone(), expected };
         match option.name.as_str() {
             "trunk" => target.trunk = Some(self.trunk(&option.value)?),
+            "media" => target.media = Some(self.media(&option.value)?),
             "transport" => {
                 let transport = Transport::from_name(option.value.as_bytes());
                 target.transport = Some(transport.ok_or_else(|| refused("transport", "write udp, tcp, tls, ws or wss"))?);
@@ -117,13 +121,18 @@ impl Rules<'_> {
         if self.trunks.iter().any(|known| **known == *name) {
             return Ok(TrunkSide { id: TrunkId::of(name), numbering: Numbering::Kept });
         }
-        let mut known: Vec<&str> = self.trunks.iter().take(KNOWN_TRUNKS_TOLD).map(|known| &**known).collect();
-        match self.trunks.len() {
-            0 => known.push("none"),
-            count if count > known.len() => known.push("and more"),
-            _ => {}
+        Err(Invalid::Trunk { name: name.chars().take(NAME_TOLD).collect(), known: told(self.trunks) })
+    }
+
+    /// What becomes of the media: `direct`, `relay`, or the profile that the target's side gets.
+    fn media(&self, name: &str) -> Result<Arc<str>, Invalid> {
+        if let Some(profile) = self.profiles.iter().find(|known| ***known == *name) {
+            return Ok(Arc::clone(profile));
         }
-        Err(Invalid::Trunk { name: name.chars().take(80).collect(), known: known.join(", ") })
+        match name {
+            "direct" | "relay" => Ok(name.into()),
+            _ => Err(Invalid::Media { name: name.chars().take(NAME_TOLD).collect(), known: told(self.profiles) }),
+        }
     }
 
     fn egress(&self, name: String) -> Result<Arc<str>, Invalid> {
@@ -137,6 +146,17 @@ impl Rules<'_> {
             }
         }
     }
+}
+
+/// The names that there are, or the first of them.
+fn told(names: &[Arc<str>]) -> String {
+    let mut known: Vec<&str> = names.iter().take(KNOWN_TOLD).map(|known| &**known).collect();
+    match names.len() {
+        0 => known.push("none"),
+        count if count > known.len() => known.push("and more"),
+        _ => {}
+    }
+    known.join(", ")
 }
 
 fn group_octets(group: &types::Group) -> usize {

@@ -33,7 +33,8 @@ fn plan_of(targets: Vec<types::Target>) -> types::Plan {
 }
 
 fn read(plan: types::Plan) -> Result<Plan, Invalid> {
-    Rules { listeners: &listeners(), trunks: &["telekom".into(), "second".into()], random: &mut Random::new() }.plan(plan)
+    let (trunks, profiles) = (&["telekom".into(), "second".into()], &["lan".into(), "browser".into()]);
+    Rules { listeners: &listeners(), trunks, profiles, random: &mut Random::new() }.plan(plan)
 }
 
 fn read_target(change: impl FnOnce(&mut types::Target)) -> Result<Target, Invalid> {
@@ -127,12 +128,29 @@ fn a_trunk_that_there_is_not_is_told_with_those_that_there_are() {
     let told = |trunks: &[Arc<str>]| {
         let mut made = target("sip:b@h");
         made.options = vec![option("trunk", "Telekom")];
-        Rules { listeners: &listeners(), trunks, random: &mut Random::new() }.plan(plan_of(vec![made])).unwrap_err().to_string()
+        Rules { listeners: &listeners(), trunks, profiles: &[], random: &mut Random::new() }
+            .plan(plan_of(vec![made]))
+            .unwrap_err()
+            .to_string()
     };
     assert_eq!(told(&["telekom".into(), "second".into()]), "there is no trunk `Telekom`; the configuration has telekom, second");
     assert_eq!(told(&[]), "there is no trunk `Telekom`; the configuration has none");
     let many: Vec<Arc<str>> = (0..1000).map(|n| format!("t{n}").into()).collect();
     assert!(told(&many).ends_with("t18, t19, and more"));
+}
+
+#[test]
+fn a_target_says_what_becomes_of_its_media() {
+    let media = |value: &str| read_target(|target| target.options = vec![option("media", value), option("trunk", "telekom")]);
+    for value in ["direct", "relay", "lan", "browser"] {
+        assert_eq!(media(value).unwrap().media.as_deref(), Some(value));
+    }
+    assert_eq!(read_target(|_| {}).unwrap().media, None);
+    for value in ["", "Relay", "lann"] {
+        let told = media(value).unwrap_err().to_string();
+        let known = "write relay, direct or a profile of the configuration, which has lan, browser";
+        assert_eq!(told, format!("there is no media profile `{value}`; {known}"));
+    }
 }
 
 #[test]

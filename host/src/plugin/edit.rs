@@ -44,6 +44,8 @@ pub(super) enum Invalid {
     Egress { name: String, known: String },
     #[error("there is no trunk `{name}`; the configuration has {known}")]
     Trunk { name: String, known: String },
+    #[error("there is no media profile `{name}`; write relay, direct or a profile of the configuration, which has {known}")]
+    Media { name: String, known: String },
     #[error("a target that names a trunk has {0} as well; that is the trunk's to say")]
     BesideTrunk(&'static str),
     #[error("the option `{0}` is not known")]

@@ -180,7 +180,9 @@ impl CallState {
             on_failure::Outcome::Next => None,
             on_failure::Outcome::Stop => Some(FailureOutcome::Stop),
             on_failure::Outcome::Instead(groups) => {
-                let mut rules = Rules { listeners: &self.origin.listeners, trunks: &self.origin.trunks, random: instance.random() };
+                let origin = &self.origin;
+                let (listeners, trunks, profiles) = (&origin.listeners, &origin.trunks, &origin.profiles);
+                let mut rules = Rules { listeners, trunks, profiles, random: instance.random() };
                 let groups: Vec<Group> = rules.groups(groups)?;
                 Some(FailureOutcome::Instead(groups))
             }

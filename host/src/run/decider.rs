@@ -21,9 +21,9 @@ impl Decider for PluginDecider {
     }
 
     fn on_request(&self, worker: usize, request: RequestView<'_>) -> Decision<Self::State> {
-        let RequestView { request, flow, listeners, trunks, from_trunk, user, kind } = request;
+        let RequestView { request, flow, listeners, trunks, profiles, from_trunk, user, kind } = request;
         let initial = kind == RequestKind::Initial;
-        let view = plugin::RequestView { request, flow, listeners, trunks, from_trunk, user, initial };
+        let view = plugin::RequestView { request, flow, listeners, trunks, profiles, from_trunk, user, initial };
         match self.0.chain().on_request(worker, view) {
             ChainAnswer::Undecided { edits, kept } => Decision::Undecided { edits, kept },
             ChainAnswer::Forward { plan, state, watch } => Decision::Forward { plan, state, watch },

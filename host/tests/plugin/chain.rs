@@ -5,7 +5,7 @@ use jackfield_host::plugin::{ChainAnswer, RequestView};
 use jackfield_proto::net::Transport;
 use jackfield_proto::proxy::{Edit, Mode, RecordRoute, TrunkId};
 
-use crate::rig::{Rig, ask, ask_as, flow, forwarded, listeners, request, request_of, status, told, trunks, view};
+use crate::rig::{Rig, ask, ask_as, flow, forwarded, listeners, profiles, request, request_of, status, told, trunks, view};
 
 fn edits(answer: ChainAnswer) -> Vec<Edit> {
     match answer {
@@ -27,9 +27,10 @@ fn getters_show_the_message_and_where_it_came_from() {
 #[test]
 fn getters_show_whom_the_host_has_found_a_request_to_be_of() {
     let rig = Rig::new(&[("one", "{}")]);
-    let (request, flow, listeners, trunks) = (request("X-Do: identity\r\n"), flow(), listeners(), trunks());
+    let (request, flow, listeners) = (request("X-Do: identity\r\n"), flow(), listeners());
+    let (trunks, profiles) = (trunks(), profiles());
     let identity = |from_trunk, user| {
-        let view = RequestView { from_trunk, user, ..view(&request, &flow, &listeners, &trunks) };
+        let view = RequestView { from_trunk, user, ..view(&request, &flow, &listeners, &trunks, &profiles) };
         told(rig.host.chain().on_request(0, view))
     };
     assert_eq!(identity(Some(&trunks[0]), None), "Some(\"telekom\") None");
@@ -45,6 +46,18 @@ fn a_target_names_its_trunk() {
     assert_eq!(status(&rig.ask("bad-trunk")), 503);
     let said = rig.status("one").last_error.unwrap();
     assert_eq!(said, "on-request: there is no trunk `moon`; the configuration has telekom, second");
+}
+
+#[test]
+fn a_target_says_what_becomes_of_its_media() {
+    let rig = Rig::new(&[("one", "{}")]);
+    let (plan, ..) = forwarded(rig.ask("media"));
+    let media: Vec<_> = plan.groups[0].targets.iter().map(|target| target.media.as_deref()).collect();
+    assert_eq!(media, [Some("browser"), Some("direct")]);
+    assert_eq!(status(&rig.ask("bad-media")), 503);
+    let said = rig.status("one").last_error.unwrap();
+    let known = "write relay, direct or a profile of the configuration, which has lan, browser";
+    assert_eq!(said, format!("on-request: there is no media profile `moon`; {known}"));
 }
 
 #[test]

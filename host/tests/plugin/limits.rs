@@ -2,7 +2,7 @@
 
 use jackfield_host::config::{OnError, Plugin};
 
-use crate::rig::{Rig, ask, flow, listeners, request, status, told, trunks, view};
+use crate::rig::{Rig, ask, flow, listeners, profiles, request, status, told, trunks, view};
 
 #[test]
 fn each_misdeed_costs_one_call_and_no_more() {
@@ -76,8 +76,8 @@ fn one_looping_call_disturbs_no_other_worker() {
     let rig = Rig::new(&[("one", "{}")]);
     let chain = rig.host.chain();
     let (looping, sound) = (request("X-Do: loop\r\n"), request("X-Do: reply\r\n"));
-    let (flow, listeners, trunks) = (flow(), listeners(), trunks());
-    let view = |request| view(request, &flow, &listeners, &trunks);
+    let (flow, listeners, trunks, profiles) = (flow(), listeners(), trunks(), profiles());
+    let view = |request| view(request, &flow, &listeners, &trunks, &profiles);
     std::thread::scope(|scope| {
         let loops = scope.spawn(|| (0..20).all(|_| status(&chain.on_request(1, view(&looping))) == 503));
         while !loops.is_finished() {

@@ -132,6 +132,10 @@ pub(crate) fn trunks() -> Arc<[Arc<str>]> {
     Arc::new(["telekom".into(), "second".into()])
 }
 
+pub(crate) fn profiles() -> Arc<[Arc<str>]> {
+    Arc::new(["lan".into(), "browser".into()])
+}
+
 pub(crate) fn flow() -> Flow {
     Flow { transport: Transport::Udp, listener: ListenerId(1), remote: ([198, 51, 100, 7], 5080).into(), connection: None }
 }
@@ -164,7 +168,7 @@ pub(crate) fn ask(chain: &Arc<Chain>, request: &Arc<Message>) -> ChainAnswer {
 }
 
 pub(crate) fn ask_as(chain: &Arc<Chain>, request: &Arc<Message>, initial: bool) -> ChainAnswer {
-    chain.on_request(0, RequestView { initial, ..view(request, &flow(), &listeners(), &trunks()) })
+    chain.on_request(0, RequestView { initial, ..view(request, &flow(), &listeners(), &trunks(), &profiles()) })
 }
 
 /// A request outside a dialog, of nobody in particular.
@@ -173,8 +177,9 @@ pub(crate) fn view<'a>(
     flow: &'a Flow,
     listeners: &'a Arc<[Listener]>,
     trunks: &'a Arc<[Arc<str>]>,
+    profiles: &'a Arc<[Arc<str>]>,
 ) -> RequestView<'a> {
-    RequestView { request, flow, listeners, trunks, from_trunk: None, user: None, initial: true }
+    RequestView { request, flow, listeners, trunks, profiles, from_trunk: None, user: None, initial: true }
 }
 
 pub(crate) fn told(answer: ChainAnswer) -> String {

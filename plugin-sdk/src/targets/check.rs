@@ -79,13 +79,16 @@ pub(super) fn check_phrase(phrase: &str, key: impl Display) -> Result<()> {
 pub(super) fn check_option(name: &str, value: &str, key: impl Display) -> Result<()> {
     match name {
         "trunk" => check_trunk(value, key),
+        "media" => check_media(value, key),
         "transport" => check_transport(value, key),
         "next-hop" => check_uri(value, &["sip", "sips"], key),
         "answer-timeout-ms" => match value.parse() {
             Ok(ms) => check_timeout(ms, key),
             Err(_) => Err(Error::new(format_args!("{key}: expected a number of milliseconds, not \"{value}\""))),
         },
-        _ => Err(Error::new(format_args!("{key}: there is no such option; the host has trunk, transport, next-hop and answer-timeout-ms"))),
+        _ => Err(Error::new(format_args!(
+            "{key}: there is no such option; the host has trunk, media, transport, next-hop and answer-timeout-ms"
+        ))),
     }
 }
 
@@ -93,6 +96,14 @@ pub(super) fn check_option(name: &str, value: &str, key: impl Display) -> Result
 pub(super) fn check_trunk(name: &str, key: impl Display) -> Result<()> {
     match name.is_empty() || name.chars().any(char::is_control) {
         true => Err(Error::new(format_args!("{key}: expected the NAME of a [trunk.NAME], not {name:?}"))),
+        false => Ok(()),
+    }
+}
+
+/// Whether the text can say what becomes of media; which profiles there are, only the host knows. The error names the key.
+pub fn check_media(media: &str, key: impl Display) -> Result<()> {
+    match media.is_empty() || media.chars().any(char::is_control) {
+        true => Err(Error::new(format_args!("{key}: expected relay, direct or the NAME of a [media.profile.NAME], not {media:?}"))),
         false => Ok(()),
     }
 }

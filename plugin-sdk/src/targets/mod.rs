@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::{Decision, Error, Group, Plan, Reply, Result};
 
 use check::check_target_count;
-pub use check::{check_edit_count, check_status_list, check_transport, host_matches};
+pub use check::{check_edit_count, check_media, check_status_list, check_transport, host_matches};
 use table::SetTable;
 
 /// The table `targets`: sets by name, as read.

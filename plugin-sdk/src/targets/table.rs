@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::check::{
-    check_beside_trunk, check_edit_count, check_option, check_phrase, check_route_count, check_tag, check_timeout, check_transport,
-    check_trunk, check_uri,
+    check_beside_trunk, check_edit_count, check_media, check_option, check_phrase, check_route_count, check_tag, check_timeout,
+    check_transport, check_trunk, check_uri,
 };
 use crate::{Edit, Error, Group, Mode, Reply, Result, Target};
 
@@ -24,6 +24,7 @@ macro_rules! with_target_keys {
             $($(#[$own_attribute])* pub(super) $own: $type,)*
             uri: Option<String>,
             trunk: Option<String>,
+            media: Option<String>,
             next_hop: Option<String>,
             route: Option<Vec<String>>,
             egress: Option<String>,
@@ -44,6 +45,7 @@ macro_rules! with_target_keys {
                 Keys {
                     uri: self.uri.as_deref(),
                     trunk: self.trunk.as_deref(),
+                    media: self.media.as_deref(),
                     next_hop: self.next_hop.as_deref(),
                     route: self.route.as_deref(),
                     egress: self.egress.as_deref(),
@@ -111,6 +113,7 @@ impl SetTable {
 struct Keys<'a> {
     uri: Option<&'a str>,
     trunk: Option<&'a str>,
+    media: Option<&'a str>,
     next_hop: Option<&'a str>,
     route: Option<&'a [String]>,
     egress: Option<&'a str>,
@@ -135,6 +138,7 @@ impl<'a> Keys<'a> {
         Self {
             uri: self.uri.or(set.uri),
             trunk: self.trunk.or(set.trunk),
+            media: self.media.or(set.media),
             next_hop: self.next_hop.or(set.next_hop),
             route: self.route.or(set.route),
             egress: self.egress.or(set.egress),
@@ -189,6 +193,10 @@ impl<'a> Keys<'a> {
         if let Some(name) = self.trunk {
             check_trunk(name, format_args!("{at}.trunk"))?;
             target = target.trunk(name);
+        }
+        if let Some(media) = self.media {
+            check_media(media, format_args!("{at}.media"))?;
+            target = target.media(media);
         }
         if let Some(uri) = self.next_hop {
             check_uri(uri, &["sip", "sips"], format_args!("{at}.next-hop"))?;

@@ -4,7 +4,7 @@ mod destination;
 mod uri;
 
 use jackfield::prelude::*;
-use jackfield::targets::{check_edit_count, check_transport, host_matches};
+use jackfield::targets::{check_edit_count, check_media, check_transport, host_matches};
 
 use destination::Received;
 
@@ -29,6 +29,7 @@ struct Forced {
     set_headers: BTreeMap<String, String>,
     remove_headers: Vec<String>,
     transport: Option<String>,
+    media: Option<String>,
 }
 
 /// The plugin, made from its configuration.
@@ -42,6 +43,7 @@ struct Rule {
     pattern: String,
     edits: Vec<Edit>,
     transport: Option<String>,
+    media: Option<String>,
 }
 
 impl OptionInjection {
@@ -70,6 +72,9 @@ impl OptionInjection {
                 // A trunk says its transport itself, and the host lets nothing stand beside that.
                 if let Some(transport) = rule.transport.as_ref().filter(|_| target.option_value("trunk").is_none()) {
                     target.set_option("transport", transport);
+                }
+                if let Some(media) = &rule.media {
+                    target.set_option("media", media);
                 }
             }
         }
@@ -121,10 +126,13 @@ impl Forced {
         if let Some(transport) = &self.transport {
             check_transport(transport, "transport")?;
         }
-        if edits.is_empty() && self.transport.is_none() {
-            bail!("nothing is forced: give uri-params, remove-uri-params, set-headers, remove-headers or transport");
+        if let Some(media) = &self.media {
+            check_media(media, "media")?;
         }
-        Ok(Rule { pattern: uri::canonical(pattern), edits, transport: self.transport })
+        if edits.is_empty() && self.transport.is_none() && self.media.is_none() {
+            bail!("nothing is forced: give uri-params, remove-uri-params, set-headers, remove-headers, transport or media");
+        }
+        Ok(Rule { pattern: uri::canonical(pattern), edits, transport: self.transport, media: self.media })
     }
 }
 

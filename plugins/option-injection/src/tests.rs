@@ -34,6 +34,22 @@ fn edits_come_after_those_of_earlier_plugins_and_transport_is_replaced() {
 }
 
 #[test]
+fn media_is_forced_by_destination_on_what_a_trunk_sends_too() {
+    let plugin = OptionInjection::from_toml("[host.'*.provider.example']\nmedia = 'relay'\n[host.'web.test']\nmedia = 'browser'").unwrap();
+    let plan = [
+        Target::to("sip:1@a.provider.example").media("direct"),
+        Target::to("sip:1@b.provider.example").trunk("telekom"),
+        Target::to("sip:1@web.test"),
+        Target::to("sip:1@other.test").media("direct"),
+    ];
+    let decision = plugin.on_request(&Request::parse("INVITE sip:1@sbc").with_plan(plan)).unwrap();
+    let media: Vec<_> = decision.targets().iter().map(|target| target.option_value("media")).collect();
+    assert_eq!(media, [Some("relay"), Some("relay"), Some("browser"), Some("direct")]);
+    let nobody_routed = plugin.on_request(&Request::parse("INVITE sip:1@web.test")).unwrap();
+    assert_eq!(nobody_routed, Decision::pass(), "where there is no target, there is nothing that could say it");
+}
+
+#[test]
 fn every_target_is_looked_at_by_itself() {
     let plan =
         Plan::serial([Target::to("sip:1@other.test"), Target::to("sip:1@TEL.t-online.de.")]).then(Target::to("sip:a.provider.example"));
@@ -200,8 +216,9 @@ fn errors_name_the_key() {
     assert_eq!(refusal("[host.a]\nset-headers={Via='x'}"), "host.\"a\": set-headers.Via: Via belongs to the proxy and cannot be edited");
     assert_eq!(
         refusal("[host.a]"),
-        "host.\"a\": nothing is forced: give uri-params, remove-uri-params, set-headers, remove-headers or transport"
+        "host.\"a\": nothing is forced: give uri-params, remove-uri-params, set-headers, remove-headers, transport or media"
     );
+    assert_eq!(refusal("[host.a]\nmedia=''"), "host.\"a\": media: expected relay, direct or the NAME of a [media.profile.NAME], not \"\"");
     assert!(refusal("[host.a]\ntransprt='tcp'").starts_with("host.a.transprt: unknown field `transprt`"));
 }
 
