@@ -37,6 +37,8 @@ pub enum Request {
     Registrations,
     /// Answered with a list of [`super::TrunkStatus`].
     Trunks,
+    /// Answered with a [`super::MediaStatus`].
+    Media,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -143,6 +145,7 @@ fn answer(line: &[u8], snapshot: &dyn Snapshot) -> Answer {
         Ok(Request::PluginStatus) => serde_json::to_value(snapshot.plugins()),
         Ok(Request::Registrations) => serde_json::to_value(snapshot.registrations()),
         Ok(Request::Trunks) => serde_json::to_value(snapshot.trunks()),
+        Ok(Request::Media) => serde_json::to_value(snapshot.media()),
         Err(error) => return Answer::Error(format!("not understood: {error}")),
     };
     value.map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok)
@@ -206,7 +209,9 @@ mod tests {
 
     use super::*;
     use crate::admin::client::{AskError, ask};
-    use crate::admin::{PluginState, PluginStatus, REGISTRATIONS_MAX, State, Status, TrunkStatus, WayState, WayStatus};
+    use crate::admin::{
+        MediaStatus, PluginState, PluginStatus, REGISTRATIONS_MAX, RelayState, RelayStatus, State, Status, TrunkStatus, WayState, WayStatus,
+    };
 
     struct Fixed;
 
@@ -228,6 +233,11 @@ mod tests {
             let way = WayStatus { state: WayState::Down, last_answer_seconds: Some(7), ..WayStatus::default() };
             vec![TrunkStatus { name: "t".into(), calls_limit: Some(3), ways: vec![way], ..TrunkStatus::default() }]
         }
+
+        fn media(&self) -> MediaStatus {
+            let relay = RelayStatus { name: "one".into(), state: RelayState::Down, timed_out: 7, ..RelayStatus::default() };
+            MediaStatus { relays: vec![relay], deleted: 9, ..MediaStatus::default() }
+        }
     }
 
     fn started(directory: &Path) -> PathBuf {
@@ -241,16 +251,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = started(directory.path());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let (status, plugins, registrations, trunks) = spawn_blocking(move || {
+        let (status, plugins, registrations, trunks, media) = spawn_blocking(move || {
             let status: Status = ask(&path, Request::Status).unwrap();
             let plugins: Vec<PluginStatus> = ask(&path, Request::PluginStatus).unwrap();
             let registrations: Overview = ask(&path, Request::Registrations).unwrap();
             let trunks: Vec<TrunkStatus> = ask(&path, Request::Trunks).unwrap();
-            (status, plugins, registrations, trunks)
+            let media: MediaStatus = ask(&path, Request::Media).unwrap();
+            (status, plugins, registrations, trunks, media)
         })
         .await
         .unwrap();
-        assert_eq!((status, plugins, trunks), (Fixed.status(), Fixed.plugins(), Fixed.trunks()));
+        assert_eq!((status, plugins, trunks, media), (Fixed.status(), Fixed.plugins(), Fixed.trunks(), Fixed.media()));
         assert_eq!(registrations, Fixed.registrations());
     }
 

@@ -3,9 +3,11 @@
 
 pub mod client;
 pub mod control;
+mod media;
 pub mod prometheus;
 mod snapshot;
 mod trunks;
 
+pub use media::{MediaStatus, RelayState, RelayStatus};
 pub use snapshot::{ListenerStatus, PluginState, PluginStatus, REGISTRATIONS_MAX, Snapshot, State, Status};
 pub use trunks::{TrunkStatus, WayState, WayStatus};

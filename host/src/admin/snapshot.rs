@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jackfield_trunk::registrations::Overview;
 use serde::{Deserialize, Serialize};
 
-use super::TrunkStatus;
+use super::{MediaStatus, TrunkStatus};
 
 /// Registrations in one answer: more than anybody reads, and fewer than the asking side refuses for their size.
 pub const REGISTRATIONS_MAX: usize = 10_000;
@@ -24,6 +24,9 @@ pub trait Snapshot: Send + Sync + 'static {
 
     /// The trunks, in the order of the configuration.
     fn trunks(&self) -> Vec<TrunkStatus>;
+
+    /// The media relays.
+    fn media(&self) -> MediaStatus;
 }
 
 /// Whether the proxy takes calls.

@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod hash_password;
+mod media;
 mod plugin_build;
 mod plugin_new;
 mod providers;
@@ -76,7 +77,8 @@ The log goes to standard error. RUST_LOG overrides the level of the file.";
 const ROTATE_HELP: &str = "\
 The first key signs and all verify, so calls and registrations go on.
 Three older keys are kept. A running proxy takes the file up on SIGHUP.
-Where several proxies share the file, give it to all of them first.";
+Where several proxies share the file, give it to all of them first.
+Keys of token-key-env are replaced where the proxy is started from.";
 
 const HASH_HELP: &str = "\
 The first line of standard input is the password; a terminal is asked for it.
@@ -146,10 +148,12 @@ enum Command {
     Registrations(Running),
     /// Show the trunks of a running proxy, and how they are
     Trunks(Running),
+    /// Show the media relays of a running proxy, and how they are
+    Media(Running),
     /// Say what is wrong on the way to a provider, and what to do
     #[command(after_help = DOCTOR_HELP)]
     Doctor(doctor::Arguments),
-    /// Put a new key before those of the tokens in Record-Route and Path
+    /// Put a new key before those of the tokens in Record-Route, Path and Contact
     #[command(after_help = ROTATE_HELP)]
     RotateKey {
         /// The configuration that the proxy runs with
@@ -236,6 +240,7 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
         Command::Status(running) => status::status(&running, out, err),
         Command::Registrations(running) => registrations::registrations(&running, out, err),
         Command::Trunks(running) => trunks::trunks(&running, out, err),
+        Command::Media(running) => media::media(&running, out, err),
         Command::Doctor(arguments) => doctor::doctor(&arguments, out, err),
         Command::RotateKey { config } => rotate_key(&config, out, err),
         Command::HashPassword { name, realm, algorithms } => {

@@ -6,7 +6,7 @@ use jackfield_trunk::registrations::{BindingView, Overview};
 
 use super::*;
 use crate::admin::control::ControlSocket;
-use crate::admin::{PluginStatus, Snapshot, Status, TrunkStatus, WayStatus};
+use crate::admin::{MediaStatus, PluginStatus, RelayStatus, Snapshot, Status, TrunkStatus, WayStatus};
 use crate::config::Severity;
 
 /// What a command prints to standard output and to standard error, and how it ends.
@@ -36,8 +36,9 @@ Commands:
   status         Show what a running proxy is doing
   registrations  Show what is registered at providers through a running proxy
   trunks         Show the trunks of a running proxy, and how they are
+  media          Show the media relays of a running proxy, and how they are
   doctor         Say what is wrong on the way to a provider, and what to do
-  rotate-key     Put a new key before those of the tokens in Record-Route and Path
+  rotate-key     Put a new key before those of the tokens in Record-Route, Path and Contact
   hash-password  Print the lines of a user for a users file
   plugin         Make and build plugins, and show those of a running proxy
 
@@ -255,6 +256,20 @@ fn check_and_run_tell_a_file_that_cannot_be_read_from_a_bad_one() {
     assert!(err.contains(":1:1: x: unknown key"), "{err}");
 }
 
+/// PATH is there wherever tests run, and holds no key.
+#[test]
+fn keys_in_the_environment_are_checked_and_not_rotated() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jackfield.toml");
+    fs::write(&file, "state-directory = \"s\"\ntoken-key-env = \"PATH\"\n[listen.a]\naddress = \"127.0.0.1\"\n").unwrap();
+    let (out, err, exit) = executed(&["check", file.to_str().unwrap()], HOOKS);
+    assert_eq!((out.as_str(), exit), ("", Exit::Invalid));
+    assert!(err.contains(":2:17: token-key-env: the environment variable PATH holds no key"), "{err}");
+    let (_, err, exit) = executed(&["rotate-key", "--config", file.to_str().unwrap()], HOOKS);
+    assert!(err.starts_with("jackfield: the keys are in the environment variable PATH (token-key-env)"), "{err}");
+    assert_eq!(exit, Exit::Failed);
+}
+
 #[test]
 fn check_tells_what_is_wrong_with_plugin_files() {
     let directory = tempfile::tempdir().unwrap();
@@ -309,6 +324,11 @@ impl Snapshot for Fixed {
     fn trunks(&self) -> Vec<TrunkStatus> {
         vec![TrunkStatus { name: "telekom".into(), ways: vec![WayStatus::default()], ..TrunkStatus::default() }]
     }
+
+    fn media(&self) -> MediaStatus {
+        let relay = RelayStatus { name: "one".into(), ..RelayStatus::default() };
+        MediaStatus { relays: vec![relay], ..MediaStatus::default() }
+    }
 }
 
 #[tokio::test]
@@ -336,6 +356,8 @@ async fn status_finds_the_proxy_by_its_configuration_or_by_its_socket() {
     assert_eq!(serde_json::from_str::<Overview>(&out).unwrap(), Fixed.registrations());
     let (out, ..) = executed(&["trunks", "--socket", socket]).await.unwrap();
     assert!(out.contains("\ntelekom "), "{out}");
+    let (out, ..) = executed(&["media", "--socket", socket]).await.unwrap();
+    assert!(out.contains("\none "), "{out}");
     let (out, err, exit) = executed(&["status", "--socket", "/nowhere/control.sock"]).await.unwrap();
     assert_eq!((out.as_str(), exit), ("", Exit::Failed));
     assert_eq!(err, "jackfield: no proxy answers at /nowhere/control.sock: is it running, with this configuration?\n");

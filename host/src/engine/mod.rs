@@ -15,6 +15,7 @@ mod outcomes;
 mod policy;
 mod probing;
 mod providers;
+mod relay_samples;
 mod resolving;
 mod routing;
 mod samples;
@@ -46,6 +47,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::config::Config;
 use crate::metrics::{Metrics, Sample};
+use jackfield_relay::{Pool, RelaySettings};
 use jackfield_resolver::{Figures, Resolver};
 use jackfield_transport::{self as transport, Change, Monitor, Share, Sockets};
 use jackfield_trunk::admission::AdmissionSnapshot;
@@ -109,6 +111,8 @@ pub(crate) struct Shared<D: Decider> {
     resolver: Resolver,
     authentication: Arc<Authentication>,
     trunks: Trunks,
+    /// The media relays.
+    pool: Arc<Pool>,
     metrics: Arc<Metrics>,
     /// Tells that an address has failed, and wants to be probed.
     probing: Notify,
@@ -171,6 +175,10 @@ pub fn transport_settings(config: &Config) -> transport::Settings {
         source: source_limits::source_limits(config),
         ..transport::Settings::default()
     }
+}
+
+fn relay_settings(config: &Config) -> RelaySettings {
+    config.media.as_deref().cloned().unwrap_or_default()
 }
 
 fn core_settings(config: &Config, listeners: &[Listener], token_keys: KeyRing) -> Settings {
@@ -251,6 +259,7 @@ impl<D: Decider> Engine<D> {
             resolver: Resolver::start(config.dns.clone())?,
             authentication,
             trunks: Trunks::new(config, trunks, registrations, seed()?),
+            pool: Pool::new(relay_settings(config)),
             metrics,
             probing: Notify::new(),
             probes: AtomicU64::new(seed()? as u64),
@@ -302,6 +311,16 @@ impl<D: Decider> Engine<D> {
         self.shared.trunks.samples()
     }
 
+    /// The media relays.
+    pub fn relays(&self) -> &Arc<Pool> {
+        &self.shared.pool
+    }
+
+    /// The figures of media relays for the metrics.
+    pub fn relay_samples(&self) -> Vec<Sample> {
+        relay_samples::samples(&self.shared.pool)
+    }
+
     /// Other trunks, for requests from now on.
     pub fn replace_trunks(&self, config: &Config, trunks: Table) {
         self.shared.trunks.replace(self.shared.clock.now(), config, trunks);
@@ -333,6 +352,7 @@ impl<D: Decider> Engine<D> {
             shard.with(|core| core.reconfigure(settings.clone()));
         }
         self.shared.rules.store(Arc::new(Rules::new(config, listeners, settings)));
+        self.shared.pool.reconfigure(relay_settings(config));
         self.transport.reconfigure(transport_settings(config));
         if let Err(error) = self.shared.resolver.reconfigure(config.dns.clone()) {
             tracing::error!(%error, "the name servers stay as they were");

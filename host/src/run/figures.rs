@@ -15,6 +15,7 @@ use crate::plugin::{self, PluginHost};
 
 use super::decider::PluginDecider;
 use super::listeners::Followed;
+use super::relays;
 use super::trunks::DocumentSource;
 
 /// The parts of the running proxy that can say how they are.
@@ -84,6 +85,10 @@ impl admin::Snapshot for Figures {
             trunk.registrations = of_trunk.map_or(0, |count| u64::from(count.registered) + u64::from(count.overdue));
         }
         trunks
+    }
+
+    fn media(&self) -> admin::MediaStatus {
+        relays::status(self.engine.relays())
     }
 }
 

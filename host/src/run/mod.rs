@@ -7,6 +7,7 @@ mod figures;
 mod file_watch;
 mod listeners;
 mod registrations;
+mod relays;
 mod trunks;
 mod users;
 
@@ -84,6 +85,8 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     metrics.add_source(move || asked.samples());
     let counted = Arc::clone(&engine);
     metrics.add_source(move || counted.trunk_samples());
+    let counted = Arc::clone(&engine);
+    metrics.add_source(move || counted.relay_samples());
     let (config, refused) = (Mutex::new(config), Mutex::new(None));
     let figures =
         Arc::new(Figures { engine, authentication, plugins, metrics, started: Instant::now(), config, refused, documents, followed });
