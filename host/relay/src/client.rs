@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
+use jackfield_proto::message::Message;
 use smallvec::SmallVec;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
@@ -159,10 +160,10 @@ impl Client {
     ///
     /// # Errors
     /// [`AskError::NoRelay`].
-    pub fn begin_without_offer(&self, profile: Option<ProfileId>) -> Result<Note, AskError> {
+    pub fn begin_without_offer(&self, invite: &Message, profile: Option<ProfileId>) -> Result<Note, AskError> {
         let roster = self.0.pool.roster();
         let relay = roster.choose(&[]).ok_or(AskError::NoRelay)?.id;
-        Ok(Note { relay, leg: fastrand::u64(..), offer: InviteOffer::Absent, profile })
+        Ok(Note::new(relay, invite.from_tag().unwrap_or_default(), InviteOffer::Absent, profile))
     }
 
     /// Asks what to send in the place of an offer or answer. For a new call relays are asked one after the other until one takes it; for a
@@ -184,7 +185,7 @@ impl Client {
 
     async fn ask_in_turn(&self, ask: &Ask<'_>, profile: Option<ProfileId>, roster: &Roster) -> Result<Answered, AskError> {
         let end = Instant::now() + roster.settings.total;
-        let mut note = Note { relay: RelayId(0), leg: fastrand::u64(..), offer: InviteOffer::Present, profile };
+        let mut note = Note::new(RelayId(0), ask.exchange.offerer, InviteOffer::Present, profile);
         let mut packet = Packet::ask(ask, &note);
         let mut tried = SmallVec::<[RelayId; 4]>::new();
         let mut last = AskError::NoRelay;

@@ -28,7 +28,7 @@ pub enum Role {
     Answer,
 }
 
-/// What a message carries, and the tags of those who exchange it, as the relay wants them: who offers is "from", in the answer as well.
+/// What a message carries, and the tags of those who exchange it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange<'a> {
     /// Offer or answer.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! relay      u32   hash of the relay's name
-//! leg        u64   what makes this copy of the INVITE a call of its own for the relay
+//! leg        u64   what makes this copy of the INVITE a call of its own for the relay: 32 bits at random, 32 of the caller's tag
 //! flags      u8    bit 0: the first INVITE had no offer; the others are 0
 //! profile    u16   hash of the name of the profile that a plugin chose for the callee's side; 0: none
 //! ```
@@ -28,7 +28,7 @@ pub struct RelayId(pub u32);
 impl RelayId {
     /// That of the relay of this name.
     pub fn of(name: &str) -> Self {
-        Self((hash(b'r', name) & 0xffff_ffff) as u32)
+        Self((hash(b'r', name.as_bytes()) & 0xffff_ffff) as u32)
     }
 }
 
@@ -39,14 +39,18 @@ pub struct ProfileId(u16);
 impl ProfileId {
     /// That of the profile of this name.
     pub fn of(name: &str) -> Self {
-        Self(((hash(b'p', name) & 0xffff) as u16).max(1))
+        Self(((hash(b'p', name.as_bytes()) & 0xffff) as u16).max(1))
     }
 }
 
-fn hash(kind: u8, name: &str) -> u64 {
+fn hash_of_tag(tag: &[u8]) -> u32 {
+    (hash(b't', tag) & 0xffff_ffff) as u32
+}
+
+fn hash(kind: u8, octets: &[u8]) -> u64 {
     let mut hasher = SipHasher24::new();
     hasher.write_u8(kind);
-    hasher.write(name.as_bytes());
+    hasher.write(octets);
     hasher.finish()
 }
 
@@ -65,7 +69,8 @@ pub enum InviteOffer {
 pub struct Note {
     /// The relay that has it.
     pub relay: RelayId,
-    /// Which of the copies of the INVITE it is: at random.
+    /// Which of the copies of the INVITE it is: the upper half at random, the lower a hash of the caller's tag, by which is seen who of the
+    /// two in a dialog is the caller.
     pub leg: u64,
     /// Whether its first INVITE had an offer.
     pub offer: InviteOffer,
@@ -74,6 +79,16 @@ pub struct Note {
 }
 
 impl Note {
+    /// That of a new call.
+    pub(crate) fn new(relay: RelayId, caller: &[u8], offer: InviteOffer, profile: Option<ProfileId>) -> Self {
+        Self { relay, leg: u64::from(fastrand::u32(..)) << 32 | u64::from(hash_of_tag(caller)), offer, profile }
+    }
+
+    /// Whether this is the caller's tag.
+    pub(crate) fn is_callers(&self, tag: &[u8]) -> bool {
+        self.leg & 0xffff_ffff == u64::from(hash_of_tag(tag))
+    }
+
     /// As the dialog's token holds it.
     pub fn to_bytes(self) -> [u8; LENGTH] {
         let flags = match self.offer {
@@ -120,6 +135,15 @@ mod tests {
                 assert_eq!(Note::from_bytes(&note.to_bytes()), Some(note));
             }
         }
+    }
+
+    #[test]
+    fn it_tells_the_caller_from_the_callee() {
+        let note = Note::new(RelayId(1), b"a", InviteOffer::Present, None);
+        let other = Note::new(RelayId(1), b"a", InviteOffer::Present, None);
+        assert!(note.is_callers(b"a") && !note.is_callers(b"b") && !note.is_callers(b""));
+        assert_ne!(note.leg, other.leg);
+        assert!(Note::new(RelayId(1), b"", InviteOffer::Present, None).is_callers(b""));
     }
 
     #[test]

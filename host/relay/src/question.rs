@@ -62,8 +62,9 @@ impl Packet {
         };
         let out = &mut packet.0;
         put_call_id(note, ask.call_id, out);
-        put_pair(out, "from-tag", exchange.offerer);
-        if let Some(answerer) = exchange.answerer {
+        let (offerer, answerer) = ends(exchange, note);
+        put_pair(out, "from-tag", offerer);
+        if exchange.answerer.is_some() {
             put_pair(out, "to-tag", answerer);
         }
         ask.receiver.put(exchange.role, ask.sender, out);
@@ -103,6 +104,15 @@ impl Packet {
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// What the relay knows the two ends by, who offers first. Where a proxy beyond us forks, several answer one offer, and all of them send to
+/// the ports that stand in it. By its tag each would be an end with ports of its own (rtpengine 10.5), of which none was told; as one end it
+/// is who answered last.
+fn ends(exchange: &Exchange<'_>, note: &Note) -> (&'static [u8], &'static [u8]) {
+    const CALLER: &[u8] = b"caller";
+    const CALLEE: &[u8] = b"callee";
+    if note.is_callers(exchange.offerer) { (CALLER, CALLEE) } else { (CALLEE, CALLER) }
+}
 
 /// All 16 digits of a number.
 fn hexadecimal(number: u64) -> [u8; 16] {
@@ -160,7 +170,7 @@ mod tests {
         packet.mark(0x1, u64::MAX);
         assert_eq!(
             text(&packet),
-            "0000000000000001ffffffffffffffff d7:command5:offer7:call-id21:42-jf00000000000000ab8:from-tag1:a\
+            "0000000000000001ffffffffffffffff d7:command5:offer7:call-id21:42-jf00000000000000ab8:from-tag6:callee\
              7:replacel6:origine8:supportsl10:load limite3:sdp5:v=0\r\ne"
         );
         assert_eq!(packet.0.capacity(), room);

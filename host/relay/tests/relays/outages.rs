@@ -1,0 +1,53 @@
+//! A relay that goes away under questions.
+
+use std::time::{Duration, Instant};
+
+use jackfield_relay::{Health, Note, RelayId, RelaySettings, Treatment};
+use tokio::task::JoinSet;
+
+use crate::support::{Rtpengine, ask, client, eventually, request, server};
+
+const SDP: &str =
+    "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\nm=audio 5004 RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n";
+
+#[tokio::test]
+async fn new_calls_are_the_other_relays_within_two_seconds() {
+    let (Some(mut first), Some(second)) = (Rtpengine::start(), Rtpengine::start()) else { return };
+    let servers = vec![server("first", first.address), server("second", second.address)];
+    let (client, pool) = client(RelaySettings { servers, ..RelaySettings::default() });
+    let pinging = client.clone();
+    tokio::spawn(async move { pinging.ping().await });
+
+    let mut calls = JoinSet::new();
+    let mut killed = None;
+    for number in 0..400 {
+        let client = client.clone();
+        calls.spawn(async move {
+            let (invite, plain) = (request("INVITE", "a", "", SDP), Treatment::default());
+            let start = Instant::now();
+            (start, ask(&client, (&invite, None), (&plain, &plain), None).await, start.elapsed())
+        });
+        if number == 100 {
+            eventually("both have calls", || !first.calls().is_empty() && !second.calls().is_empty()).await;
+            first.kill();
+            killed = Some(Instant::now());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let killed = killed.unwrap();
+    let mut notes: Vec<Note> = Vec::new();
+    while let Some(done) = calls.join_next().await {
+        let (start, answered, took) = done.unwrap();
+        let note = answered.expect("every call is taken").note;
+        assert!(took < Duration::from_secs(2), "it took {took:?}");
+        let late = start > killed + Duration::from_millis(1_500);
+        assert!(!late || (note.relay == RelayId::of("second") && took < Duration::from_millis(500)), "{note} after {took:?}");
+        notes.push(note);
+    }
+    assert!(notes.iter().any(|note| note.relay == RelayId::of("first")), "some were its own before");
+    assert_eq!(pool.snapshot()[0].health, Health::Down);
+    for note in notes.iter().filter(|note| note.relay == RelayId::of("second")) {
+        client.delete(note, crate::support::CALL_ID.as_bytes());
+    }
+    eventually("no call is left", || second.calls().is_empty()).await;
+}
