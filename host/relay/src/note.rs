@@ -13,6 +13,7 @@
 use std::fmt;
 use std::hash::Hasher;
 
+use jackfield_proto::proxy::MediaNote;
 use siphasher::sip::SipHasher24;
 
 /// Octets of a note.
@@ -110,10 +111,17 @@ impl Note {
         let offer = match flags {
             0 => InviteOffer::Present,
             NO_OFFER => InviteOffer::Absent,
-            1.. => return None,
+            _ => return None,
         };
         let profile = Some(u16::from_be_bytes([high, low])).filter(|id| *id != 0).map(ProfileId);
         Some(Self { relay: RelayId(u32::from_be_bytes(*relay)), leg: u64::from_be_bytes(*leg), offer, profile })
+    }
+}
+
+impl From<Note> for MediaNote {
+    fn from(note: Note) -> Self {
+        const { assert!(LENGTH <= MediaNote::MAX) };
+        MediaNote::new(&note.to_bytes()).unwrap_or_default()
     }
 }
 
@@ -133,6 +141,7 @@ mod tests {
             for profile in [None, Some(ProfileId::of("lan")), Some(ProfileId(u16::MAX))] {
                 let note = Note { relay: RelayId::of("one"), leg: 0x0123_4567_89ab_cdef, offer, profile };
                 assert_eq!(Note::from_bytes(&note.to_bytes()), Some(note));
+                assert_eq!(Note::from_bytes(MediaNote::from(note).as_bytes()), Some(note));
             }
         }
     }

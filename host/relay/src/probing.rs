@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::answer::Said;
-use crate::client::{Client, Inner};
+use crate::client::{AskError, Client, Inner};
 use crate::health::Shown;
 use crate::pool::{Member, Roster};
 use crate::question::Packet;
@@ -32,6 +32,8 @@ impl Inner {
     async fn ping(self: &Arc<Self>, member: &Member, roster: &Roster) {
         let shown = match self.put(&mut Packet::ping(), member, roster.settings.timeout).await {
             Ok(Said::Pong) => Shown::PingAnswered,
+            // It was not asked.
+            Err(AskError::Busy) => return,
             _ => Shown::PingSilent,
         };
         self.pool.take(member, shown, roster);

@@ -122,12 +122,9 @@ impl RelaySettings {
         if let Some((what, _, most)) = durations.into_iter().find(|(_, duration, most)| duration.is_zero() || duration > most) {
             return Err(SettingsError::Duration { what, most });
         }
-        match [("probe.failures", self.probe.failures), ("probe.successes", self.probe.successes)]
-            .into_iter()
-            .find(|(_, number)| *number == 0)
-        {
-            Some((what, _)) => return Err(SettingsError::NoPings(what)),
-            None => {}
+        let pings = [("probe.failures", self.probe.failures), ("probe.successes", self.probe.successes)];
+        if let Some((what, _)) = pings.into_iter().find(|(_, number)| *number == 0) {
+            return Err(SettingsError::NoPings(what));
         }
         match self.unavailable {
             Unavailable::Reply(400..=699) | Unavailable::Direct => Ok(()),

@@ -21,6 +21,24 @@ async fn offer(client: &Client, note: Option<Note>) -> Result<(Note, String), As
     Ok((answered.note, String::from_utf8(answered.sdp.to_vec()).unwrap()))
 }
 
+#[tokio::test]
+async fn a_relay_is_asked_by_ipv6_as_well() {
+    let relay = Scripted::start_at("[::1]:0", |question, _| question.answered(&taken("v=1"))).await;
+    let (client, _) = client(settings(&[("one", &relay)]));
+    assert_eq!(offer(&client, None).await.unwrap().1, "v=1");
+}
+
+#[tokio::test]
+async fn what_is_larger_than_a_datagram_is_asked_of_nobody() {
+    let willing = Scripted::willing("v=1").await;
+    let (client, pool) = client(settings(&[("one", &willing), ("two", &Scripted::willing("v=1").await)]));
+    let (invite, plain) = (request("INVITE", "a", "", &"v".repeat(65_500)), Treatment::default());
+    let asked = ask(&client, (&invite, None), (&plain, &plain), None).await;
+    assert!(matches!(asked, Err(AskError::Unsent { error: std::io::ErrorKind::InvalidInput, .. })), "{asked:?}");
+    assert_eq!(pool.snapshot().iter().map(|status| status.asked).sum::<u64>(), 1, "the other one cannot take it either");
+    assert_eq!(health(&pool), [Health::Up, Health::Up]);
+}
+
 /// Relays of which `first` gets all new calls unless it is down.
 fn preferring(first: &Scripted, second: &Scripted) -> RelaySettings {
     let mut settings = settings(&[("first", first), ("second", second)]);

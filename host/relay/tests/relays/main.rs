@@ -2,6 +2,7 @@
 
 mod calls;
 mod faults;
+mod media;
 mod outages;
 mod scripted;
 mod support;

@@ -1,4 +1,4 @@
-//! A relay that goes away under questions.
+//! A relay that goes away under questions, and one that has its fill.
 
 use std::time::{Duration, Instant};
 
@@ -50,4 +50,21 @@ async fn new_calls_are_the_other_relays_within_two_seconds() {
         client.delete(note, crate::support::CALL_ID.as_bytes());
     }
     eventually("no call is left", || second.calls().is_empty()).await;
+}
+
+#[tokio::test]
+async fn one_that_has_its_fill_sends_new_calls_to_the_other() {
+    let (Some(small), Some(large)) = (Rtpengine::start_with(&["--max-sessions=2"]), Rtpengine::start()) else { return };
+    let mut servers = vec![server("small", small.address), server("large", large.address)];
+    servers[1].weight = 0;
+    let (client, pool) = client(RelaySettings { servers, ..RelaySettings::default() });
+    let mut taken_by_large = 0;
+    for _ in 0..5 {
+        let (invite, plain) = (request("INVITE", "a", "", SDP), Treatment::default());
+        let note = ask(&client, (&invite, None), (&plain, &plain), None).await.unwrap().note;
+        taken_by_large += usize::from(note.relay == RelayId::of("large"));
+    }
+    assert_eq!((small.calls().len(), large.calls().len()), (2, 3));
+    assert_eq!(taken_by_large, 3);
+    assert_eq!(pool.snapshot()[0].health, Health::Up, "it is there, it has only its fill");
 }

@@ -46,8 +46,13 @@ pub(crate) struct Scripted {
 
 impl Scripted {
     /// A relay for which a function says what is sent for a question, of which so many with this command came before.
-    pub(crate) async fn start(mut script: impl FnMut(&Question, usize) -> Vec<Reply> + Send + 'static) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    pub(crate) async fn start(script: impl FnMut(&Question, usize) -> Vec<Reply> + Send + 'static) -> Self {
+        Self::start_at("127.0.0.1:0", script).await
+    }
+
+    /// One at this address.
+    pub(crate) async fn start_at(address: &str, mut script: impl FnMut(&Question, usize) -> Vec<Reply> + Send + 'static) -> Self {
+        let socket = UdpSocket::bind(address).await.unwrap();
         let other = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let relay = Self { address: socket.local_addr().unwrap(), questions: Arc::default() };
         let questions = relay.questions.clone();

@@ -89,6 +89,11 @@ pub(crate) struct Rtpengine {
 impl Rtpengine {
     /// One that answers; none, and a line that says so, if it is not installed.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// One with further options.
+    pub(crate) fn start_with(options: &[&str]) -> Option<Self> {
         let program = std::env::var_os("RTPENGINE").unwrap_or_else(|| "rtpengine".into());
         if Command::new(&program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
             println!("SKIPPED: relays with rtpengine: there is none; set RTPENGINE, or install rtpengine-daemon");
@@ -102,6 +107,7 @@ impl Rtpengine {
             .args(["--config-file=none", "--table=-1", "--foreground", "--log-stderr", "--log-level=5"])
             .args(["--interface=public/127.0.0.1", "--interface=private/127.0.0.2"])
             .args([format!("--listen-ng={address}"), format!("--port-min={ports}"), format!("--port-max={}", ports + 1_999)])
+            .args(options)
             .arg(format!("--pidfile={}", files.path().join("pid").display()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
