@@ -79,12 +79,15 @@ async fn whoever_of_several_answered_last_talks_with_the_caller() {
     // A proxy beyond us forks: both are told the same.
     let invite = request("INVITE", alice.tag, "", &alice.sdp());
     let (note, offer) = carried(None, &invite, None).await;
+    let mut told = Vec::new();
     for (status, callee) in [(183, &bob), (183, &carol), (200, &bob)] {
         let response = response(status, "INVITE", alice.tag, callee.tag, &callee.sdp());
         let (_, answer) = carried(Some(&response), &invite, note).await;
         callee.is_heard_by(&offer, &alice);
         alice.is_heard_by(&answer, callee);
+        told.push(told_address(&answer));
     }
+    assert_eq!(told[0], told[2], "who answers as before is told as before");
 
     // And after an offer of the callee's in the dialog.
     let invite = request("INVITE", bob.tag, alice.tag, &bob.sdp());
