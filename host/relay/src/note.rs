@@ -86,7 +86,7 @@ impl Note {
     }
 
     /// Whether this is the caller's tag.
-    pub(crate) fn is_callers(&self, tag: &[u8]) -> bool {
+    pub fn is_callers(&self, tag: &[u8]) -> bool {
         self.leg & 0xffff_ffff == u64::from(hash_of_tag(tag))
     }
 

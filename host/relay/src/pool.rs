@@ -93,6 +93,16 @@ impl Pool {
         self.counters.read()
     }
 
+    /// Whether a relay is there, as far as is known.
+    pub fn is_up(&self, relay: RelayId) -> bool {
+        self.roster().member(relay).is_some_and(|member| member.is_up())
+    }
+
+    /// Whether there are any relays, up or down.
+    pub fn has_relays(&self) -> bool {
+        !self.roster().members.is_empty()
+    }
+
     /// What becomes of an INVITE that no relay takes.
     pub fn unavailable(&self) -> Unavailable {
         self.roster().settings.unavailable

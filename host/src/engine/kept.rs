@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jackfield_proto::message::Method;
+use bytes::Bytes;
+use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
-use jackfield_proto::proxy::Watch;
+use jackfield_proto::proxy::{MediaNote, Watch};
 use jackfield_trunk::Trunk;
-use jackfield_trunk::admission::{AttemptId, Dialog};
+use jackfield_trunk::admission::{AttemptId, Dialog, ends_dialog};
 use jackfield_trunk::health::{Reason, WayId};
 use smallvec::SmallVec;
 
@@ -50,10 +51,34 @@ pub(super) enum Purpose {
     Registration,
     /// A BYE of a call that is counted.
     Ending(Dialog),
+    /// One that may end a call that is not counted, but whose media is relayed.
+    EndingMedia,
     /// Another request in its dialog.
     InDialog(Dialog),
     /// Any other that goes to a trunk.
     Other,
+}
+
+/// A call whose media is relayed, and which a request in its dialog may end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RelayedCall {
+    pub(super) note: MediaNote,
+    pub(super) call_id: Bytes,
+    is_bye: bool,
+}
+
+impl RelayedCall {
+    /// That of the dialog of a request; none if that cannot end it (RFC 5057 5.1).
+    pub(super) fn of(note: MediaNote, request: &Message) -> Option<Self> {
+        let method = request.method();
+        let may_end = ends_dialog(method, Some(481));
+        may_end.then(|| Self { note, call_id: Bytes::copy_from_slice(request.call_id()), is_bye: method == Method::BYE })
+    }
+
+    /// Whether the request has ended it.
+    pub(super) fn is_over(&self, status: Option<u16>) -> bool {
+        ends_dialog(if self.is_bye { Method::BYE } else { Method::INVITE }, status)
+    }
 }
 
 /// A way of a trunk: the trunk as it was when the plan was made, and its way.
@@ -65,6 +90,8 @@ pub(super) struct Carried {
     pub(super) purpose: Purpose,
     /// How it came.
     pub(super) flow: Flow,
+    /// The call that it may end, where the media of that is relayed.
+    pub(super) relayed: Option<RelayedCall>,
     /// The ways of its targets in the order in which they are tried; none for one that belongs to no trunk.
     ways: Mutex<SmallVec<[Option<WayOf>; 2]>>,
     /// The attempts that anything has come back from, a bit for each; the 65th has that of the first.
@@ -75,12 +102,19 @@ pub(super) struct Carried {
 
 impl Carried {
     pub(super) fn new(purpose: Purpose, flow: Flow, ways: SmallVec<[Option<WayOf>; 2]>) -> Self {
-        Self { purpose, flow, ways: Mutex::new(ways), spoken: AtomicU64::new(0), over: AtomicBool::new(false) }
+        let (ways, spoken, over) = (Mutex::new(ways), AtomicU64::new(0), AtomicBool::new(false));
+        Self { purpose, flow, relayed: None, ways, spoken, over }
+    }
+
+    /// The same of a request that may end a call whose media is relayed.
+    pub(super) fn of_relayed(self, relayed: Option<RelayedCall>) -> Self {
+        Self { relayed, ..self }
     }
 
     fn watch(&self) -> Watch {
         // Responses show that a way is alive, what a registrar grants, and how long a session may last.
-        Watch { responses: true, failures: self.has_ways() }
+        let responses = !matches!(self.purpose, Purpose::EndingMedia);
+        Watch { responses, failures: self.has_ways() }
     }
 
     fn has_ways(&self) -> bool {

@@ -11,6 +11,7 @@ mod clock;
 mod decider;
 mod expansion;
 mod kept;
+mod media;
 mod outcomes;
 mod policy;
 mod probing;
@@ -41,7 +42,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jackfield_proto::message;
 use jackfield_proto::net::{Listener, ListenerId};
-use jackfield_proto::proxy::{Core, KeyRing, MediaPolicy, RetriedInvites, Settings};
+use jackfield_proto::proxy::{Border, Core, KeyRing, MediaPolicy, RetriedInvites, Settings, SideId};
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, watch};
 
@@ -59,6 +60,7 @@ pub use authentication::Authentication;
 pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
 
 use clock::Clock;
+use media::ListenerMedia;
 use policy::Policy;
 use shard::Shard;
 use trunk_probes::TrunkProbes;
@@ -113,6 +115,8 @@ pub(crate) struct Shared<D: Decider> {
     trunks: Trunks,
     /// The media relays.
     pool: Arc<Pool>,
+    /// Tells that there are others.
+    relays_changed: Notify,
     metrics: Arc<Metrics>,
     /// Tells that an address has failed, and wants to be probed.
     probing: Notify,
@@ -144,6 +148,7 @@ struct Rules {
     access: HashMap<Arc<str>, Access>,
     message: message::Limits,
     policy: Policy,
+    media: ListenerMedia,
     settings: Arc<Settings>,
     retry_after: u32,
 }
@@ -153,8 +158,9 @@ impl Rules {
         let retry_after = settings.limits.retry_after;
         let restricted = config.listen.iter().filter(|listen| listen.access != Access::default());
         let access = restricted.map(|listen| (listen.name.as_str().into(), listen.access.clone())).collect();
-        let policy = Policy::new(config, settings.clone());
-        Self { listeners, profiles: config.media_profiles(), access, message: message_limits(config), policy, settings, retry_after }
+        let (message, policy, media) =
+            (message_limits(config), Policy::new(config, settings.clone()), ListenerMedia::new(config, &listeners));
+        Self { listeners, profiles: config.media_profiles(), access, message, policy, media, settings, retry_after }
     }
 }
 
@@ -190,9 +196,21 @@ fn core_settings(config: &Config, listeners: &[Listener], token_keys: KeyRing) -
         udp_request_max: config.limits.udp_request_max,
         token_keys,
         path: config.flows.path,
-        borders: Vec::new(),
-        media: MediaPolicy::Never,
+        borders: borders(config, listeners),
+        media: if config.media.is_some() { MediaPolicy::Asked } else { MediaPolicy::Never },
     }
+}
+
+/// What each listener says about what crosses its border; empty where nobody says anything.
+fn borders(config: &Config, listeners: &[Listener]) -> Vec<Arc<Border>> {
+    if config.listen.iter().all(|listen| listen.border.is_none()) {
+        return Vec::new();
+    }
+    let of = |listener: &Listener| {
+        let said = config.listen.iter().find(|listen| listen.name == *listener.name).and_then(|listen| listen.border.clone());
+        said.unwrap_or_else(|| Arc::new(Border { side: SideId::of_listener(&listener.name), ..Border::default() }))
+    };
+    listeners.iter().map(of).collect()
 }
 
 /// A running proxy.
@@ -260,6 +278,7 @@ impl<D: Decider> Engine<D> {
             authentication,
             trunks: Trunks::new(config, trunks, registrations, seed()?),
             pool: Pool::new(relay_settings(config)),
+            relays_changed: Notify::new(),
             metrics,
             probing: Notify::new(),
             probes: AtomicU64::new(seed()? as u64),
@@ -353,6 +372,7 @@ impl<D: Decider> Engine<D> {
         }
         self.shared.rules.store(Arc::new(Rules::new(config, listeners, settings)));
         self.shared.pool.reconfigure(relay_settings(config));
+        self.shared.relays_changed.notify_one();
         self.transport.reconfigure(transport_settings(config));
         if let Err(error) = self.shared.resolver.reconfigure(config.dns.clone()) {
             tracing::error!(%error, "the name servers stay as they were");
@@ -450,6 +470,7 @@ fn spawn_worker<D: Decider>(
                 tokio::spawn(probing::drive(worker.clone()));
                 tokio::spawn(upkeep::drive(worker.clone()));
                 tokio::spawn(trunk_probes::drive(worker.clone()));
+                tokio::spawn(media::drive_pings(worker.clone()));
             }
             // Nobody waits for this only if the start has failed already.
             let _ = started.send(Ok(()));

@@ -62,7 +62,7 @@ impl<D: Decider> Worker<D> {
                 trunks.admission.refreshed(now, dialog, session_interval(response));
             }
             Purpose::Registration => self.note_registration(carried, way.as_ref(), request, response, source),
-            Purpose::Call(_) | Purpose::Ending(_) | Purpose::InDialog(_) | Purpose::Other => {}
+            Purpose::Call(_) | Purpose::Ending(_) | Purpose::EndingMedia | Purpose::InDialog(_) | Purpose::Other => {}
         }
     }
 
@@ -218,11 +218,14 @@ impl<D: Decider> Worker<D> {
         self.metrics().completed(status);
         let Some(carried) = kept.and_then(|kept| kept.carried.as_ref()) else { return };
         let admission = &self.shared.trunks.admission;
+        if let Some(relayed) = carried.relayed.as_ref().filter(|relayed| relayed.is_over(status)) {
+            self.release_media(relayed);
+        }
         match carried.purpose {
             Purpose::Call(_) => self.over(carried, status),
             Purpose::Ending(dialog) if ends_dialog(Method::BYE, status) => admission.ended(dialog),
             Purpose::InDialog(dialog) if ends_dialog(Method::INVITE, status) => admission.ended(dialog),
-            Purpose::Ending(_) | Purpose::InDialog(_) | Purpose::Registration | Purpose::Other => {}
+            Purpose::Ending(_) | Purpose::EndingMedia | Purpose::InDialog(_) | Purpose::Registration | Purpose::Other => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
-use jackfield_proto::proxy::{Admission, DialogSides, Group, Plan, Reply, RequestKind, Target, Verdict, Watch};
+use jackfield_proto::proxy::{Admission, DialogSides, Group, MediaNote, Plan, Reply, RequestKind, Target, TrunkId, Verdict, Watch};
 use jackfield_trunk::admission::ends_dialog;
 use jackfield_trunk::{Table, Trunk};
 use smallvec::{SmallVec, smallvec};
@@ -16,7 +16,7 @@ use smallvec::{SmallVec, smallvec};
 use super::authentication::{Judged, Visit};
 use super::decider::{Decider, Decision, RequestView};
 use super::expansion::{Denial, Expanded, Expansion, Sender};
-use super::kept::{Carried, Kept, Purpose, WayOf};
+use super::kept::{Carried, Kept, Purpose, RelayedCall, WayOf};
 use super::policy::{Leads, Undecided, refused};
 use super::worker::Worker;
 use super::{Rules, Shared};
@@ -32,6 +32,8 @@ pub(super) struct Asked<'a> {
     pub(super) by_token: bool,
     /// The trunks of its dialog.
     pub(super) sides: DialogSides,
+    /// What is noted of the media of its dialog.
+    pub(super) media: Option<MediaNote>,
 }
 
 /// What is known of a request before anybody has decided about it.
@@ -142,7 +144,9 @@ impl<D: Decider> Worker<D> {
         let mut edits = shape.edits;
         if let Some(trunk) = known.from {
             edits.extend(trunk.settings.incoming.edits.iter().cloned());
-            targets_of(&mut groups).for_each(|target| target.from = Some(trunk.side()));
+            for target in targets_of(&mut groups) {
+                (target.from, target.from_border) = (Some(trunk.side()), trunk.settings.border.clone());
+            }
         }
         let watch = kept.as_ref().map_or(Watch::default(), |(_, watch)| *watch);
         let carried = match self.carried(known, ways, watch) {
@@ -183,11 +187,16 @@ impl<D: Decider> Worker<D> {
             Decision::Undecided { edits: Vec::new(), kept: None }
         };
         let decision = self.shared.authentication.pass(asked.request).cleaned(decision);
+        let border = |side: Option<TrunkId>| side.and_then(|id| table.by_id(id)).and_then(|trunk| trunk.settings.border.clone());
+        let (to, from) = (border(asked.sides.to), border(asked.sides.from));
         let (target, decider) = match decision {
-            Decision::Undecided { edits, kept } => (Target { edits, ..Target::default() }, kept),
+            Decision::Undecided { edits, kept } => (Target { edits, border: to, from_border: from, ..Target::default() }, kept),
             Decision::Reply(reply) => return refused(asked.request, reply),
             Decision::Drop => return Verdict::Drop,
-            Decision::Forward { plan, state, watch } => {
+            Decision::Forward { mut plan, state, watch } => {
+                for target in targets_of(&mut plan.groups) {
+                    (target.border, target.from_border) = (to.clone(), from.clone());
+                }
                 let state = Kept { decider: Some((state, watch)), carried };
                 return Verdict::Forward { plan, watch: state.watch(), state };
             }
@@ -202,13 +211,15 @@ impl<D: Decider> Worker<D> {
     fn carried_in_dialog(&self, asked: &Asked<'_>) -> Option<Arc<Carried>> {
         let (admission, method) = (&self.shared.trunks.admission, asked.request.method());
         let is_counted = asked.sides.to.is_some() || asked.sides.from.is_some() || admission.counts_sources_or_tags();
+        let relayed = asked.media.and_then(|note| RelayedCall::of(note, asked.request));
         // What cannot end a call says nothing about it.
-        if !is_counted || !ends_dialog(method, Some(481)) {
-            return None;
+        if !(is_counted && ends_dialog(method, Some(481))) {
+            relayed.as_ref()?;
+            return Some(Arc::new(Carried::new(Purpose::EndingMedia, *asked.flow, SmallVec::new()).of_relayed(relayed)));
         }
         let dialog = admission.dialog(asked.request);
         let purpose = if method == Method::BYE { Purpose::Ending(dialog) } else { Purpose::InDialog(dialog) };
-        Some(Arc::new(Carried::new(purpose, *asked.flow, SmallVec::new())))
+        Some(Arc::new(Carried::new(purpose, *asked.flow, SmallVec::new()).of_relayed(relayed)))
     }
 
     /// What the engine itself has to do with a request outside of dialogs; the error is the answer to one that is one too many.

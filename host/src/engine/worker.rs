@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use jackfield_auth::Challenged;
@@ -11,6 +11,7 @@ use jackfield_proto::message::{Framing, Message};
 use jackfield_proto::net::{Flow, Transport};
 use jackfield_proto::proxy::{BranchId, Core, Output, Query, Taken, Transmit, Verdict, shard_of, shard_of_quoted};
 use jackfield_proto::time::Timestamp;
+use jackfield_relay::Client;
 use jackfield_trunk::admission::TargetKey;
 
 use super::Shared;
@@ -34,6 +35,8 @@ pub(super) struct Worker<D: Decider> {
     pub(super) transport: Arc<Local>,
     /// Vectors that keep their room from one message to the next.
     scratch: Mutex<[Outputs<D>; 2]>,
+    /// Its client of the media relays, once there is something to ask them.
+    pub(super) relay_client: OnceLock<Option<Client>>,
 }
 
 impl<D: Decider> Handler for Worker<D> {
@@ -68,7 +71,7 @@ impl<D: Decider> Handler for Worker<D> {
 
 impl<D: Decider> Worker<D> {
     pub(super) fn new(index: usize, shared: Arc<Shared<D>>, transport: Arc<Local>) -> Self {
-        Self { index, shared, transport, scratch: Mutex::default() }
+        Self { index, shared, transport, scratch: Mutex::default(), relay_client: OnceLock::new() }
     }
 
     pub(super) fn metrics(&self) -> &WorkerMetrics {
@@ -150,8 +153,8 @@ impl<D: Decider> Worker<D> {
     fn perform(self: &Arc<Self>, shard: &Shard<State<D>>, output: Output<State<D>>, work: &mut Work<D>) {
         match output {
             Output::Send(transmit) => self.send(shard, transmit, work),
-            Output::SelectTargets { context, request, flow, kind, by_token, sides, .. } => {
-                let verdict = self.decide(Asked { request: &request, flow: &flow, kind, by_token, sides });
+            Output::SelectTargets { context, request, flow, kind, by_token, sides, media, .. } => {
+                let verdict = self.decide(Asked { request: &request, flow: &flow, kind, by_token, sides, media });
                 let call = verdict_call(&verdict);
                 let mut is_awaited = false;
                 self.step(shard, work, |core, now, out| is_awaited = core.decided(now, context, verdict, out));
@@ -184,7 +187,8 @@ impl<D: Decider> Worker<D> {
                 Some(found) => self.step(shard, work, |core, now, out| core.resolved(now, branch, found, out)),
                 None => self.resolve(shard.index, branch, query),
             },
-            Output::Media { .. } | Output::MediaOver { .. } => {}
+            Output::Media { branch, question } => self.ask_about_media(shard, branch, question, work),
+            Output::MediaOver { note, call_id } => self.media_over(note, &call_id),
             Output::AddressFailed { path, peer, cause } => self.address_failed(path, peer, cause),
             Output::Completed { state, status, .. } => self.completed(state.as_ref(), status),
         }

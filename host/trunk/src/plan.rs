@@ -75,6 +75,8 @@ fn target(trunk: &Trunk, way: &Way, base: &Target, uri: Option<Bytes>) -> Target
         trunk: Some(trunk.side()),
         admission: Admission::Asked,
         contact: settings.contact,
+        media: base.media.clone(),
+        border: settings.border.clone(),
         ..Target::default()
     }
 }

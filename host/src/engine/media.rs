@@ -1,0 +1,252 @@
+//! Whose media is relayed, what each side gets of it, and what the relays are asked.
+//!
+//! Who has a say: a plugin (the target option `media`), then the trunk that the call goes to, then the one that it comes from, then the
+//! listeners of both sides. A dialog keeps what it began with: its token holds the note.
+
+use std::sync::Arc;
+
+use jackfield_proto::message::Message;
+use jackfield_proto::net::{Listener, ListenerId};
+use jackfield_proto::proxy::{BranchId, MediaAnswer, MediaNote, MediaQuestion, Reply, SideId, TrunkId};
+use jackfield_relay::{Ask, AskError, Call, Client, Note, ProfileId, RelayId, Role, Treatment, Unavailable, exchange};
+use jackfield_trunk::{Relaying, SideMedia, Table};
+
+use super::Shared;
+use super::decider::Decider;
+use super::kept::RelayedCall;
+use super::shard::Shard;
+use super::worker::{State, Work, Worker};
+use crate::config::Config;
+
+/// What the listeners say about media, by [`ListenerId`].
+#[derive(Debug)]
+pub(super) struct ListenerMedia(Vec<(SideId, SideMedia)>);
+
+impl ListenerMedia {
+    pub(super) fn new(config: &Config, listeners: &[Listener]) -> Self {
+        let said = |name: &str| config.listen.iter().find(|listen| listen.name == name).map(|listen| listen.media.clone());
+        let of = |listener: &Listener| (SideId::of_listener(&listener.name), said(&listener.name).unwrap_or_default());
+        Self(listeners.iter().map(of).collect())
+    }
+
+    fn end(&self, listener: ListenerId, trunk: Option<TrunkId>, table: &Table) -> End {
+        let (side, listener) = self.0.get(usize::from(listener.0)).cloned().unwrap_or_default();
+        match trunk.and_then(|id| table.by_id(id)) {
+            Some(trunk) => End { side: SideId::of_trunk(&trunk.settings.name), trunk: Some(trunk.settings.media.clone()), listener },
+            None => End { side, trunk: None, listener },
+        }
+    }
+}
+
+/// One end of what a message crosses.
+#[derive(Clone, Debug)]
+struct End {
+    side: SideId,
+    /// What its trunk says, if it is one.
+    trunk: Option<SideMedia>,
+    listener: SideMedia,
+}
+
+impl End {
+    fn profile(&self) -> Option<&str> {
+        self.trunk.as_ref().and_then(|media| media.profile.as_deref()).or(self.listener.profile.as_deref())
+    }
+}
+
+/// Where nobody else has decided: whether media between two ends is relayed.
+fn relays(to: &End, from: &End) -> bool {
+    let says = |relaying: &Relaying, other: &End| match relaying {
+        Relaying::Direct => false,
+        Relaying::Always => true,
+        Relaying::Crossing(towards) => to.side != from.side && towards.covers(other.side),
+    };
+    let trunk = |end: &End, other: &End| Some(says(end.trunk.as_ref()?.relay.as_ref()?, other));
+    let listener = |end: &End, other: &End| end.listener.relay.as_ref().is_some_and(|relaying| says(relaying, other));
+    trunk(to, from).or_else(|| trunk(from, to)).unwrap_or_else(|| listener(to, from) || listener(from, to))
+}
+
+/// What a question comes to.
+enum Course {
+    /// Nobody has to be asked.
+    Answered(MediaAnswer),
+    /// A relay is to be asked.
+    Ask(Box<Errand>),
+}
+
+/// A question to the relays.
+struct Errand {
+    question: Box<MediaQuestion>,
+    note: Option<Note>,
+    /// The profile that a plugin has chosen for the callee.
+    chosen: Option<ProfileId>,
+    sender: Arc<Treatment>,
+    receiver: Arc<Treatment>,
+}
+
+impl<D: Decider> Worker<D> {
+    /// Answers the core's question about a message, at once or when a relay has.
+    pub(super) fn ask_about_media(
+        self: &Arc<Self>,
+        shard: &Shard<State<D>>,
+        branch: BranchId,
+        question: Box<MediaQuestion>,
+        work: &mut Work<D>,
+    ) {
+        let response = question.response.clone();
+        let errand = match self.course(question) {
+            Course::Answered(answer) => {
+                self.step(shard, work, |core, now, out| core.media_answered(now, branch, response, answer, out));
+                return;
+            }
+            Course::Ask(errand) => errand,
+        };
+        let (worker, shard) = (Arc::clone(self), shard.index);
+        tokio::spawn(async move {
+            let answer = match worker.relays() {
+                Some(client) => worker.run(&client, *errand).await,
+                None => MediaAnswer::Direct,
+            };
+            worker.guard("a media relay's answer", |work| {
+                if let Some(shard) = worker.shared.shard(shard) {
+                    worker.step(shard, work, |core, now, out| core.media_answered(now, branch, response, answer, out));
+                    worker.carry_out(shard, work);
+                }
+            });
+        });
+    }
+
+    fn course(&self, question: Box<MediaQuestion>) -> Course {
+        let Shared { rules, trunks, pool, .. } = &*self.shared;
+        let (rules, table) = (rules.load(), trunks.table());
+        let MediaQuestion { ingress, egress, to, from, ref choice, .. } = *question;
+        let (to, from) = (rules.media.end(egress, to, &table), rules.media.end(ingress, from, &table));
+        let note = question.note.and_then(|note| Note::from_bytes(note.as_bytes()));
+        let chosen = choice.as_deref().filter(|choice| !matches!(*choice, "relay" | "direct"));
+        if note.is_none() && (choice.as_deref() == Some("direct") || (choice.is_none() && !relays(&to, &from))) {
+            return Course::Answered(MediaAnswer::Direct);
+        }
+        let chosen = chosen.map(ProfileId::of).or(note.and_then(|note| note.profile));
+        let callee = |end: &End| chosen.and_then(|chosen| pool.noted_treatment(chosen)).unwrap_or_else(|| pool.treatment(end.profile()));
+        let caller_sends = note.is_none_or(|note| note.is_callers(question.request.from_tag().unwrap_or_default()));
+        let (to, from) = match caller_sends {
+            true => (callee(&to), pool.treatment(from.profile())),
+            false => (pool.treatment(to.profile()), callee(&from)),
+        };
+        let (sender, receiver) = if question.response.is_none() { (from, to) } else { (to, from) };
+        if exchange(&question.request, question.response.as_deref(), note.as_ref()).is_some() {
+            return Course::Ask(Box::new(Errand { question, note, chosen, sender, receiver }));
+        }
+        Course::Answered(match note {
+            Some(_) => unchanged(&question),
+            None => self.begin_without_offer(&question.request, chosen),
+        })
+    }
+
+    /// The callee will offer: the relay that will be asked then is noted now.
+    fn begin_without_offer(&self, invite: &Message, chosen: Option<ProfileId>) -> MediaAnswer {
+        match self.relays().ok_or(AskError::NoRelay).and_then(|client| client.begin_without_offer(invite, chosen)) {
+            Ok(note) => MediaAnswer::Relayed { note: note.into(), body: None },
+            Err(error) => self.unavailable(&error),
+        }
+    }
+
+    /// The client of the relays, which is made when it is first wanted; none if the system gives it no socket.
+    fn relays(&self) -> Option<Client> {
+        let make = || match Client::bind(Arc::clone(&self.shared.pool)) {
+            Ok(client) => {
+                let serving = client.clone();
+                tokio::spawn(async move { serving.serve().await });
+                Some(client)
+            }
+            Err(error) => {
+                tracing::error!(%error, "media relays cannot be asked; restart when the system has sockets again");
+                None
+            }
+        };
+        self.relay_client.get_or_init(make).clone()
+    }
+
+    async fn run(&self, client: &Client, errand: Errand) -> MediaAnswer {
+        let Errand { question, note, chosen, sender, receiver } = errand;
+        let Some(exchange) = exchange(&question.request, question.response.as_deref(), note.as_ref()) else { return unchanged(&question) };
+        let note = note.map(|note| self.at_a_living_relay(client, &question.request, exchange.role, note));
+        let call = note.map_or(Call::New(chosen), Call::Known);
+        let mut ask = Ask { exchange: &exchange, call_id: question.request.call_id(), sender: &sender, receiver: &receiver, call };
+        let mut result = client.ask(&ask).await;
+        if let (Err(AskError::Timeout { .. } | AskError::Unsent { .. }), Some(note)) = (&result, note) {
+            let elsewhere = self.at_a_living_relay(client, &question.request, exchange.role, note);
+            if elsewhere != note {
+                ask.call = Call::Known(elsewhere);
+                result = client.ask(&ask).await;
+            }
+        }
+        match result {
+            Ok(answered) => {
+                let body = Some(exchange.found.with(&answered.sdp));
+                MediaAnswer::Relayed { note: answered.note.into(), body }
+            }
+            Err(error) if question.response.is_some() || (exchange.role == Role::Answer && note.is_some()) => {
+                self.complain(&error);
+                unchanged(&question)
+            }
+            Err(error) => self.unavailable(&error),
+        }
+    }
+
+    /// Where a dialog goes on whose relay is gone: a whole new offer is as good as that of a new call, so another relay takes it. The dialog's
+    /// token names the first one for ever; so this is found out anew with each offer, and costs no time while that is known to be down.
+    fn at_a_living_relay(&self, client: &Client, request: &Message, role: Role, note: Note) -> Note {
+        if role == Role::Answer || self.shared.pool.is_up(note.relay) {
+            return note;
+        }
+        client.begin_without_offer(request, None).map_or(note, |other| Note { relay: other.relay, ..note })
+    }
+
+    /// What an offer becomes that no relay takes.
+    fn unavailable(&self, error: &AskError) -> MediaAnswer {
+        self.complain(error);
+        match (error, self.shared.pool.unavailable()) {
+            // What the relay cannot read, the callee would not either: RFC 3261 21.4.26.
+            (AskError::Refused { reason, .. }, _) if reason.contains("SDP") => MediaAnswer::Refused(Reply::status(488)),
+            (_, Unavailable::Reply(status)) => MediaAnswer::Refused(Reply::status(status)),
+            (_, Unavailable::Direct) => MediaAnswer::Direct,
+        }
+    }
+
+    fn complain(&self, error: &AskError) {
+        self.shared.trunks.say("media", || tracing::warn!(%error, "media of a call is not relayed"));
+    }
+
+    /// A branch has ended that media was to be relayed for.
+    pub(super) fn media_over(&self, note: MediaNote, call_id: &[u8]) {
+        let (Some(note), Some(client)) = (Note::from_bytes(note.as_bytes()), self.relays()) else { return };
+        client.delete(&note, call_id);
+    }
+
+    /// A call has ended whose media is relayed. Where its relay is down, another may have taken it over.
+    pub(super) fn release_media(&self, call: &RelayedCall) {
+        self.media_over(call.note, &call.call_id);
+        let (Some(note), pool) = (Note::from_bytes(call.note.as_bytes()), &self.shared.pool) else { return };
+        if !pool.is_up(note.relay)
+            && let Some(client) = self.relays()
+        {
+            let others = pool.snapshot().into_iter().map(|relay| RelayId::of(&relay.name)).filter(|relay| *relay != note.relay);
+            others.for_each(|relay| client.delete(&Note { relay, ..note }, &call.call_id));
+        }
+    }
+}
+
+/// The message goes as it is, and what is noted stays.
+fn unchanged(question: &MediaQuestion) -> MediaAnswer {
+    question.note.map_or(MediaAnswer::Direct, |note| MediaAnswer::Relayed { note, body: None })
+}
+
+/// Asks the relays whether they are there, from when there are any.
+pub(super) async fn drive_pings<D: Decider>(worker: Arc<Worker<D>>) {
+    while !worker.shared.pool.has_relays() {
+        worker.shared.relays_changed.notified().await;
+    }
+    if let Some(client) = worker.relays() {
+        client.ping().await;
+    }
+}
