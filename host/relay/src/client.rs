@@ -224,7 +224,7 @@ impl Inner {
         let relay = || member.name.clone();
         let result = match self.put(packet, member, within).await {
             Ok(Said::Done(Some(sdp))) => Ok(sdp),
-            Ok(Said::Done(None) | Said::Pong) => Err(AskError::Malformed { relay: relay() }),
+            Ok(Said::Done(None) | Said::Unknown | Said::Pong) => Err(AskError::Malformed { relay: relay() }),
             Ok(Said::Full(reason)) => Err(AskError::Full { relay: relay(), reason }),
             Ok(Said::Error(reason)) => Err(AskError::Refused { relay: relay(), reason }),
             Err(error) => Err(error),

@@ -12,6 +12,15 @@ use crate::question::Packet;
 /// Seconds that are waited after each time that the relay was silent. Then the call is left to its own timeouts at the relay, or to its restart.
 const PAUSES: [u64; 5] = [1, 2, 4, 8, 16];
 
+/// What is known of the beginning of a call that is to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    /// The relay has said that it has it.
+    Said,
+    /// It was asked and has not answered yet: the order may overtake the question.
+    Perhaps,
+}
+
 impl Client {
     /// Deletions of one client that are under way at a time.
     pub const OPEN_DELETIONS: usize = 4_096;
@@ -19,6 +28,10 @@ impl Client {
     /// Deletes a call with all its branches, in the background. It returns at once and wants the runtime of the client's worker. A call that
     /// the relay does not know is deleted already.
     pub fn delete(&self, note: &Note, call_id: &[u8]) {
+        self.delete_what_has(Begun::Said, note, call_id);
+    }
+
+    fn delete_what_has(&self, begun: Begun, note: &Note, call_id: &[u8]) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let inner = &self.0;
         if inner.deletions.fetch_add(1, Relaxed) >= Self::OPEN_DELETIONS {
@@ -28,7 +41,7 @@ impl Client {
         }
         let under_way = UnderWay(inner.clone());
         let (note, packet) = (*note, Packet::delete(note, call_id));
-        runtime.spawn(async move { under_way.0.delete(note, packet).await });
+        runtime.spawn(async move { under_way.0.delete(begun, note, packet).await });
     }
 }
 
@@ -42,7 +55,7 @@ impl Drop for UnderWay {
 }
 
 impl Inner {
-    async fn delete(&self, note: Note, mut packet: Packet) {
+    async fn delete(&self, mut begun: Begun, note: Note, mut packet: Packet) {
         for pause in [0].into_iter().chain(PAUSES).map(Duration::from_secs) {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
@@ -50,17 +63,18 @@ impl Inner {
             let roster = self.pool.roster();
             // Nobody is left to ask: who takes a relay out of the configuration leaves its calls to their end.
             let Some(member) = roster.member(note.relay) else { break };
-            match self.put(&mut packet, member, roster.settings.timeout).await {
-                // With a warning, if it does not know the call: then there is nothing to delete.
-                Ok(Said::Done(_)) => {
+            match (self.put(&mut packet, member, roster.settings.timeout).await, begun) {
+                // Asked about again, it is known or never will be.
+                (Ok(Said::Unknown), Begun::Perhaps) => begun = Begun::Said,
+                (Ok(Said::Done(_)), _) | (Ok(Said::Unknown), Begun::Said) => {
                     self.pool.counters.deleted.count();
                     return;
                 }
-                Ok(Said::Error(reason)) => {
+                (Ok(Said::Error(reason)), _) => {
                     tracing::debug!(relay = %member.name, reason, "media relay will not delete a call");
                     break;
                 }
-                Ok(Said::Pong | Said::Full(_)) | Err(_) => {}
+                (Ok(Said::Pong | Said::Full(_)) | Err(_), _) => {}
             }
         }
         self.pool.counters.undeleted.count();
@@ -87,7 +101,7 @@ impl<'a> Unfinished<'a> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if let Some((note, call_id)) = self.call {
-            self.client.delete(&note, call_id);
+            self.client.delete_what_has(Begun::Perhaps, &note, call_id);
         }
     }
 }

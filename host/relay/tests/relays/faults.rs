@@ -189,6 +189,27 @@ async fn a_question_that_is_dropped_leaves_no_call() {
 }
 
 #[tokio::test]
+async fn an_order_to_delete_that_overtakes_its_question_is_repeated() {
+    let relay = Scripted::start(|question, before| match question {
+        question if question.is("delete") && before == 0 => question.answered("d7:warning18:Call-ID not found.6:result2:oke"),
+        question if question.is("delete") => question.answered("d6:result2:oke"),
+        _ => Vec::new(),
+    })
+    .await;
+    let (client, pool) = client(settings(&[("one", &relay)]));
+    assert!(matches!(offer(&client, None).await, Err(AskError::Timeout { .. })));
+    eventually("it is deleted", || pool.counts().deleted == 1).await;
+    assert_eq!(relay.asked("delete").len(), 2);
+    // One that is known to have begun, and is not known any more, has ended.
+    let note = Note { relay: RelayId::of("one"), leg: 1, offer: InviteOffer::Present, profile: None };
+    let gone = Scripted::start(|question, _| question.answered("d7:warning18:Call-ID not found.6:result2:oke")).await;
+    pool.reconfigure(settings(&[("one", &gone)]));
+    client.delete(&note, b"id");
+    eventually("it counts as deleted", || pool.counts().deleted == 2).await;
+    assert_eq!(gone.asked("delete").len(), 1);
+}
+
+#[tokio::test]
 async fn pings_find_out_who_is_there() {
     let mut talks = false;
     let (sender, receiver) = std::sync::mpsc::channel();
