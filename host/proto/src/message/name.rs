@@ -131,6 +131,7 @@ names! {
     PAssertedIdentity "P-Asserted-Identity" List;
     PPreferredIdentity "P-Preferred-Identity" List;
     PAssociatedUri "P-Associated-URI" List;
+    RemotePartyId "Remote-Party-ID" List;
     Diversion "Diversion" List;
     HistoryInfo "History-Info" List;
     Geolocation "Geolocation" List;

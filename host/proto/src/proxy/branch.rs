@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::challenge::Challenges;
+use super::identity::Answering;
 use super::io::Hop;
 use super::media::BranchMedia;
 use super::plan::{Target, TrunkId, TrunkSide};
@@ -49,6 +50,8 @@ pub(super) struct Branch {
     pub(super) passed_over: bool,
     /// The hunt has gone on without it. A 2xx that still comes is forwarded, a failure only acknowledged.
     pub(super) abandoned: bool,
+    /// What its responses may say of identities; none where nobody asks.
+    pub(super) answering: Option<Box<Answering>>,
     /// The failure it ended with, while a decision about it is awaited.
     pub(super) failed_with: Option<u16>,
 }
@@ -126,6 +129,7 @@ impl Branch {
             over_flow: false,
             passed_over: false,
             abandoned: false,
+            answering: None,
             failed_with: None,
         }
     }

@@ -13,6 +13,7 @@ use super::branch_parameter;
 use super::context::{Answer, Context, Phase, Server};
 use super::environment::Environment;
 use super::forward::{Copy, NextHop, Prepared};
+use super::identity::Crossed;
 use super::io::{Cause, Hop, Located, Output, RequestKind};
 use super::numbering::Renumbered;
 use super::own::EgressChoice;
@@ -99,6 +100,9 @@ impl<S: Clone> Context<S> {
         let Some((mut path, mut bytes)) = self.write_for(index, candidate.hop, candidate.egress, request, target, prepared, env) else {
             return false;
         };
+        if self.cross(index, request, target, path.listener, env, out) == Crossed::Refused {
+            return true;
+        }
         // What is sent without state cannot come back to UDP when TCP is refused.
         let has_way_back = !matches!(self.server, Server::Stateless);
         let too_large =

@@ -337,7 +337,7 @@ impl<S: Clone> Context<S> {
                 if self.request.as_ref().is_some_and(|request| request.method() == Method::REGISTER) {
                     super::contact::restore_contacts(message, &env.settings.token_keys, &mut splice);
                 }
-                super::forward::apply_response_edits(&mut splice, edits);
+                self.write_answer(message, edits, &mut splice);
                 if is_challenge(message.status()) {
                     self.append_challenges(message, &mut splice);
                 }

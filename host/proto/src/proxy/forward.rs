@@ -218,9 +218,12 @@ impl Copy<'_> {
         }
         self.write_routes(&mut splice);
         self.write_own_uris(&mut splice);
+        let passage = self.passage();
+        passage.iter().for_each(|passage| passage.before_edits(&mut splice));
         for edit in self.common.iter().chain(&self.target.edits) {
             apply(&mut splice, edit);
         }
+        passage.iter().for_each(|passage| passage.after_edits(&mut splice));
         if let Some(renumbered) = &self.renumbered {
             renumbered.apply(self.request, &mut splice);
         }

@@ -52,7 +52,7 @@ pub use border::{Border, Extent, Hiding, SideId, Towards};
 pub use contact_token::original_contact;
 pub use editable::{is_editable, is_own};
 pub use forward::next_hop_uri;
-pub use identity::{Identity, Trust};
+pub use identity::{Fields, Form, Identity, PrivacyService, Trust};
 pub use io::{
     Admitted, BranchId, Cause, ContextId, DialogSides, FailureOutcome, Hop, Located, MediaAnswer, MediaQuestion, Output, Query,
     RequestKind, Reviewed, Taken, Transmit, Verdict, Watch,

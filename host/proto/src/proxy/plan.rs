@@ -147,6 +147,8 @@ pub struct Target {
     pub from: Option<TrunkSide>,
     /// Whether the shell wants to be asked before the request goes there.
     pub admission: Admission,
+    /// The user who has sent the request, where his password has been verified.
+    pub user: Option<Arc<str>>,
     /// What becomes of the Contact of a REGISTER.
     pub contact: ContactPolicy,
     /// What a decision says of the media of the call: handed out with [`super::Output::Media`].
