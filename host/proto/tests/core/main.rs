@@ -11,6 +11,7 @@ mod flows_ended;
 mod forking;
 mod hooks;
 mod hunting;
+mod identity;
 mod late_challenges;
 mod limits;
 mod media;
