@@ -4,7 +4,7 @@ use crate::support::example::Example;
 use crate::support::wasm::component;
 
 /// Runs an example to its end, which has to be a good one, after this many steps.
-fn all_goes_well(name: &'static str, steps: usize) {
+pub(super) fn all_goes_well(name: &'static str, steps: usize) {
     let example = Example::new(name);
     let (output, text) = example.shown_to_its_end();
     assert!(output.status.success() && text.contains(&format!("All {steps} steps went as they should.")), "{text}");
@@ -38,6 +38,6 @@ fn asterisk_reaches_its_provider_by_its_outbound_proxy_alone() {
     all_goes_well("asterisk-itsp", 6);
 }
 
-fn starts(program: &str) -> bool {
+pub(super) fn starts(program: &str) -> bool {
     std::process::Command::new(program).arg("-V").output().is_ok()
 }

@@ -12,6 +12,7 @@ mod control;
 mod crowd;
 mod dialog;
 mod examples;
+mod examples_border;
 mod fork;
 mod interfaces;
 mod lifecycle;

@@ -11,7 +11,7 @@ use jackfield_proto::message::{Message, Name};
 use crate::answers::Answering;
 use crate::digest::{Account, Guard};
 use crate::ladder::{PROXY, Record};
-use crate::wire::{parse, receive, text};
+use crate::wire::{media_of, parse, receive, text};
 
 /// What an agent is.
 #[derive(Clone, Debug)]
@@ -95,6 +95,11 @@ impl Bindings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|binding| binding.aor == aor).cloned()
     }
 
+    /// That of who registered last.
+    pub fn newest(&self) -> Option<Binding> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().cloned()
+    }
+
     /// Puts a binding in the place of the former one.
     pub(crate) fn note(&self, binding: Binding) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,6 +138,11 @@ impl Agent {
     /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.us
+    }
+
+    /// Where its session descriptions ask for media. Nobody listens there unless the example does.
+    pub fn media(&self) -> SocketAddr {
+        media_of(self.us)
     }
 
     /// What it has noted of those who registered.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use jackfield_proto::message::{Message, Name};
 
-use crate::agent::{Agent, Binding};
+use crate::agent::{Agent, Binding, Taken};
 use crate::ladder::PROXY;
 use crate::wire::{parse, session, text, uri_in};
 
@@ -68,10 +68,20 @@ impl Ended {
     }
 }
 
+/// Who hangs up a call that has been talked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HangUp {
+    /// The caller.
+    Caller,
+    /// Nobody any more: the callee has done it.
+    Done,
+}
+
 /// What all requests of a dialog, or of a registration, have alike.
 struct Talk {
     call_id: String,
     uri: String,
+    from: String,
     to: String,
     routes: Vec<String>,
     send_to: SocketAddr,
@@ -81,6 +91,11 @@ struct Talk {
 impl Agent {
     /// Calls, and hangs up once it is answered.
     pub fn call(&self, invitation: &Invitation) -> Ended {
+        self.call_during(invitation, |_| Ok(HangUp::Caller))
+    }
+
+    /// Calls, does something once it is answered, which gets the answer, and lets that say who hangs up.
+    pub fn call_during(&self, invitation: &Invitation, work: impl FnOnce(&Message) -> Result<HangUp>) -> Ended {
         let to = invitation.to.as_ref().unwrap_or(&invitation.uri);
         let mut talk = self.talk(&invitation.uri, to);
         if let Some((routes, send_to)) = &invitation.way {
@@ -92,8 +107,31 @@ impl Agent {
         let content = format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         let answer = self.proven(&mut talk, "INVITE", &format!("{contact}{headers}"), &content);
         let took = begun.elapsed();
-        let status = answer.and_then(|(answer, sequence)| self.hang_up(&mut talk, &answer, sequence));
+        let status = answer.and_then(|(answer, sequence)| {
+            self.acknowledge(&mut talk, &answer, sequence)?;
+            if answer.status() < 300 && work(&answer)? == HangUp::Caller {
+                self.hang_up(&mut talk, sequence + 1)?;
+            }
+            Ok(answer.status())
+        });
         Ended { call_id: talk.call_id, took, status }
+    }
+
+    /// Hangs up a call that it has taken.
+    pub fn hang_up_taken(&self, taken: &Taken) -> Result<()> {
+        let request = &taken.request;
+        let value = |name: &Name<'_>| request.field(name).map(text).unwrap_or_default();
+        let mut talk = Talk {
+            call_id: text(request.call_id()),
+            uri: uri_in(&value(&Name::Contact)),
+            from: format!("{};tag={}", value(&Name::To), self.profile.name),
+            to: value(&Name::From),
+            // RFC 3261 12.1.1: the callee's route set is the Record-Route as it stands.
+            routes: request.values(&Name::RecordRoute).map(|hop| uri_in(&text(hop.bytes))).collect(),
+            send_to: taken.source,
+            transactions: 0,
+        };
+        self.hang_up(&mut talk, 1)
     }
 
     /// Registers an address of record with a registrar. `parameters` go into the URI of its Contact, like `;line=a1b2c3`.
@@ -120,6 +158,7 @@ impl Agent {
         Talk {
             call_id: format!("{:x}@{}", now.as_nanos(), self.profile.name),
             uri: uri.to_owned(),
+            from: format!("<{}>;tag=f{}", self.profile.identity, self.us.port()),
             to: format!("<{to}>"),
             routes: self.profile.route.iter().cloned().collect(),
             send_to: self.profile.proxy,
@@ -144,23 +183,25 @@ impl Agent {
         Ok((again, 2))
     }
 
-    /// Acknowledges the final response of an INVITE and ends the call if there is one. Gives the response's status.
-    fn hang_up(&self, talk: &mut Talk, answer: &Message, sequence: u32) -> Result<u16> {
+    /// Acknowledges the final response of an INVITE, and notes what the dialog's further requests need if there is one.
+    fn acknowledge(&self, talk: &mut Talk, answer: &Message, sequence: u32) -> Result<()> {
         if answer.status() >= 300 {
-            self.acknowledge_failure(talk, sequence, answer)?;
-            return Ok(answer.status());
+            return self.acknowledge_failure(talk, sequence, answer);
         }
         // RFC 3261 12.1.2: the caller's route set is the Record-Route in reverse.
         talk.routes = answer.values(&Name::RecordRoute).map(|hop| uri_in(&text(hop.bytes))).collect();
         talk.routes.reverse();
         talk.uri = uri_in(&answer.field(&Name::Contact).map(text).unwrap_or_default());
         talk.to = answer.field(&Name::To).map(text).unwrap_or_default();
-        self.send(talk, sequence, "ACK", "", "Content-Length: 0\r\n\r\n")?;
-        let goodbye = self.ask(talk, sequence + 1, "BYE", "", "Content-Length: 0\r\n\r\n")?;
+        self.send(talk, sequence, "ACK", "", "Content-Length: 0\r\n\r\n")
+    }
+
+    fn hang_up(&self, talk: &mut Talk, sequence: u32) -> Result<()> {
+        let goodbye = self.ask(talk, sequence, "BYE", "", "Content-Length: 0\r\n\r\n")?;
         if goodbye.status() != 200 {
             bail!("the BYE was answered with {}", goodbye.status());
         }
-        Ok(answer.status())
+        Ok(())
     }
 
     /// RFC 3261 17.1.1.3: the ACK of a failure belongs to the INVITE's own transaction.
@@ -189,12 +230,11 @@ impl Agent {
         talk.transactions += 1;
         let branch = format!("z9hG4bK{}{}", talk.call_id.replace('@', ""), talk.transactions);
         let routes: String = talk.routes.iter().map(|uri| format!("Route: <{uri}>\r\n")).collect();
-        let Talk { call_id, uri, to, send_to, .. } = talk;
-        let (us, identity) = (self.us, &self.profile.identity);
+        let Talk { call_id, uri, from, to, send_to, .. } = talk;
+        let us = self.us;
         let message = Bytes::from(format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch={branch};rport\r\nMax-Forwards: 70\r\n{routes}\
-             From: <{identity}>;tag=f{}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {sequence} {method}\r\n{headers}{content}",
-            us.port()
+             From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {sequence} {method}\r\n{headers}{content}"
         ));
         if let Some(parsed) = parse(message.clone()) {
             self.record.note(&self.profile.name, PROXY, &parsed);

@@ -44,8 +44,13 @@ impl Record {
 
     /// Takes out the steps of one call, in the order of time.
     pub fn take(&self, call_id: &[u8]) -> Vec<Step> {
+        self.take_all(&[call_id])
+    }
+
+    /// The same for a call that has another Call-ID on the other side.
+    pub fn take_all(&self, call_ids: &[&[u8]]) -> Vec<Step> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut mine, others): (Vec<Step>, Vec<Step>) = all.drain(..).partition(|step| step.call_id == call_id);
+        let (mut mine, others): (Vec<Step>, Vec<Step>) = all.drain(..).partition(|step| call_ids.contains(&step.call_id.as_slice()));
         *all = others;
         mine.sort_by_key(|step| step.at);
         mine

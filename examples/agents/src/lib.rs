@@ -9,9 +9,10 @@ pub mod ladder;
 pub mod network;
 pub mod proxy;
 pub mod stage;
+pub mod watch;
 mod wire;
 
 pub use agent::{Agent, Binding, Bindings, Profile, Taken};
-pub use dialing::{Ended, Invitation};
+pub use dialing::{Ended, HangUp, Invitation};
 pub use digest::{Account, Guard};
 pub use wire::text;

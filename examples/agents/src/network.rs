@@ -5,9 +5,13 @@ use std::fs::File;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::watch::Watch;
 
 /// A cable between the proxy and somebody else.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,34 @@ pub struct Link {
 pub struct Network {
     links: &'static [Link],
     kind: Kind,
+    gate: Arc<Gate>,
+}
+
+/// Who may go into the namespaces, which nobody may once they are being removed.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    closed: AtomicBool,
+    inside: AtomicUsize,
+}
+
+impl Gate {
+    /// Lets nobody in any more. Somebody may still be inside.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether nobody is inside.
+    pub(crate) fn all_out(&self) -> bool {
+        self.inside.load(Ordering::SeqCst) == 0
+    }
+
+    fn pass<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        // Counted before it is asked: whoever closes looks at the count afterwards.
+        self.inside.fetch_add(1, Ordering::SeqCst);
+        let done = if self.closed.load(Ordering::SeqCst) { Err(anyhow!("the network is being removed")) } else { work() };
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+        done
+    }
 }
 
 #[derive(Debug)]
@@ -47,12 +79,40 @@ pub enum Cut {
 impl Network {
     /// Makes namespaces and cables, or finds a part of 127.0.0.0/8 that nobody uses.
     pub fn make(links: &'static [Link]) -> Result<Self> {
-        if let Some(why) = obstacle() {
-            return Ok(Self { links, kind: Kind::Loopback(free_loopback(links)?, why) });
+        match obstacle() {
+            Some(why) => Ok(Self { links, kind: Kind::Loopback(free_loopback(links)?, why), gate: Arc::default() }),
+            None => {
+                let network = Self::named(links);
+                network.lay_cables()?;
+                Ok(network)
+            }
         }
-        let network = Self { links, kind: Kind::Namespaces(format!("jf{:x}", std::process::id())) };
-        network.lay_cables()?;
-        Ok(network)
+    }
+
+    /// Makes namespaces and cables that go at a signal, too. Nothing else will do: what is shown needs real interfaces.
+    pub fn watched(links: &'static [Link]) -> Result<(Self, Watch)> {
+        if let Some(why) = obstacle() {
+            bail!("this needs real interfaces, and {why}");
+        }
+        let network = Self::named(links);
+        let watch = Watch::over(&network)?;
+        network.gate.pass(|| network.lay_cables())?;
+        Ok((network, watch))
+    }
+
+    fn named(links: &'static [Link]) -> Self {
+        Self { links, kind: Kind::Namespaces(format!("jf{:x}", std::process::id())), gate: Arc::default() }
+    }
+
+    /// Who may go into its namespaces.
+    pub(crate) fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate)
+    }
+
+    /// The names of its namespaces.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let Kind::Namespaces(prefix) = &self.kind else { return Vec::new() };
+        std::iter::once("proxy").chain(self.links.iter().map(|link| link.device)).map(|role| format!("{prefix}-{role}")).collect()
     }
 
     /// In a line: where the example stands.
@@ -126,6 +186,10 @@ impl Network {
         let Kind::Namespaces(prefix) = &self.kind else { return Ok(work()) };
         let path = format!("/run/netns/{prefix}-{role}");
         let namespace = File::open(&path).with_context(|| format!("cannot open {path}"))?;
+        self.gate.pass(|| Self::inside_of(&path, &namespace, work))
+    }
+
+    fn inside_of<T: Send>(path: &str, namespace: &File, work: impl FnOnce() -> T + Send) -> Result<T> {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 use std::os::fd::AsFd;
@@ -141,9 +205,9 @@ impl Network {
 
     fn lay_cables(&self) -> Result<()> {
         let Kind::Namespaces(prefix) = &self.kind else { return Ok(()) };
-        for role in std::iter::once("proxy").chain(self.links.iter().map(|link| link.device)) {
-            ip(&format!("netns add {prefix}-{role}"))?;
-            ip(&format!("-n {prefix}-{role} link set lo up"))?;
+        for name in self.names() {
+            ip(&format!("netns add {name}"))?;
+            ip(&format!("-n {name} link set lo up"))?;
         }
         for Link { device, proxy, far } in self.links {
             ip(&format!("link add {device} netns {prefix}-proxy type veth peer name far netns {prefix}-{device}"))?;
@@ -160,10 +224,9 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        let Kind::Namespaces(prefix) = &self.kind else { return };
-        for role in std::iter::once("proxy").chain(self.links.iter().map(|link| link.device)) {
+        for name in self.names() {
             // The cables go with it.
-            let _ = ip(&format!("netns del {prefix}-{role}"));
+            let _ = ip(&format!("netns del {name}"));
         }
     }
 }
@@ -183,10 +246,11 @@ fn obstacle() -> Option<&'static str> {
     made.is_err().then_some("this machine lets nobody make network namespaces")
 }
 
-fn ip(arguments: &str) -> Result<()> {
+/// Runs `ip`; gives what it prints.
+pub(crate) fn ip(arguments: &str) -> Result<String> {
     let done = Command::new("ip").args(arguments.split_whitespace()).output().context("cannot start ip")?;
     ensure!(done.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&done.stderr).trim());
-    Ok(())
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
 /// The first three numbers of a link's network, with their dots.
@@ -218,7 +282,7 @@ mod tests {
 
     #[test]
     fn on_loopback_every_network_of_a_file_is_another_one() {
-        let network = Network { links: LINKS, kind: Kind::Loopback(99, "a test") };
+        let network = Network { links: LINKS, kind: Kind::Loopback(99, "a test"), gate: Arc::default() };
         let written = "proxy = \"sip:192.0.2.1;lr\" # for 10.0.0.20, from [\"10.0.0.0/24\"]";
         assert_eq!(network.translated(written), "proxy = \"sip:127.99.1.1;lr\" # for 127.99.0.20, from [\"127.99.0.0/24\"]");
         assert_eq!(network.address("192.0.2.10", 5060).unwrap(), "127.99.1.10:5060".parse().unwrap());

@@ -31,8 +31,13 @@ pub(crate) fn uri_in(value: &str) -> String {
     }
 }
 
-/// A session description that offers G.711, which nobody here will send.
+/// Where who listens on an address for SIP wants media.
+pub(crate) fn media_of(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port().wrapping_add(10_000))
+}
+
+/// A session description that offers G.711.
 pub(crate) fn session(address: SocketAddr) -> String {
-    let (ip, port) = (address.ip(), address.port().wrapping_add(10_000));
+    let (ip, port) = (address.ip(), media_of(address).port());
     format!("v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n")
 }
