@@ -509,6 +509,18 @@ fn the_configurations_of_this_repository_are_good() {
     assert!(checked >= 3, "{checked} files were found");
 }
 
+/// The blocks of TOML in the README: whole files, or a part that goes with any listener.
+#[test]
+fn the_examples_of_the_readme_are_good() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let blocks: Vec<&str> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 3, "{} blocks were found", blocks.len());
+    for block in blocks {
+        let file = if block.contains("[listen.") { block.to_owned() } else { format!("{LISTEN}{block}") };
+        assert_eq!(problems(&file), [""; 0], "{block}");
+    }
+}
+
 #[test]
 fn each_transport_has_its_port_where_none_is_written_and_secure_ones_their_files() {
     let config = parse(
