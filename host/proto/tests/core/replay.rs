@@ -3,6 +3,7 @@
 //!
 //! `JACKFIELD_REPLAY_SEEDS=100000` runs more of it, `JACKFIELD_REPLAY_SEED=17` one seed alone.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use std::time::Duration;
 use jackfield_proto::message::{Framing, Limits, Message, Method, NotSip, respond};
 use jackfield_proto::net::{ConnectionId, Flow, ListenerId, Over, Path, Transport};
 use jackfield_proto::proxy::{
-    Admission, Admitted, ContactPolicy, Core, Edit, FailureOutcome, Hop, Located, Mode, Output, Plan, Reply, Reviewed, Target, Verdict,
-    Watch, shard_of,
+    Admission, Admitted, ContactPolicy, Core, Edit, FailureOutcome, Hop, Located, MediaAnswer, MediaNote, MediaPolicy, Mode, Output, Plan,
+    Reply, Reviewed, Target, Verdict, Watch, shard_of,
 };
 use jackfield_proto::time::Timestamp;
 
@@ -76,6 +77,9 @@ struct Fuzz {
     /// Questions asked, some of them answered already.
     questions: Vec<Output<u32>>,
     received: usize,
+    /// Notes of media that have been given, and not been given back.
+    notes: BTreeSet<Vec<u8>>,
+    given: u32,
 }
 
 impl Fuzz {
@@ -83,6 +87,7 @@ impl Fuzz {
         let mut settings = settings();
         settings.limits.contexts = CONTEXTS;
         settings.limits.branches = 6;
+        settings.media = MediaPolicy::Asked;
         let invite = Request::invite();
         let corpus = ["INVITE", "OPTIONS", "MESSAGE", "SUBSCRIBE", "BYE", "ACK", "CANCEL", "REGISTER"]
             .into_iter()
@@ -90,6 +95,7 @@ impl Fuzz {
             .map(|(index, method)| Request::new(method).branch(&format!("seed{index}")).message())
             .chain([
                 invite.message(),
+                invite.clone().branch("offer").body(10).message(),
                 invite.cancel().message(),
                 invite.clone().field("Route", "<sip:192.0.2.1;lr>, <sip:192.0.2.99>").message(),
                 Request::new("PRACK").branch("prack").tagged("fuzz").field("RAck", "1 1 INVITE").message(),
@@ -97,7 +103,16 @@ impl Fuzz {
             ])
             .collect();
         let core = Core::new(Arc::new(settings), 0, u128::from(seed));
-        Self { core, random: Random::new(seed), now: Timestamp::ZERO, corpus, questions: Vec::new(), received: 0 }
+        Self {
+            core,
+            random: Random::new(seed),
+            now: Timestamp::ZERO,
+            corpus,
+            questions: Vec::new(),
+            received: 0,
+            notes: BTreeSet::new(),
+            given: 0,
+        }
     }
 
     fn step(&mut self) {
@@ -127,6 +142,7 @@ impl Fuzz {
         settings.limits.contexts = CONTEXTS;
         settings.limits.branches = self.random.pick(&[0, 1, 6]);
         settings.limits.max_breadth = self.random.pick(&[0, 1, 60]);
+        settings.media = self.random.pick(&[MediaPolicy::Never, MediaPolicy::Asked, MediaPolicy::Asked]);
         settings.timers.c = self.random.pick(&[Duration::ZERO, Duration::from_secs(10), Duration::from_secs(185)]);
         settings.timers.trying = self.random.pick(&[Duration::ZERO, Duration::from_millis(150)]);
         settings
@@ -138,7 +154,9 @@ impl Fuzz {
         let mut octets = self.corpus[which].bytes().to_vec();
         if self.corpus[which].is_request() && self.random.percent(50) {
             let status = self.random.pick(&[100, 180, 183, 200, 202, 302, 401, 404, 408, 487, 503, 603]);
-            octets = respond(&self.corpus[which], status, None).to_tag(b"fuzz").finish().to_vec();
+            let response = respond(&self.corpus[which], status, None).to_tag(b"fuzz");
+            let response = if self.random.percent(50) { response.body("application/sdp", "answer") } else { response };
+            octets = response.finish().to_vec();
         }
         for _ in 0..self.random.below(4) {
             octets = self.mutated(octets);
@@ -235,10 +253,29 @@ impl Fuzz {
                 let answer = self.random.percent(70).then(|| vec![Edit::Set("Authorization".into(), "Digest x".into())]);
                 self.core.challenge_answered(self.now, branch, response, answer, out);
             }
-            Output::AddressFailed { .. } | Output::Media { .. } | Output::MediaOver { .. } | Output::Completed { .. } => {}
+            Output::Media { branch, question } => {
+                let (branch, response) = (*branch, question.response.clone());
+                let answer = self.about_media();
+                self.core.media_answered(self.now, branch, response, answer, out);
+            }
+            Output::AddressFailed { .. } | Output::MediaOver { .. } | Output::Completed { .. } => {}
         }
         if !keep {
             self.questions.swap_remove(which);
+        }
+    }
+
+    fn about_media(&mut self) -> MediaAnswer {
+        self.given += 1;
+        let note = MediaNote::new(&self.given.to_be_bytes()).unwrap();
+        match self.random.below(5) {
+            0 => MediaAnswer::Direct,
+            1 => MediaAnswer::Refused(Reply::status(self.random.pick(&[100, 200, 403, 503, 999]))),
+            _ => {
+                self.notes.insert(note.as_bytes().to_vec());
+                let length = self.random.pick(&[0, 100, 1500]);
+                MediaAnswer::Relayed { note, body: self.random.percent(80).then(|| vec![b'x'; length].into()) }
+            }
         }
     }
 
@@ -305,7 +342,10 @@ impl Fuzz {
                     self.corpus[place] = message;
                 }
             }
-            let asks = !matches!(output, Output::AddressFailed { .. } | Output::Completed { .. });
+            if let Output::MediaOver { note, .. } = &output {
+                assert!(self.notes.remove(note.as_bytes()), "given, and not given back before");
+            }
+            let asks = !matches!(output, Output::AddressFailed { .. } | Output::MediaOver { .. } | Output::Completed { .. });
             if asks && !matches!(&output, Output::Send(transmit) if transmit.branch.is_none()) {
                 self.questions.push(output);
             }
@@ -333,11 +373,11 @@ impl Fuzz {
                     Output::Challenged { branch, response, .. } => {
                         self.core.challenge_answered(self.now, branch, response, None, &mut out);
                     }
-                    Output::Send(_)
-                    | Output::AddressFailed { .. }
-                    | Output::Media { .. }
-                    | Output::MediaOver { .. }
-                    | Output::Completed { .. } => {}
+                    Output::Media { branch, question } => {
+                        let answer = self.about_media();
+                        self.core.media_answered(self.now, branch, question.response, answer, &mut out);
+                    }
+                    Output::Send(_) | Output::AddressFailed { .. } | Output::MediaOver { .. } | Output::Completed { .. } => {}
                 }
             }
             if let Some(due) = self.core.next_timeout() {

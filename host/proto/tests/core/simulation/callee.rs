@@ -17,6 +17,8 @@ pub(super) struct CalleeTransaction {
     transport: Transport,
     request: Message,
     tag: String,
+    /// What its responses say of media; mostly something.
+    media: &'static str,
     last: Option<Message>,
     final_status: Option<u16>,
     acknowledged: bool,
@@ -67,6 +69,7 @@ impl World {
             1 => OnCancel::Nothing,
             _ => OnCancel::Give487,
         };
+        let media = if self.random.percent(70) { "answer" } else { "" };
         let tag = format!("{peer}-{}", self.callees.len());
         let is_invite = request.method().is_invite();
         let is_bye = request.method() == Method::BYE;
@@ -75,6 +78,7 @@ impl World {
             transport,
             request,
             tag,
+            media,
             last: None,
             final_status: None,
             acknowledged: false,
@@ -175,6 +179,9 @@ impl CalleeTransaction {
             response = response.header("Contact", format!("<sip:{}@{}{transport}>", self.peer, address(self.peer)));
             for route in self.request.values(&Name::RecordRoute) {
                 response = response.header("Record-Route", Bytes::copy_from_slice(route.bytes));
+            }
+            if !self.media.is_empty() {
+                response = response.body("application/sdp", self.media);
             }
         }
         message(response.finish())

@@ -151,7 +151,9 @@ impl World {
         let tag = Bytes::copy_from_slice(response.to_tag().unwrap_or_default());
         let number = caller.accepted.iter().position(|known| *known == tag);
         let branch = format!("ack-{call}-{}", number.unwrap_or(caller.accepted.len()));
-        let ack = caller.request.in_dialog("ACK", response, &branch).message();
+        // 13.2.2.4: it holds the answer where the offer has come in the 2xx.
+        let answer = if caller.request.body.is_empty() { "answer" } else { "" };
+        let ack = Request { body: answer.into(), ..caller.request.in_dialog("ACK", response, &branch) }.message();
         if number.is_none() {
             caller.accepted.push(tag);
             let bye = caller.request.in_dialog("BYE", response, &branch.replace("ack", "bye"));

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Transport;
 use jackfield_proto::proxy::{
-    Admission, Admitted, Edit, FailureOutcome, Group, Hop, Mode, Plan, Query, Reply, StatusSet, Target, Verdict, Watch,
+    Admission, Admitted, Edit, FailureOutcome, Group, Hop, MediaAnswer, MediaNote, Mode, Plan, Query, Reply, StatusSet, Target, Verdict,
+    Watch,
 };
 
 use crate::support::Random;
@@ -95,6 +96,27 @@ pub(super) fn addresses(random: &mut Random, query: &Query) -> Vec<Hop> {
 pub(super) fn admitted(random: &mut Random) -> Admitted {
     if random.percent(80) { Admitted::Yes } else { Admitted::No(Reply::with_reason(random.pick(&[403, 486, 503]), FULL)) }
 }
+
+/// What a relay says: most media is relayed. Whatever leaves by this answer names its note in the body.
+pub(super) fn media(random: &mut Random, number: u32) -> MediaAnswer {
+    match random.below(10) {
+        0 => MediaAnswer::Direct,
+        1 => MediaAnswer::Refused(Reply::with_reason(random.pick(&[403, 486, 503]), FULL)),
+        _ => MediaAnswer::Relayed { note: note(number), body: Some(format!("{RELAYED}{number}").into()) },
+    }
+}
+
+fn note(number: u32) -> MediaNote {
+    MediaNote::new(&number.to_be_bytes()).unwrap()
+}
+
+/// The number of a note.
+pub(super) fn number_of(note: MediaNote) -> u32 {
+    u32::from_be_bytes(note.as_bytes().try_into().unwrap())
+}
+
+/// What a body begins with that a relay has changed; the number of the note is behind it.
+pub(super) const RELAYED: &str = "relayed ";
 
 pub(super) fn credentials(random: &mut Random) -> Option<Vec<Edit>> {
     random.percent(70).then(|| vec![Edit::Set("Authorization".into(), "Digest x".into())])

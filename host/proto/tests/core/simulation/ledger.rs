@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::time::Timestamp;
 
-use super::decisions::FULL;
+use super::decisions::{FULL, RELAYED};
 use super::world::{call_of, is_request_of};
 use crate::support::text_of;
 
@@ -25,6 +25,18 @@ pub(super) struct Ledger {
     /// What callees have answered: tag and status.
     said: BTreeSet<(String, u16)>,
     challenges_answered: usize,
+    /// Questions about media that have been answered.
+    media_answered: BTreeSet<u32>,
+    /// Notes that answers about an INVITE have given.
+    notes: BTreeMap<u32, Note>,
+}
+
+/// What has become of a note.
+struct Note {
+    call: usize,
+    /// The branches of the copies that have left with it.
+    branches: BTreeSet<Bytes>,
+    given_back: bool,
 }
 
 #[derive(Default)]
@@ -137,6 +149,24 @@ impl Ledger {
         self.challenges_answered += 1;
     }
 
+    /// Whether this is the first answer to a question.
+    pub(super) fn media_answered(&mut self, question: u32) -> bool {
+        self.media_answered.insert(question)
+    }
+
+    pub(super) fn noted(&mut self, number: u32, request: &Message) {
+        let call = call_of(request).expect("a call of this run");
+        let before = self.notes.insert(number, Note { call, branches: BTreeSet::new(), given_back: false });
+        assert!(before.is_none());
+    }
+
+    pub(super) fn given_back(&mut self, number: u32, call_id: &Bytes) {
+        let note = self.notes.get_mut(&number).expect("what is given back has been given");
+        assert!(!note.given_back, "once");
+        assert_eq!(text_of(call_id), format!("call-{}", note.call));
+        note.given_back = true;
+    }
+
     fn branch_of(&mut self, message: &Message) -> Option<&mut Branch> {
         let call = call_of(message).and_then(|call| self.calls.get_mut(&call))?;
         call.branches.get_mut(message.top_via()?.branch()?)
@@ -150,7 +180,13 @@ impl Ledger {
         }
         let Some(key) = message.top_via().and_then(|via| via.branch()).map(Bytes::copy_from_slice) else { return };
         if message.method().as_bytes() == call.method.as_bytes() {
-            call.request_leaves(now, peer, key);
+            call.request_leaves(now, peer, key.clone());
+            let number = text_of(message.body()).strip_prefix(RELAYED).and_then(|number| number.parse::<u32>().ok());
+            if let Some(number) = number {
+                let note = self.notes.get_mut(&number).expect("what leaves with a note has been given it");
+                assert!(!note.given_back, "nothing leaves with a note that has been given back");
+                note.branches.insert(key);
+            }
         } else if is_request_of(message, Method::CANCEL) {
             let branch = call.branches.get_mut(&key).expect("a CANCEL belongs to an INVITE");
             assert_eq!(call.method, "INVITE", "9.1: only an INVITE is cancelled");
@@ -177,6 +213,19 @@ impl Ledger {
             outcomes.failed += usize::from(call.failure_up.is_some());
             outcomes.forked += usize::from(call.successes_up.len() > 1);
             outcomes.cancelled += usize::from(call.cancelled);
+        }
+        for (number, note) in &self.notes {
+            let branches = self.calls.get(&note.call).map(|call| &call.branches);
+            let is_accepted = |key| branches.and_then(|all| all.get(key)).is_some_and(|branch: &Branch| branch.accepted.is_some());
+            let owned = note.branches.iter().any(is_accepted);
+            assert!(
+                owned != note.given_back,
+                "note {number} of call {}: a dialog has it: {owned}, given back: {}",
+                note.call,
+                note.given_back
+            );
+            outcomes.notes_given += 1;
+            outcomes.notes_given_back += usize::from(note.given_back);
         }
         outcomes
     }
@@ -243,4 +292,6 @@ pub(super) struct Outcomes {
     pub(super) cancelled: usize,
     pub(super) branches: usize,
     pub(super) challenges_answered: usize,
+    pub(super) notes_given: usize,
+    pub(super) notes_given_back: usize,
 }

@@ -29,6 +29,7 @@ fn run(seed: u64) -> (Outcomes, usize, usize) {
     for call in 0..CALLS {
         let request = if random.percent(80) { Request::invite() } else { Request::new("MESSAGE") };
         let request = Request { call_id: format!("call-{call}"), ..request.branch(&format!("call{call}")) };
+        let request = Request { body: random.pick(&["", "offer", "offer"]).into(), ..request };
         world.callers.push(Caller::new(request));
         let start = random.millis(0, 20_000);
         world.after(start, Event::Caller(call, CallerAct::Start));
@@ -64,11 +65,14 @@ fn calls_through_a_bad_network() {
         total.cancelled += outcomes.cancelled;
         total.branches += outcomes.branches;
         total.challenges_answered += outcomes.challenges_answered;
+        total.notes_given += outcomes.notes_given;
+        total.notes_given_back += outcomes.notes_given_back;
         messages += seen;
         most = most.max(contexts);
     }
     println!("{runs} seeds, {} calls, {messages} messages in, at most {most} contexts, {total:?}", runs * CALLS as u64);
     // A simulation in which nothing happens shows nothing.
     let enough = total.accepted > 100 && total.failed > 100 && total.forked > 10 && total.cancelled > 50 && total.challenges_answered > 50;
+    let enough = enough && total.notes_given_back > 100 && total.notes_given - total.notes_given_back > 100;
     assert!(runs < 100 || enough, "{total:?}");
 }

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::{Flow, Transport};
 use jackfield_proto::proxy::{
-    Admitted, BranchId, ContextId, Core, Edit, FailureOutcome, Hop, Located, Output, RequestKind, Reviewed, Verdict,
+    Admitted, BranchId, ContextId, Core, Edit, FailureOutcome, Hop, Located, MediaAnswer, MediaPolicy, MediaQuestion, Output, RequestKind,
+    Reviewed, Verdict,
 };
 use jackfield_proto::time::Timestamp;
 
@@ -32,6 +33,8 @@ pub(super) struct World {
     pub(super) ledger: Ledger,
     pub(super) most_contexts: usize,
     pub(super) messages: usize,
+    /// Questions about media so far.
+    media_asked: u32,
     /// Print each message, for one seed alone.
     pub(super) trace: bool,
 }
@@ -53,16 +56,31 @@ pub(super) enum Event {
     Decided(ContextId, Verdict<u32>),
     Admitted(BranchId, Admitted),
     ChallengeAnswered(BranchId, Arc<Message>, Option<Vec<Edit>>),
+    MediaAnswered(MediaAsked, MediaAnswer),
     Resolved(BranchId, Vec<Hop>),
     Reviewed(BranchId, Arc<Message>, Reviewed),
     FailureDecided(BranchId, FailureOutcome),
     SendFailed(BranchId),
 }
 
+/// A question about media.
+#[derive(Clone)]
+pub(super) struct MediaAsked {
+    /// Counted from 1.
+    number: u32,
+    branch: BranchId,
+    request: Arc<Message>,
+    response: Option<Arc<Message>>,
+    kind: RequestKind,
+}
+
 impl World {
     pub(super) fn new(seed: u64, network: Network) -> Self {
+        let mut settings = settings();
+        settings.media = if seed.is_multiple_of(2) { MediaPolicy::Asked } else { MediaPolicy::Never };
         Self {
-            core: Core::new(Arc::new(settings()), 0, u128::from(seed)),
+            core: Core::new(Arc::new(settings), 0, u128::from(seed)),
+            media_asked: 0,
             now: Timestamp::ZERO,
             random: Random::new(seed),
             network,
@@ -137,6 +155,15 @@ impl World {
                 }
                 self.core.challenge_answered(self.now, branch, response, answer, &mut out);
             }
+            Event::MediaAnswered(asked, answer) => {
+                let is_first = self.ledger.media_answered(asked.number);
+                if let (true, None, RequestKind::Initial, MediaAnswer::Relayed { note, .. }) =
+                    (is_first, &asked.response, asked.kind, &answer)
+                {
+                    self.ledger.noted(decisions::number_of(*note), &asked.request);
+                }
+                self.core.media_answered(self.now, asked.branch, asked.response, answer, &mut out);
+            }
             Event::Resolved(branch, hops) => self.core.resolved(self.now, branch, hops.into_iter().map(Located::from).collect(), &mut out),
             Event::Reviewed(branch, response, reviewed) => {
                 self.ledger.released(&response);
@@ -194,8 +221,26 @@ impl World {
                     let delay = decisions::delay(&mut self.random);
                     self.after(delay, Event::ChallengeAnswered(branch, response, answer));
                 }
-                Output::AddressFailed { .. } | Output::Media { .. } | Output::MediaOver { .. } | Output::Completed { .. } => {}
+                Output::Media { branch, question } => self.ask_relay(branch, *question),
+                Output::MediaOver { note, call_id } => self.ledger.given_back(decisions::number_of(note), &call_id),
+                Output::AddressFailed { .. } | Output::Completed { .. } => {}
             }
+        }
+    }
+
+    /// A relay is asked; some answer twice.
+    fn ask_relay(&mut self, branch: BranchId, question: MediaQuestion) {
+        self.media_asked += 1;
+        // A failure that waits ends nothing yet.
+        if question.response.is_some() {
+            self.ledger.may_go_on(&question.request);
+        }
+        let MediaQuestion { request, response, kind, .. } = question;
+        let asked = MediaAsked { number: self.media_asked, branch, request, response, kind };
+        for _ in 0..1 + u64::from(self.random.percent(10)) {
+            let answer = decisions::media(&mut self.random, asked.number);
+            let delay = decisions::delay(&mut self.random);
+            self.after(delay, Event::MediaAnswered(asked.clone(), answer));
         }
     }
 

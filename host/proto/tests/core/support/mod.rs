@@ -9,7 +9,7 @@ mod wire;
 
 pub(crate) use bench::{Bench, Challenge, Sent, settings};
 pub(crate) use dialog::{call, edge_flow, edge_settings};
-pub(crate) use media::{note, relayed};
+pub(crate) use media::note;
 pub(crate) use plans::{group, kept, parallel, plan, serial, spaced, target};
 pub(crate) use random::Random;
 pub(crate) use wire::{Request, address, flow, message, peer_of, text_of};
