@@ -99,6 +99,7 @@ fn the_crates_beside_the_shell_know_the_core_and_not_one_another() {
     assert_eq!(own_dependencies("jackfield-resolver"), ["jackfield-proto"]);
     assert_eq!(own_dependencies("jackfield-sipproxy"), ["jackfield-proto"]);
     assert_eq!(own_dependencies("jackfield-auth"), ["jackfield-proto"]);
+    assert_eq!(own_dependencies("jackfield-relay"), ["jackfield-proto"]);
     assert_eq!(own_dependencies("jackfield-trunk"), ["jackfield-auth", "jackfield-proto"]);
     let doctors = ["jackfield-auth", "jackfield-proto", "jackfield-resolver", "jackfield-transport"];
     assert_eq!(own_dependencies("jackfield-doctor"), doctors);
