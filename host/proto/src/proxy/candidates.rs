@@ -97,6 +97,10 @@ impl<S: Clone> Context<S> {
         env: &mut Environment,
         out: &mut Vec<Output<S>>,
     ) -> bool {
+        let cover = candidate.egress.and_then(|egress| self.cover(target, egress, env));
+        if cover.is_some_and(|cover| !self.may_be_hidden(index, request, cover)) {
+            return false;
+        }
         let Some((mut path, mut bytes)) = self.write_for(index, candidate.hop, candidate.egress, request, target, prepared, env) else {
             return false;
         };
@@ -168,6 +172,7 @@ impl<S: Clone> Context<S> {
             }
         };
         let branch_here = self.branches.get(usize::from(index));
+        let cover = self.cover(target, egress, env);
         let copy = Copy {
             request,
             flow: &self.flow,
@@ -183,9 +188,13 @@ impl<S: Clone> Context<S> {
             trunk: branch_here.and_then(|branch| branch.trunk),
             renumbered: branch_here.and_then(|branch| self.renumbered(branch, request, env)),
             media: branch_here.and_then(|branch| branch.media.as_deref()),
+            cover: cover.as_ref(),
+            hidden: self.hidden.as_deref(),
+            seals: env.own.seals(),
             settings: &env.settings,
         };
-        Some((path, copy.write()))
+        let bytes = copy.write()?;
+        Some((path, bytes))
     }
 
     /// The numbers of a branch's copy where they are not those of the request.

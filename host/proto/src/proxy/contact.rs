@@ -55,7 +55,7 @@ impl Copy<'_> {
 
     /// What is noted of the way to a Contact: as little as will do, so that it is the same at the next REGISTER; and never a way to anybody
     /// but who has sent it.
-    fn flow_of_contact(&self, address: &NameAddr<'_>, uri: &Uri<'_>) -> NotedFlow {
+    pub(super) fn flow_of_contact(&self, address: &NameAddr<'_>, uri: &Uri<'_>) -> NotedFlow {
         let (listener, transport, source) = (ListenerDigest::of(self.ingress), self.flow.transport, self.flow.remote.ip());
         let wanted = nat::is_first_hop(self.request) && (uri.param(b"ob").is_some() || registers_flow(self.request, address));
         if wanted || !has_address(uri) || matches!(transport, Transport::Ws | Transport::Wss) {
@@ -89,7 +89,7 @@ pub(super) fn restore_contacts(response: &Message, keys: &KeyRing, splice: &mut 
 }
 
 /// Without brackets every semicolon would begin a header parameter (RFC 3261 20.10).
-fn replace_uri(value: &Value<'_>, address: &NameAddr<'_>, uri: &[u8], splice: &mut Splice<'_>) {
+pub(super) fn replace_uri(value: &Value<'_>, address: &NameAddr<'_>, uri: &[u8], splice: &mut Splice<'_>) {
     let start = (address.uri().as_ptr() as usize).saturating_sub(value.bytes.as_ptr() as usize);
     let is_bracketed = start.checked_sub(1).and_then(|before| value.bytes.get(before)) == Some(&b'<');
     let at = value.range.start + start;

@@ -23,6 +23,7 @@ use siphasher::sip::SipHasher24;
 
 use super::base32;
 use super::branch_parameter::Scratch;
+use super::hiding;
 use super::keys::{KeyRing, TokenKey};
 use super::noted_flow::NotedFlow;
 use super::token;
@@ -43,8 +44,12 @@ pub(super) enum ContactToken {
     /// It is none.
     None,
     Genuine(Box<StandsFor>),
-    /// It looks like one ([`token::may_be_ours`]), but we have not made it.
+    /// It stands for this URI, and leads nowhere by itself ([`super::hiding`]).
+    Stands(Bytes),
+    /// It looks like one ([`token::may_be_ours`]), but we have not made it, or not for this.
     Forged,
+    /// It is as long as one, and cannot be one.
+    Unknown,
 }
 
 /// What a Contact of ours stands for.
@@ -53,14 +58,19 @@ pub(super) struct StandsFor {
     pub(super) flow: NotedFlow,
     /// The URI.
     pub(super) original: Bytes,
+    /// Route values on the way there, as one list; empty where there are none.
+    pub(super) paths: Bytes,
 }
 
-/// The Contact that a URI of ours stands for ([`super::ContactPolicy::Token`]); none if it stands for none.
+/// The Contact that a URI of ours stands for at a registrar ([`super::ContactPolicy::Token`], [`super::Hiding`]); none if it stands for none.
 pub fn original_contact(uri: &[u8], keys: &KeyRing) -> Option<Bytes> {
+    if hiding::is_sealed(uri) {
+        return hiding::registered(uri, keys);
+    }
     may_be_token(uri).then_some(())?;
     match verify(&Uri::parse(uri)?, keys) {
         ContactToken::Genuine(contact) => Some(contact.original),
-        ContactToken::None | ContactToken::Forged => None,
+        ContactToken::None | ContactToken::Stands(_) | ContactToken::Forged | ContactToken::Unknown => None,
     }
 }
 
@@ -89,7 +99,7 @@ pub(super) fn verify(uri: &Uri<'_>, keys: &KeyRing) -> ContactToken {
         keys.named(key).any(|key| digest(key, notes) == expected).then_some(())?;
         let (flow, original) = NotedFlow::read(notes)?;
         Uri::parse(original)?;
-        Some(ContactToken::Genuine(Box::new(StandsFor { flow, original: Bytes::copy_from_slice(original) })))
+        Some(ContactToken::Genuine(Box::new(StandsFor { flow, original: Bytes::copy_from_slice(original), paths: Bytes::new() })))
     };
     genuine().unwrap_or(ContactToken::Forged)
 }

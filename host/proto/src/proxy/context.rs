@@ -10,6 +10,7 @@ use super::branch::{Branch, is_challenge};
 use super::branch_parameter::LoopDigest;
 use super::environment::{AlarmKind, Environment};
 use super::forward::{Prepared, prepare};
+use super::hiding::Hidden;
 use super::io::{BranchId, ContextId, Output, RequestKind, Transmit, Watch};
 use super::noted_crossing::NotedCrossing;
 use super::noted_media::MediaNote;
@@ -46,6 +47,8 @@ pub(super) struct Context<S> {
     pub(super) media: Option<MediaNote>,
     /// Whether a branch holds a note that has to be given back if it leads nowhere.
     pub(super) owes_media: bool,
+    /// What is hidden of it; none where nothing is.
+    pub(super) hidden: Option<Box<Hidden>>,
     pub(super) hunt: Hunt,
     /// Most requests have one: it needs no allocation of its own.
     pub(super) branches: SmallVec<[Branch; 1]>,
@@ -334,7 +337,7 @@ impl<S: Clone> Context<S> {
             Answer::Received(Received { message, edits, .. }) => {
                 let mut splice = message.splice();
                 splice.remove_value(&message.values(&crate::message::Name::Via).next()?);
-                if self.request.as_ref().is_some_and(|request| request.method() == Method::REGISTER) {
+                if self.hidden.is_none() && self.request.as_ref().is_some_and(|request| request.method() == Method::REGISTER) {
                     super::contact::restore_contacts(message, &env.settings.token_keys, &mut splice);
                 }
                 self.write_answer(message, edits, &mut splice);
@@ -345,17 +348,29 @@ impl<S: Clone> Context<S> {
                 if self.reply_path.transport.is_reliable() {
                     splice.require_content_length();
                 }
-                Some(splice.finish())
+                match &self.hidden {
+                    Some(hidden) => hidden.show(message, splice.finish(), self.flow.listener, env),
+                    None => Some(splice.finish()),
+                }
             }
             Answer::Made(reply) => self.built(reply, env),
             Answer::Refusal(reply) => self.built(reply, env),
         }
     }
 
+    /// A response of our own, with the Call-ID that the sender of the request wrote.
+    pub(super) fn as_its_sender_knows(&self, built: Bytes) -> Bytes {
+        match &self.hidden {
+            Some(hidden) => hidden.with_call_id_as_received(built),
+            None => built,
+        }
+    }
+
     fn built(&self, reply: &Reply, env: &Environment) -> Option<Bytes> {
         let request = self.request.as_ref()?;
         let tag = super::reply::to_tag(request, env.secret);
-        Some(super::reply::build(request, &self.flow, reply, Some(&tag)))
+        let built = super::reply::build(request, &self.flow, reply, Some(&tag));
+        Some(self.as_its_sender_knows(built))
     }
 
     /// The request gets no answer (RFC 4320 4.2), but its retransmissions are still absorbed. An INVITE is answered in any case.

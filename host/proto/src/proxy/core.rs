@@ -36,6 +36,7 @@ pub struct Core<S> {
     table: TransactionTable<ContextId>,
     in_use: usize,
     turned_away: u64,
+    refused_tokens: u64,
 }
 
 #[derive(Debug)]
@@ -76,7 +77,7 @@ impl<S: Clone> Core<S> {
         let own = OwnNames::new(&settings);
         let retried_invites = Arc::default();
         let env = Environment { settings, own, shard, secret: seed, wheel: TimerWheel::default(), retried_invites, now: Timestamp::ZERO };
-        Self { env, slots: Vec::new(), free: Vec::new(), table: TransactionTable::default(), in_use: 0, turned_away: 0 }
+        Self { env, slots: Vec::new(), free: Vec::new(), table: TransactionTable::default(), in_use: 0, turned_away: 0, refused_tokens: 0 }
     }
 
     /// The same with what all shards share. The ACK for an INVITE comes to any of them, so that where there are several each needs to be told.
@@ -104,6 +105,11 @@ impl<S: Clone> Core<S> {
     /// Requests that were answered 503 since the start because there was no room for them.
     pub fn turned_away(&self) -> u64 {
         self.turned_away
+    }
+
+    /// Requests since the start whose tokens were not taken: forged, spoiled, of another dialog, or made with a key that has gone.
+    pub fn refused_tokens(&self) -> u64 {
+        self.refused_tokens
     }
 
     /// Timers armed, those included that will find nothing to do.
@@ -309,21 +315,22 @@ impl<S: Clone> Core<S> {
         let keys = &self.env.settings.token_keys;
         let preprocessed = preprocess(request, &flow, &self.env.own, keys);
         if let (RequestKind::Initial, Welcome::No(refusal)) = (preprocessed.kind, welcome) {
-            self.turn_down(&preprocessed.request, &flow, refusal, out);
+            self.turn_down(&preprocessed.as_received(), &flow, refusal, out);
             return;
         }
         let is_ack = preprocessed.request.method() == Method::ACK;
         if self.in_use >= limits.contexts && preprocessed.kind == RequestKind::Initial && !is_ack {
-            self.turn_away(&preprocessed.request, &flow, out);
+            self.turn_away(&preprocessed.as_received(), &flow, out);
             return;
         }
         let digest = LoopDigest::of(&preprocessed.request, self.env.settings.token_keys.newest());
         if let validate::Verdict::Refused(refusal) = validate(&preprocessed.request, &self.env.own, digest) {
-            self.answer_statelessly(&preprocessed.request, &flow, &refusal, out);
+            self.answer_statelessly(&preprocessed.as_received(), &flow, &refusal, out);
             return;
         }
         if let Some(status) = preprocessed.onward.refusal() {
-            self.answer_statelessly(&preprocessed.request, &flow, &Reply::status(status), out);
+            self.refused_tokens += u64::from(preprocessed.onward.is_of_refused_token());
+            self.answer_statelessly(&preprocessed.as_received(), &flow, &Reply::status(status), out);
             return;
         }
         self.open(preprocessed, digest, flow, key, out);
@@ -354,7 +361,7 @@ impl<S: Clone> Core<S> {
         key: Option<TransactionKey>,
         out: &mut Vec<Output<S>>,
     ) {
-        let Preprocessed { request, kind, egress, connection, onward, sides, crossing, media } = preprocessed;
+        let Preprocessed { request, kind, egress, connection, onward, sides, crossing, media, hidden } = preprocessed;
         let server = match key {
             None => Server::Stateless,
             Some(_) if request.method().is_invite() => Server::Invite(ServerInvite::start()),
@@ -382,6 +389,7 @@ impl<S: Clone> Core<S> {
             crossing,
             media,
             owes_media: false,
+            hidden,
             hunt: Hunt { egress, connection, flow: onward.path(), after_flow: onward.after_flow(), ..Hunt::default() },
             branches: SmallVec::new(),
             best: None,
@@ -430,16 +438,26 @@ impl<S: Clone> Core<S> {
         let Some((own, _)) = top.branch().and_then(OwnBranch::parse) else { return };
         // Only a CANCEL is a request of our own: its answer ends here, any other has further to go.
         let ends_here = response.method() == Method::CANCEL && matches!(own, OwnBranch::Stateful { .. });
-        if response.defect().is_some() || !self.env.own.wrote(&top) || !(ends_here || response.values(&Name::Via).nth(1).is_some()) {
+        if response.defect().is_some() || !self.env.own.wrote(&top) {
             return;
         }
+        // What is hidden has our Via alone.
+        let has_way = ends_here || response.values(&Name::Via).nth(1).is_some();
         match own {
             OwnBranch::Stateful { shard, id, nonce } => {
                 if shard == self.env.shard && nonce == branch_parameter::nonce(id, self.env.secret) {
-                    self.with(id.context, out, |context, env, out| context.on_response(id.index, response, flow, env, out));
+                    self.with(id.context, out, |context, env, out| match &context.hidden {
+                        Some(hidden) if has_way || hidden.has_copy(id.index) => {
+                            let response = hidden.taken_inside(response);
+                            context.on_response(id.index, response, flow, env, out);
+                        }
+                        None if has_way => context.on_response(id.index, response, flow, env, out),
+                        Some(_) | None => {}
+                    });
                 }
             }
-            OwnBranch::Stateless { digest } => self.forward_statelessly(&response, digest, flow, out),
+            OwnBranch::Stateless { digest } if has_way => self.forward_statelessly(&response, digest, flow, out),
+            OwnBranch::Stateless { .. } => {}
         }
     }
 

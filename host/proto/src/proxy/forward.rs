@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::branch_parameter::Scratch;
+use super::hiding::{Cover, Hidden, Seals};
 use super::io::{Hop, Query};
 use super::media::BranchMedia;
 use super::numbering::Renumbered;
@@ -202,12 +203,24 @@ pub(super) struct Copy<'a> {
     pub(super) renumbered: Option<Renumbered>,
     /// What has been answered about its media, where somebody was asked.
     pub(super) media: Option<&'a BranchMedia>,
+    /// What is hidden in it.
+    pub(super) cover: Option<&'a Cover>,
+    /// What is kept of that for the request.
+    pub(super) hidden: Option<&'a Hidden>,
+    pub(super) seals: &'a Seals,
     pub(super) settings: &'a Settings,
 }
 
 impl Copy<'_> {
-    /// Items 1 to 9: the request as it leaves.
-    pub(super) fn write(&self) -> Bytes {
+    /// Items 1 to 9: the request as it leaves; none if it cannot be hidden what has to be.
+    pub(super) fn write(&self) -> Option<Bytes> {
+        match self.cover {
+            Some(cover) => self.hide(cover, self.write_openly()),
+            None => Some(self.write_openly()),
+        }
+    }
+
+    fn write_openly(&self) -> Bytes {
         let mut splice = self.request.splice();
         if let Some(uri) = &self.prepared.uri {
             splice.set_request_uri(uri.clone());
@@ -217,7 +230,9 @@ impl Copy<'_> {
             splice.set(b"Max-Breadth", breadth.to_string());
         }
         self.write_routes(&mut splice);
-        self.write_own_uris(&mut splice);
+        if self.cover.is_none() {
+            self.write_own_uris(&mut splice);
+        }
         let passage = self.passage();
         passage.iter().for_each(|passage| passage.before_edits(&mut splice));
         for edit in self.common.iter().chain(&self.target.edits) {

@@ -48,6 +48,11 @@ impl KeyRing {
         self.newest.id
     }
 
+    /// All keys with their names, the newest first.
+    pub(super) fn all(&self) -> impl Iterator<Item = (KeyId, &TokenKey)> {
+        std::iter::once(&self.newest).chain(&self.older).map(|key| (key.id, &key.key))
+    }
+
     /// The keys of this name: nearly always one, or none.
     pub(super) fn named(&self, id: KeyId) -> impl Iterator<Item = &TokenKey> {
         std::iter::once(&self.newest).chain(&self.older).filter(move |key| key.id == id).map(|key| &key.key)

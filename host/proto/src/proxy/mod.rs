@@ -18,6 +18,7 @@ mod core;
 mod editable;
 mod environment;
 mod forward;
+mod hiding;
 mod hop_by_hop;
 mod identity;
 mod io;

@@ -2,6 +2,7 @@
 
 use super::contact_token::{self, ContactToken, StandsFor};
 use super::context::AfterFlow;
+use super::hiding;
 use super::keys::KeyRing;
 use super::nat;
 use super::noted_flow::{Binding, FarEnd, NotedFlow};
@@ -28,14 +29,18 @@ pub(super) struct Leading<'a> {
     pub(super) contact: &'a ContactToken,
     /// It belongs to a dialog.
     pub(super) in_dialog: bool,
+    /// Its Route values lead where who sends it says.
+    pub(super) has_route_of_sender: bool,
 }
 
 /// The Contact of ours that a Request-URI is, at whatever port: some registrars write the one that they see.
 pub(super) fn contact_token(request: &Message, own: &OwnNames, keys: &KeyRing) -> ContactToken {
-    if !contact_token::may_be_token(request.request_uri()) {
+    let is_sealed = hiding::is_sealed(request.request_uri());
+    if !is_sealed && !contact_token::may_be_token(request.request_uri()) {
         return ContactToken::None;
     }
     match Uri::parse(request.request_uri()) {
+        Some(uri) if is_sealed && own.owns_host(&uri) => hiding::sealed_contact(&uri, request, own.seals()),
         Some(uri) if own.owns_host(&uri) => contact_token::verify(&uri, keys),
         Some(_) | None => ContactToken::None,
     }
@@ -50,8 +55,10 @@ pub(super) enum Onward {
     InDialog(Path),
     /// By a flow token or a Contact of ours, to whom that stands for: over a flow, and then perhaps by its Request-URI.
     ByToken(Box<ByToken>),
-    /// Its token is not ours.
+    /// Its token is not ours, or is used where it does not belong.
     Forged,
+    /// What should be a token cannot be one.
+    Unknown,
     /// The listener of its flow is no more.
     Gone,
 }
@@ -71,11 +78,12 @@ impl Onward {
         }
         match tokens.contact {
             ContactToken::Forged => return Self::Forged,
+            ContactToken::Unknown => return Self::Unknown,
             // A Route that is left goes before: then the request is not for who has registered, and our word is not for where it leads.
-            ContactToken::Genuine(contact) if !tokens.in_dialog && !request.has(&Name::Route) => {
+            ContactToken::Genuine(contact) if !tokens.in_dialog && !tokens.has_route_of_sender => {
                 return Self::by_token(path(&contact.flow, own), &contact.flow, after_flow_of_contact(contact), own);
             }
-            ContactToken::Genuine(_) | ContactToken::None => {}
+            ContactToken::Genuine(_) | ContactToken::Stands(_) | ContactToken::None => {}
         }
         match noted {
             Some(noted) if needs_flow(request, &noted) => match (path(&noted, own), noted.binding) {
@@ -99,7 +107,7 @@ impl Onward {
         match self {
             Self::InDialog(path) => Some(*path),
             Self::ByToken(to) => to.flow,
-            Self::ByUri | Self::Forged | Self::Gone => None,
+            Self::ByUri | Self::Forged | Self::Unknown | Self::Gone => None,
         }
     }
 
@@ -107,7 +115,7 @@ impl Onward {
     pub(super) fn after_flow(&self) -> AfterFlow {
         match self {
             Self::ByToken(to) => to.after,
-            Self::InDialog(_) | Self::ByUri | Self::Forged | Self::Gone => AfterFlow::Nothing,
+            Self::InDialog(_) | Self::ByUri | Self::Forged | Self::Unknown | Self::Gone => AfterFlow::Nothing,
         }
     }
 
@@ -115,7 +123,7 @@ impl Onward {
     pub(super) fn listener(&self) -> Option<ListenerId> {
         match self {
             Self::ByToken(to) => to.listener.filter(|_| to.flow.is_none()),
-            Self::InDialog(_) | Self::ByUri | Self::Forged | Self::Gone => None,
+            Self::InDialog(_) | Self::ByUri | Self::Forged | Self::Unknown | Self::Gone => None,
         }
     }
 
@@ -124,10 +132,16 @@ impl Onward {
         matches!(self, Self::ByToken(_))
     }
 
+    /// Whether the request came with a token that is not taken.
+    pub(super) fn is_of_refused_token(&self) -> bool {
+        matches!(self, Self::Forged | Self::Unknown)
+    }
+
     /// What the request is answered with at once (RFC 5626 5.3.1).
     pub(super) fn refusal(&self) -> Option<u16> {
         match self {
             Self::Forged => Some(403),
+            Self::Unknown => Some(404),
             Self::Gone => Some(430),
             Self::ByUri | Self::InDialog(_) | Self::ByToken(_) => None,
         }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::hiding::Seals;
 use super::noted_flow::ListenerDigest;
 use super::settings::Settings;
 use crate::message::{Uri, Via, host_address};
@@ -18,6 +19,8 @@ pub(super) struct OwnNames {
     several: Reach,
     /// What tokens call the listeners, in the same order.
     digests: Vec<ListenerDigest>,
+    /// What is hidden behind them is sealed with these.
+    seals: Seals,
 }
 
 #[derive(Debug)]
@@ -41,7 +44,18 @@ impl OwnNames {
             }
             reach.insert(transport, ip);
         }
-        Self { listeners, domains: settings.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(), reach, several, digests }
+        Self {
+            listeners,
+            domains: settings.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
+            reach,
+            several,
+            digests,
+            seals: Seals::new(&settings.token_keys),
+        }
+    }
+
+    pub(super) fn seals(&self) -> &Seals {
+        &self.seals
     }
 
     /// What can be reached, from the listeners of a name or from any.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::contact_token::ContactToken;
+use super::contact_token::{ContactToken, StandsFor};
+use super::hiding::{self, Hidden, Unfolded};
 use super::io::RequestKind;
 use super::keys::KeyRing;
 use super::noted::NotedSides;
@@ -36,17 +37,33 @@ pub(super) struct Preprocessed {
     pub(super) crossing: Option<NotedCrossing>,
     /// What is noted of the media of its dialog.
     pub(super) media: Option<MediaNote>,
+    /// What was hidden in it.
+    pub(super) hidden: Option<Box<Hidden>>,
+}
+
+impl Preprocessed {
+    /// The request with the Call-ID that its sender wrote.
+    #[cold]
+    pub(super) fn as_received(&self) -> Arc<Message> {
+        let received = self.hidden.as_ref().and_then(|hidden| hidden.as_received(&self.request));
+        received.map_or_else(|| Arc::clone(&self.request), Arc::new)
+    }
 }
 
 /// Applies 16.4 to a request that came over `flow`.
 pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &KeyRing) -> Preprocessed {
-    let mut tokens = Tokens { dialog: [None, None], noted: NotedSides::default(), flow: FlowToken::None, egress: None };
+    let mut tokens = Tokens::default();
+    let (request, hidden) = match hiding::inside_call_id(&request, keys, own.seals()) {
+        Some((inside, received)) => (inside, Some(Hidden::received_with(received))),
+        None => (request, None),
+    };
     let request = match has_uri_params(&request).then(|| repair_strict_route(&request, own, keys)).flatten() {
         Some((bytes, route)) => {
             if let Some(uri) = Uri::parse(request.request_uri()).filter(|_| route.has_more()) {
                 tokens.note_more(token::noted(&uri, &request, keys));
             }
             tokens.note(0, &route);
+            tokens.note_sealed(&route.unfolded);
             reparse(bytes, request)
         }
         None => request,
@@ -65,7 +82,13 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
     let last = tokens.dialog.iter().flatten().next_back().filter(|_| in_dialog);
     let noted = last.and_then(|token| token.onward);
     let sides = last.and_then(|_| tokens.noted.sides());
-    let onward = Onward::of(&request, flow, Leading { flow: &tokens.flow, contact: &contact, in_dialog }, noted, own);
+    let has_route_of_sender = tokens.has_route_of_sender;
+    let onward = match tokens.hidden {
+        Sealed::Refused => Onward::Forged,
+        Sealed::Nothing | Sealed::Unfolded => {
+            Onward::of(&request, flow, Leading { flow: &tokens.flow, contact: &contact, in_dialog, has_route_of_sender }, noted, own)
+        }
+    };
     Preprocessed {
         kind: if in_dialog { RequestKind::InDialog } else { RequestKind::Initial },
         connection: noted.and_then(|noted| noted.far_end?.connection),
@@ -74,19 +97,27 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
         crossing: tokens.noted.crossing.filter(|_| in_dialog),
         media: tokens.noted.media.filter(|_| in_dialog),
         onward,
+        hidden,
         request: Arc::new(request),
     }
 }
 
 /// Takes our Route values out, and the Contact of ours that the Request-URI is; none if there are none.
 fn take_out_own(request: &Message, contact: &ContactToken, tokens: &mut Tokens, own: &OwnNames, keys: &KeyRing) -> Option<Bytes> {
-    let routes = own_routes(request, own, keys);
-    if routes.is_empty() && !matches!(contact, ContactToken::Genuine(_)) {
+    // What a strict router's Request-URI has unfolded to is visited as it is, whoever wrote it.
+    let routes = if tokens.hidden == Sealed::Nothing { own_routes(request, own, keys) } else { SmallVec::new() };
+    let leads = matches!(contact, ContactToken::Genuine(_));
+    tokens.has_route_of_sender = leads && request.values(&Name::Route).nth(routes.len()).is_some();
+    let (original, paths) = stands_for(contact);
+    if routes.is_empty() && original.is_none() {
         return None;
     }
     let mut splice = request.splice();
-    if let ContactToken::Genuine(contact) = contact {
-        splice.set_request_uri(contact.original.clone());
+    if let Some(original) = original {
+        splice.set_request_uri(original.clone());
+    }
+    if let Some(paths) = paths.filter(|_| !tokens.has_route_of_sender) {
+        splice.append(b"Route", paths.clone());
     }
     for (index, (value, route)) in routes.iter().enumerate() {
         if route.has_more()
@@ -103,18 +134,47 @@ fn take_out_own(request: &Message, contact: &ContactToken, tokens: &mut Tokens, 
         if index > 0 && tokens.dialog.iter().all(Option::is_some) {
             tokens.egress = route.listener;
         }
-        splice.remove_value(value);
+        tokens.note_sealed(&route.unfolded);
+        match &route.unfolded {
+            Unfolded::Routes(theirs) => splice.replace_value(value, theirs.clone()),
+            Unfolded::Nothing | Unfolded::Refused => splice.remove_value(value),
+        }
     }
     Some(splice.finish())
 }
 
+/// The URI that a Contact of ours stands for, and the Route values on the way there.
+fn stands_for(contact: &ContactToken) -> (Option<&Bytes>, Option<&Bytes>) {
+    match contact {
+        ContactToken::Genuine(contact) => {
+            let StandsFor { original, paths, .. } = &**contact;
+            (Some(original), (!paths.is_empty()).then_some(paths))
+        }
+        ContactToken::Stands(original) => (Some(original), None),
+        ContactToken::None | ContactToken::Forged | ContactToken::Unknown => (None, None),
+    }
+}
+
+/// What has become of the sealed routes of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sealed {
+    #[default]
+    Nothing,
+    Unfolded,
+    Refused,
+}
+
 /// The tokens of a request: those of our two Record-Routes, and the one of our Path.
+#[derive(Default)]
 struct Tokens {
     dialog: [Option<Token>; 2],
     noted: NotedSides,
     flow: FlowToken,
     /// The listener that the second of them names.
     egress: Option<ListenerId>,
+    hidden: Sealed,
+    /// There are Route values beside ours.
+    has_route_of_sender: bool,
 }
 
 impl Tokens {
@@ -124,6 +184,14 @@ impl Tokens {
         if self.flow == FlowToken::None {
             self.flow = route.flow;
         }
+    }
+
+    fn note_sealed(&mut self, unfolded: &Unfolded) {
+        self.hidden = match (self.hidden, unfolded) {
+            (_, Unfolded::Refused) => Sealed::Refused,
+            (Sealed::Nothing, Unfolded::Routes(_)) => Sealed::Unfolded,
+            (sealed, Unfolded::Routes(_) | Unfolded::Nothing) => sealed,
+        };
     }
 
     /// The topmost is next to where the request comes from, the last to where it goes.
@@ -139,6 +207,7 @@ struct OwnUri {
     listener: Option<ListenerId>,
     dialog: Option<Token>,
     flow: FlowToken,
+    unfolded: Unfolded,
 }
 
 impl NotedSides {
@@ -172,8 +241,15 @@ impl OwnUri {
         if !at_home && !own.owns_host(uri) {
             return None;
         }
-        let read = Self { listener, dialog: token::verify_parameter(uri, request, keys), flow: token::verify_flow(uri, keys) };
-        (at_home || read.dialog.is_some() || matches!(read.flow, FlowToken::Genuine(_))).then_some(read)
+        let dialog = token::verify_parameter(uri, request, keys);
+        // Where something is hidden, the token of the dialog notes that.
+        let unfolded = match dialog {
+            Some(Token { has_more: false, .. }) => Unfolded::Nothing,
+            dialog => hiding::unfolded(uri, request, dialog.map(|token| token.side), own.seals()),
+        };
+        let read = Self { listener, dialog, flow: token::verify_flow(uri, keys), unfolded };
+        let is_proved = read.dialog.is_some() || matches!(read.flow, FlowToken::Genuine(_)) || read.unfolded != Unfolded::Nothing;
+        (at_home || is_proved).then_some(read)
     }
 }
 
@@ -182,13 +258,21 @@ fn has_uri_params(request: &Message) -> bool {
     request.request_uri().contains(&b';')
 }
 
-/// Our Route values on top: one, or two where the dialog crosses listeners.
+/// Our Route values on top: one, or two where the dialog crosses listeners. One that unfolds is a whole pass through here.
 fn own_routes<'m>(request: &'m Message, own: &OwnNames, keys: &KeyRing) -> SmallVec<[(Value<'m>, OwnUri); 2]> {
     let ours = |value: Value<'m>| {
         let uri = NameAddr::parse(value.bytes)?.uri_parsed()?;
         OwnUri::read(&uri, request, own, keys).map(|read| (value, read))
     };
-    request.values(&Name::Route).map_while(ours).take(2).collect()
+    let mut routes = SmallVec::new();
+    for own in request.values(&Name::Route).map_while(ours).take(2) {
+        let is_whole_pass = own.1.unfolded != Unfolded::Nothing;
+        routes.push(own);
+        if is_whole_pass {
+            break;
+        }
+    }
+    routes
 }
 
 /// A strict router upstream has put our URI, of Record-Route or Path, into the Request-URI and the Request-URI into the last Route: they
@@ -202,6 +286,9 @@ fn repair_strict_route(request: &Message, own: &OwnNames, keys: &KeyRing) -> Opt
     let mut splice = request.splice();
     splice.set_request_uri(Bytes::copy_from_slice(target));
     splice.remove_value(&last);
+    if let Unfolded::Routes(theirs) = &read.unfolded {
+        splice.prepend(Name::Route, theirs.clone());
+    }
     Some((splice.finish(), read))
 }
 

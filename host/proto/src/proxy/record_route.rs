@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::branch_parameter::Scratch;
 use super::forward::{Copy, NextHop};
 use super::nat;
+use super::noted_crossing::NotedCrossing;
 use super::noted_flow::{Binding, ListenerDigest, NotedFlow, Side};
 use super::noted_trunk::{Note, NotedTrunk};
 use super::plan::{Numbering, RecordRoute};
@@ -25,12 +26,15 @@ impl Copy<'_> {
             } else if self.may_write_path() {
                 self.write_path(splice);
             }
-        } else if matches!(method, Method::INVITE | Method::SUBSCRIBE | Method::REFER)
-            && (self.record_route != RecordRoute::Never || self.has_spaced_side() || self.media_note().is_some())
-            && self.request.to_tag().is_none()
+        } else if self.forms_dialog() && (self.record_route != RecordRoute::Never || self.has_spaced_side() || self.media_note().is_some())
         {
             self.write_record_route(splice);
         }
+    }
+
+    /// Whether it may begin a dialog.
+    pub(super) fn forms_dialog(&self) -> bool {
+        matches!(self.request.method(), Method::INVITE | Method::SUBSCRIBE | Method::REFER) && self.request.to_tag().is_none()
     }
 
     /// Whether there are numbers to keep at a side of the dialog.
@@ -76,6 +80,20 @@ impl Copy<'_> {
         let from = self.target.from.map(|trunk| note(Side::Caller, trunk, None));
         let retried = self.renumbered.as_ref().and_then(|renumbered| renumbered.retried);
         (from, self.trunk.map(|trunk| note(Side::Callee, trunk, retried)))
+    }
+
+    /// The one value, at the listener that it leaves from, where the sides are hidden from each other.
+    pub(super) fn record_route_of_both(&self, crossing: NotedCrossing) -> Bytes {
+        let only = |side, listener: &Listener| NotedFlow::listener_only(side, listener.transport, ListenerDigest::of(listener));
+        let caller = nat::flow_of_caller(self.request, self.flow, || ListenerDigest::of(self.ingress));
+        let flows = [
+            caller.unwrap_or_else(|| only(Side::Caller, self.ingress)),
+            self.flow_of_callee().unwrap_or_else(|| only(Side::Callee, self.egress)),
+        ];
+        let (from, to) = self.trunks();
+        let beside_flows = from.into_iter().chain(to).chain([Note::Crossing(crossing)]).chain(self.media_note());
+        let notes = beside_flows.chain(flows.map(Note::Flow));
+        self.record_route(self.egress, self.scheme(), notes)
     }
 
     fn record_route(&self, listener: &Listener, scheme: Scheme, notes: impl Iterator<Item = Note>) -> Bytes {

@@ -44,6 +44,7 @@ impl<S: Clone> Context<S> {
     pub(super) fn reply_statelessly(&mut self, reply: &Reply, env: &Environment, out: &mut Vec<Output<S>>) {
         if let Some(request) = self.request.take().filter(|request| request.method() != Method::ACK) {
             let bytes = reply::build(&request, &self.flow, reply, Some(&reply::to_tag(&request, env.secret)));
+            let bytes = self.as_its_sender_knows(bytes);
             out.push(Output::Send(Transmit { bytes, path: self.reply_path, branch: None, peer: None }));
         }
         self.phase = Phase::Finished;

@@ -187,8 +187,12 @@ impl<S: Clone> Context<S> {
 
     /// A branch fails before anything has been sent.
     pub(super) fn fail_early(&mut self, index: u16, cause: Cause, env: &mut Environment, out: &mut Vec<Output<S>>) {
+        let refused = self.refused_hiding();
         if matches!(self.server, super::context::Server::Stateless) {
-            self.phase = Phase::Finished;
+            match refused {
+                Some(reply) => self.reply_statelessly(&reply, env, out),
+                None => self.phase = Phase::Finished,
+            }
             if let Some(branch) = self.branch(index) {
                 branch.phase = BranchPhase::Done;
             }
@@ -196,7 +200,8 @@ impl<S: Clone> Context<S> {
         }
         // 16.5 and 16.9: unreachable for now, as far as the caller is concerned.
         let status = if cause == Cause::Unusable { 480 } else { 503 };
-        self.note_failure(index, cause, Answer::Made(Reply::status(status)), env, out);
+        let answer = refused.map_or_else(|| Answer::Made(Reply::status(status)), |reply| Answer::Refusal(Box::new(reply)));
+        self.note_failure(index, cause, answer, env, out);
     }
 
     /// A branch has ended in a failure; the hunt goes on from there.

@@ -24,7 +24,7 @@ use super::noted_trunk::Note;
 use crate::message::{Message, Uri};
 
 /// The URI parameter that holds the token of a Record-Route.
-const PARAMETER: &[u8] = b"jf";
+pub(super) const PARAMETER: &[u8] = b"jf";
 
 /// What the user part that holds a flow token begins with.
 const FLOW: &[u8] = b"jf-";
@@ -35,6 +35,8 @@ const HEAD: usize = 1 + 8;
 /// What the token of a Record-Route says once it has been found genuine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token {
+    /// The side that the request goes to.
+    pub(super) side: Side,
     /// The flow of the side that the request goes to, where that is noted.
     pub(super) onward: Option<NotedFlow>,
     /// Whether there is more, for [`noted`]. Most dialogs have nothing, and pay nothing for those that have.
@@ -42,9 +44,10 @@ pub(super) struct Token {
 }
 
 /// What the user part of a URI of ours is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum FlowToken {
     /// No flow token.
+    #[default]
     None,
     Genuine(NotedFlow),
     /// It looks like one ([`may_be_ours`]), but we have not made it.
@@ -141,11 +144,11 @@ impl Token {
         }
         while let Some((flow, rest)) = NotedFlow::read(notes) {
             if flow.side == side {
-                return Self { onward: Some(flow), has_more };
+                return Self { side, onward: Some(flow), has_more };
             }
             notes = rest;
         }
-        Self { onward: None, has_more }
+        Self { side, onward: None, has_more }
     }
 }
 
@@ -238,7 +241,7 @@ mod tests {
         let (caller, callee) = (flow(Side::Caller, "192.0.2.97:4000"), flow(Side::Callee, "[2001:db8::98]:5060"));
         for flows in [vec![], vec![caller], vec![callee], vec![caller, callee]] {
             let text = written(|out| put_parameter(out, flows.iter().copied().map(Note::Flow), &request("caller", ""), &keys));
-            let of = |side| Token { onward: flows.iter().copied().find(|flow| flow.side == side), has_more: false };
+            let of = |side| Token { side, onward: flows.iter().copied().find(|flow| flow.side == side), has_more: false };
             assert_eq!(verify(&text, &request("caller", "callee"), &keys), Some(of(Side::Callee)));
             assert_eq!(verify(&text, &request("callee", "caller"), &keys), Some(of(Side::Caller)));
             assert_eq!(verify(&text, &request("callee", "x"), &keys), None);
@@ -257,7 +260,7 @@ mod tests {
             let uri = Uri::parse(uri.as_bytes()).unwrap();
             for (from, to, sender, receiver) in [("caller", "callee", caller, callee), ("callee", "caller", callee, caller)] {
                 let dialog = request(from, to);
-                assert_eq!(verify_parameter(&uri, &dialog, &keys), Some(Token { onward: None, has_more: true }));
+                assert_eq!(verify_parameter(&uri, &dialog, &keys), Some(Token { side: receiver.side, onward: None, has_more: true }));
                 let sides = NotedSides { to: Some(receiver), from: Some(sender.trunk), ..NotedSides::default() };
                 assert_eq!(noted(&uri, &dialog, &keys), sides);
             }

@@ -9,6 +9,7 @@ mod cseq;
 mod flow_tokens;
 mod flows_ended;
 mod forking;
+mod hiding;
 mod hooks;
 mod hunting;
 mod identity;
