@@ -72,8 +72,14 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
         Some(bytes) => reparse(bytes, request),
         None => request,
     };
-    let contact = contact_token(&request, own, keys);
-    let request = match take_out_own(&request, &contact, &mut tokens, own, keys) {
+    // What a strict router's Request-URI has unfolded to is visited as it is, whoever wrote it.
+    let routes = if tokens.hidden == Sealed::Nothing { own_routes(&request, own, keys) } else { SmallVec::new() };
+    let contact = match hiding::is_sealed(request.request_uri()) && tokens.hidden == Sealed::Nothing && goes_on(&request, &routes) {
+        // It is for another pass through here, and not for who comes before that.
+        true => ContactToken::None,
+        false => contact_token(&request, own, keys),
+    };
+    let request = match take_out_own(&request, routes, &contact, &mut tokens, keys) {
         Some(bytes) => reparse(bytes, request),
         None => request,
     };
@@ -103,11 +109,8 @@ pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &K
 }
 
 /// Takes our Route values out, and the Contact of ours that the Request-URI is; none if there are none.
-fn take_out_own(request: &Message, contact: &ContactToken, tokens: &mut Tokens, own: &OwnNames, keys: &KeyRing) -> Option<Bytes> {
-    // What a strict router's Request-URI has unfolded to is visited as it is, whoever wrote it.
-    let routes = if tokens.hidden == Sealed::Nothing { own_routes(request, own, keys) } else { SmallVec::new() };
-    let leads = matches!(contact, ContactToken::Genuine(_));
-    tokens.has_route_of_sender = leads && request.values(&Name::Route).nth(routes.len()).is_some();
+fn take_out_own(request: &Message, routes: OwnRoutes<'_>, contact: &ContactToken, tokens: &mut Tokens, keys: &KeyRing) -> Option<Bytes> {
+    tokens.has_route_of_sender = matches!(contact, ContactToken::Genuine(_)) && goes_on(request, &routes);
     let (original, paths) = stands_for(contact);
     if routes.is_empty() && original.is_none() {
         return None;
@@ -140,7 +143,16 @@ fn take_out_own(request: &Message, contact: &ContactToken, tokens: &mut Tokens, 
             Unfolded::Nothing | Unfolded::Refused => splice.remove_value(value),
         }
     }
+    // Ours is the last that who is on one side knows. With one of his own behind it he would be told what is hidden.
+    if (tokens.hidden == Sealed::Unfolded || tokens.noted.crossing.is_some()) && goes_on(request, &routes) {
+        tokens.hidden = Sealed::Refused;
+    }
     Some(splice.finish())
+}
+
+/// Whether there are Route values behind ours.
+fn goes_on(request: &Message, ours: &OwnRoutes<'_>) -> bool {
+    request.values(&Name::Route).nth(ours.len()).is_some()
 }
 
 /// The URI that a Contact of ours stands for, and the Route values on the way there.
@@ -202,6 +214,9 @@ impl Tokens {
     }
 }
 
+/// Our Route values on top of a request.
+type OwnRoutes<'m> = SmallVec<[(Value<'m>, OwnUri); 2]>;
+
 /// What a URI of ours says.
 struct OwnUri {
     listener: Option<ListenerId>,
@@ -259,7 +274,7 @@ fn has_uri_params(request: &Message) -> bool {
 }
 
 /// Our Route values on top: one, or two where the dialog crosses listeners. One that unfolds is a whole pass through here.
-fn own_routes<'m>(request: &'m Message, own: &OwnNames, keys: &KeyRing) -> SmallVec<[(Value<'m>, OwnUri); 2]> {
+fn own_routes<'m>(request: &'m Message, own: &OwnNames, keys: &KeyRing) -> OwnRoutes<'m> {
     let ours = |value: Value<'m>| {
         let uri = NameAddr::parse(value.bytes)?.uri_parsed()?;
         OwnUri::read(&uri, request, own, keys).map(|read| (value, read))
@@ -280,12 +295,15 @@ fn own_routes<'m>(request: &'m Message, own: &OwnNames, keys: &KeyRing) -> Small
 fn repair_strict_route(request: &Message, own: &OwnNames, keys: &KeyRing) -> Option<(Bytes, OwnUri)> {
     let uri = Uri::parse(request.request_uri())?;
     uri.param(b"lr")?;
-    let read = OwnUri::read(&uri, request, own, keys)?;
+    let mut read = OwnUri::read(&uri, request, own, keys)?;
     let last = request.values(&Name::Route).last()?;
     let target = NameAddr::parse(last.bytes)?.uri();
     let mut splice = request.splice();
     splice.set_request_uri(Bytes::copy_from_slice(target));
     splice.remove_value(&last);
+    if read.unfolded != Unfolded::Nothing && request.values(&Name::Route).nth(1).is_some() {
+        read.unfolded = Unfolded::Refused;
+    }
     if let Unfolded::Routes(theirs) = &read.unfolded {
         splice.prepend(Name::Route, theirs.clone());
     }

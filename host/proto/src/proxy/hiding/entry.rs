@@ -48,9 +48,11 @@ pub(super) fn of_caller<'a>(call_id: &'a [u8], tag: Option<&'a [u8]>) -> Bound<'
 
 /// What the Request-URI stands for, which is at a host of ours.
 pub(in crate::proxy) fn sealed_contact(uri: &Uri<'_>, request: &Message, seals: &Seals) -> ContactToken {
-    let Some(text) = uri.user().and_then(|user| user.strip_prefix(PREFIX)).filter(|text| text.len() >= TEXT_MIN) else {
-        return ContactToken::None;
-    };
+    let Some(text) = uri.user().and_then(|user| user.strip_prefix(PREFIX)) else { return ContactToken::None };
+    if text.len() < TEXT_MIN {
+        // Somebody may be called so, but nobody has a Contact at a host of ours in a dialog.
+        return if request.to_tag().is_some() { ContactToken::Unknown } else { ContactToken::None };
+    }
     let Some(octets) = octets(text) else { return ContactToken::Unknown };
     let in_dialog = || contact_in_dialog(request, seals, &octets);
     if let Some(original) = in_dialog().or_else(|| seals.open_octets(Kind::Redirect, Bound::default(), &octets)) {
