@@ -144,7 +144,8 @@ fn take_out_own(request: &Message, routes: OwnRoutes<'_>, contact: &ContactToken
         }
     }
     // Ours is the last that who is on one side knows. With one of his own behind it he would be told what is hidden.
-    if (tokens.hidden == Sealed::Unfolded || tokens.noted.crossing.is_some()) && goes_on(request, &routes) {
+    let is_hidden = tokens.hidden == Sealed::Unfolded || tokens.noted.crossing.is_some();
+    if is_hidden && !routes.is_empty() && goes_on(request, &routes) {
         tokens.hidden = Sealed::Refused;
     }
     Some(splice.finish())

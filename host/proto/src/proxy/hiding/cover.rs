@@ -25,11 +25,11 @@ impl<S: Clone> Context<S> {
     #[inline]
     pub(in crate::proxy) fn cover(&self, target: &Target, egress: ListenerId, env: &Environment) -> Option<Cover> {
         let is_configured = !env.settings.borders.is_empty() || target.border.is_some() || target.from_border.is_some();
-        if is_configured || self.crossing.is_some() { self.find_crossed(target, egress, env) } else { None }
+        if is_configured || self.crossing.is_some() { self.find_cover(target, egress, env) } else { None }
     }
 
     #[cold]
-    fn find_crossed(&self, target: &Target, egress: ListenerId, env: &Environment) -> Option<Cover> {
+    fn find_cover(&self, target: &Target, egress: ListenerId, env: &Environment) -> Option<Cover> {
         let from = border_of(target.from_border.as_ref(), self.flow.listener, env);
         let to = border_of(target.border.as_ref(), egress, env);
         let hiding = from.hiding_between(&to);

@@ -16,7 +16,7 @@ pub(in crate::proxy) struct Hidden {
     /// Call-ID as its sender wrote it, where that is a token of ours: inside there is the one that it stands for.
     pub(super) call_id: Option<Bytes>,
     pub(super) kept: Option<Kept>,
-    /// The branches whose copies have crossed.
+    /// The branches whose copies are hidden.
     pub(super) copies: SmallVec<[(u16, Cover); 1]>,
     /// Why a copy could not cross.
     pub(super) refusal: Option<Reply>,

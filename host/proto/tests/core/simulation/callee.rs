@@ -7,7 +7,7 @@ use jackfield_proto::message::{Message, Method, Name, respond};
 use jackfield_proto::net::Transport;
 
 use super::world::{Event, World};
-use crate::support::{address, message};
+use crate::support::{address, message, text_of};
 
 const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
@@ -47,6 +47,10 @@ const FINALS: [u16; 14] = [200, 200, 200, 202, 302, 401, 404, 408, 480, 486, 500
 impl World {
     pub(super) fn callee_receives(&mut self, peer: char, transport: Transport, request: Message) {
         assert!(request.is_request(), "a callee gets no response: {request:?}");
+        // Of a hidden caller there is no Via, and nothing else.
+        let forwarded = !matches!(request.method(), Method::ACK | Method::CANCEL);
+        let is_hidden = forwarded && request.vias().count() == 1;
+        assert!(!is_hidden || !text_of(request.bytes()).contains(&address('a').ip().to_string()), "{request:?}");
         let branch = request.top_via().and_then(|via| via.branch()).map(Bytes::copy_from_slice).unwrap();
         match request.method() {
             Method::ACK => self.callee_is_acknowledged(&branch, &request),

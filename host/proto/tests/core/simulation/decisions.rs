@@ -1,13 +1,14 @@
 //! What plugins and resolvers of the simulated world say, and how long they think about it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Transport;
 use jackfield_proto::proxy::{
-    Admission, Admitted, Edit, FailureOutcome, Group, Hop, MediaAnswer, MediaNote, Mode, Plan, Query, Reply, StatusSet, Target, Verdict,
-    Watch,
+    Admission, Admitted, Border, Edit, Extent, FailureOutcome, Group, Hiding, Hop, MediaAnswer, MediaNote, Mode, Plan, Query, Reply,
+    SideId, StatusSet, Target, Verdict, Watch,
 };
 
 use crate::support::Random;
@@ -75,12 +76,22 @@ fn one_target(random: &mut Random) -> Target {
         target.from = spaced("from");
     }
     if random.percent(25) {
+        target.border = Some(hiding());
+    }
+    if random.percent(25) {
         target.response_timeout = Some(random.millis(100, 5000));
     }
     if random.percent(25) {
         target.answer_timeout = Some(random.millis(1000, 40_000));
     }
     target
+}
+
+/// The caller is hidden from these callees; not in Call-ID, by which the simulation knows its calls.
+fn hiding() -> Arc<Border> {
+    let extent = Extent { call_id: false, from: true, to: true, origin: true, identity: true };
+    let hiding = Some(Hiding { extent, ..Hiding::default() });
+    Arc::new(Border { side: SideId::of_trunk("hidden"), hiding, identity: None })
 }
 
 /// A name has from none to three addresses; the first letter of it is the peer.
