@@ -16,7 +16,7 @@ const IDENTITIES: [Name<'static>; 11] = [
     Name::HistoryInfo,
     Name::ReferredBy,
     Name::ReplyTo,
-    Name::Other(b"Remote-Party-ID"),
+    Name::RemotePartyId,
     Name::Other(b"P-Called-Party-ID"),
     Name::Other(b"P-Served-User"),
     Name::Other(b"P-Profile-Key"),
