@@ -87,6 +87,30 @@ fn a_rotated_key_costs_no_call_while_the_ring_holds_the_old_one() {
     }
 }
 
+/// Nothing of the state is left: what comes with the environment is enough to know the dialogs of before, and a key that is put before it
+/// costs none of them.
+#[test]
+fn keys_from_the_environment_outlive_the_state_directory() {
+    let (old, new) = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210");
+    let scene = Scene::new();
+    let (alice, bob) = (scene.peer("alice"), scene.peer("bob"));
+    let config = to_callee(&bob, "").key("token-key-env = \"TOKEN_KEYS\"").variable("TOKEN_KEYS", old);
+    let (mut proxy, link) = start(&config, &["mark"], &alice);
+    let (_, mut dialog) = establish(&alice, &bob, &invite(&alice, "sip:bob@example.test", &link), &link);
+    for (keys, is_known) in [(old.to_owned(), true), (format!("{new},{old}"), true), (new.to_owned(), false)] {
+        proxy.restart_after_kill_with(&[("TOKEN_KEYS", &keys)]);
+        alice.send(&dialog.request(&alice, "INFO", &link), &link);
+        if is_known {
+            let info = bob.expect("INFO");
+            bob.reply(&info, 200);
+            alice.expect_status(200);
+        } else {
+            alice.expect_status(403);
+        }
+    }
+    assert!(!proxy.file("state/token.key").exists(), "no key is made where some are given");
+}
+
 #[test]
 fn bad_toml_on_sighup_changes_nothing_and_names_line_and_key() {
     let scene = Scene::new();

@@ -13,6 +13,7 @@ pub(crate) struct Config {
     main: Option<Vec<&'static str>>,
     ready: Option<SocketAddr>,
     files: Vec<(String, String)>,
+    variables: Vec<(String, String)>,
     chain: Vec<String>,
     tables: String,
     top: String,
@@ -29,6 +30,7 @@ impl Config {
             main: Some(vec!["udp", "tcp"]),
             ready: None,
             files: Vec::new(),
+            variables: Vec::new(),
             chain: Vec::new(),
             tables: String::new(),
             top: String::new(),
@@ -55,6 +57,17 @@ impl Config {
     /// The UDP address at which it will answer, where that is not the usual one.
     pub(crate) fn ready_at(&self) -> Option<SocketAddr> {
         self.ready
+    }
+
+    /// A variable in the environment of the process.
+    pub(crate) fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Those.
+    pub(crate) fn variables(&self) -> &[(String, String)] {
+        &self.variables
     }
 
     /// A file beside the configuration.

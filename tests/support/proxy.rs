@@ -18,6 +18,7 @@ pub(crate) struct Proxy {
     child: Child,
     port: Port,
     ready: Option<SocketAddr>,
+    variables: Vec<(String, String)>,
     directory: TempDir,
 }
 
@@ -61,8 +62,9 @@ impl Proxy {
         for (name, text) in config.files() {
             std::fs::write(directory.path().join(name), text).expect("the proxy's own directory");
         }
-        let child = started(directory.path());
-        let mut proxy = Self { child, port, ready: config.ready_at(), directory };
+        let variables = config.variables().to_vec();
+        let child = started(directory.path(), &variables);
+        let mut proxy = Self { child, port, ready: config.ready_at(), variables, directory };
         proxy.answers_options();
         proxy
     }
@@ -80,8 +82,14 @@ impl Proxy {
             let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
             removed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
-        self.child = started(self.directory.path());
+        self.child = started(self.directory.path(), &self.variables);
         self.answers_options();
+    }
+
+    /// The same, with other values of these variables.
+    pub(crate) fn restart_after_kill_with(&mut self, variables: &[(&str, &str)]) {
+        self.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.restart_after_kill();
     }
 
     fn answers_options(&mut self) {
@@ -191,11 +199,12 @@ impl Proxy {
     }
 }
 
-/// The process, with what stands in its directory.
-fn started(directory: &Path) -> Child {
+/// The process, with what stands in its directory, and with these in its environment.
+fn started(directory: &Path, variables: &[(String, String)]) -> Child {
     let log = File::options().create(true).append(true).open(directory.join("log")).expect("a log file");
     let mut command = Command::new(program());
     command.arg("run").arg(directory.join("proxy.toml"));
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
     command.spawn().expect("the proxy starts")
 }

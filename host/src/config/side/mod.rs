@@ -6,7 +6,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jackfield_proto::proxy::{Border, Extent, Hiding, SideId, Towards};
+use jackfield_proto::proxy::{Border, Extent, Hiding, SideId, Towards, Trust};
 use jackfield_trunk::{Relaying, SideMedia, TrunkSettings};
 use toml::de::DeValue;
 
@@ -122,8 +122,10 @@ fn relaying(item: &Item<'_, '_>, own: Own<'_>, names: &Names) -> Option<Relaying
     Some(relaying)
 }
 
+type Made = fn() -> Relaying;
+
 /// What `media` may be beside a list.
-const WORDS: [(&str, fn() -> Relaying); 3] =
+const WORDS: [(&str, Made); 3] =
     [("direct", || Relaying::Direct), ("relay", || Relaying::Crossing(Towards::Others)), ("always", || Relaying::Always)];
 
 fn profile(item: &Item<'_, '_>, names: &Names) -> Option<Arc<str>> {
@@ -192,10 +194,12 @@ fn hiding(table: &Section<'_, '_>, own: Own<'_>, names: &Names) -> Hiding {
     Hiding { towards: towards.unwrap_or_default(), extent, host }
 }
 
+type Part = fn(&mut Extent) -> &mut bool;
+
 fn clean(table: &Section<'_, '_>) -> Extent {
     let mut extent = Extent::default();
     for item in table.item("clean").iter().filter_map(|list| list.strings()).flatten() {
-        let words: [(&str, fn(&mut Extent) -> &mut bool); 4] = [
+        let words: [(&str, Part); 4] = [
             ("from", |extent| &mut extent.from),
             ("to", |extent| &mut extent.to),
             ("origin", |extent| &mut extent.origin),
@@ -216,8 +220,8 @@ fn listeners_of<'l>(settings: &TrunkSettings, listen: &'l [Listen]) -> Vec<&'l L
     listen.iter().filter(|listen| leaves_anywhere || names(listen)).collect()
 }
 
-/// The border of a trunk that is a side of its own and says nothing: as its listeners have it. What any of them hides is hidden, so that a
-/// trunk which is named in a list never shows more than before.
+/// The border of a trunk that is a side of its own and says nothing: as its listeners have it. What any of them hides is hidden, and it is
+/// trusted no more than any of them, so that a trunk which is named in a list never shows more than before.
 fn inherited(settings: &TrunkSettings, listen: &[Listen]) -> Border {
     let side = SideId::of_trunk(&settings.name);
     let borders: Vec<&Border> = listeners_of(settings, listen).into_iter().filter_map(|listen| listen.border.as_deref()).collect();
@@ -226,7 +230,9 @@ fn inherited(settings: &TrunkSettings, listen: &[Listen]) -> Border {
         sides.retain(|listed| *listed != side);
     }
     let hiding = hiding.filter(|hiding| hiding.towards != Towards::Sides(Vec::new()));
-    Border { side, hiding, identity: borders.iter().find_map(|border| border.identity.clone()) }
+    let identities = borders.iter().filter_map(|border| border.identity.as_ref());
+    let identity = identities.min_by_key(|identity| identity.trust == Trust::Trusted);
+    Border { side, hiding, identity: identity.cloned() }
 }
 
 /// What the one or the other hides, from whomever.
