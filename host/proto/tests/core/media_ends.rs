@@ -170,6 +170,23 @@ fn a_2xx_that_is_asked_about_holds_the_hunt() {
     bench.drain();
 }
 
+/// 16.7 item 5: the callee is up, however long a relay thinks, and whatever has ended meanwhile.
+#[test]
+fn a_2xx_outlives_its_transaction_while_a_relay_is_asked() {
+    let mut bench = relaying(parallel("bc"));
+    bench.request(&offer());
+    bench.on_media(|_| None);
+    answer(&mut bench, 'b', 200, "of b");
+    bench.answer('c', 200);
+    bench.pass(Duration::from_secs(100));
+    bench.ladder();
+    assert_eq!((bench.core.contexts(), bench.core.timers()), (1, 0));
+    bench.relayed(2, note(1));
+    assert_eq!((bench.ladder(), body(&bench.last("a 200"))), (vec!["a 200".to_string()], "relayed of b".into()));
+    bench.drain();
+    assert!(bench.given_back().is_empty());
+}
+
 /// A refusal is the failure of a target: the next one is tried, and the best of all goes upstream as it is.
 #[test]
 fn a_target_without_a_relay_has_failed() {
