@@ -37,7 +37,7 @@ impl Browser {
         let missing =
             "there is no Chromium. On Debian: apt-get install chromium; or open the page in a browser of your own (without --demo)";
         let profile = tempfile::tempdir()?;
-        let mut command = Command::new(find(&NAMES).context(missing)?);
+        let mut command = Command::new(find("CHROMIUM", &NAMES).context(missing)?);
         command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
         // A microphone that beeps, and nobody to ask whether the page may use it.
         command.args([

@@ -22,6 +22,7 @@ use serde_json::json;
 
 use certificate::Certificate;
 use pbx::Pbx;
+use program::Watch;
 use relay::Relay;
 use server::Site;
 use telephone::Telephone;
@@ -70,12 +71,14 @@ struct Scene {
     relay: Relay,
     certificate: Certificate,
     paint: Paint,
+    watch: Watch,
 }
 
 impl Scene {
     fn set(arguments: &Arguments) -> Result<Self> {
         let stage::Arguments { program, folder, scratch, .. } = &arguments.stage;
         arguments.stage.make_empty_scratch()?;
+        let watch = Watch::begin()?;
         let scratch = &std::path::absolute(scratch)?;
         let certificate = Certificate::in_folder(scratch)?;
         let relay = Relay::start(RELAY.parse()?, &SIDES, scratch)?;
@@ -87,6 +90,7 @@ impl Scene {
             log: scratch.join("jackfield.log"),
             environment: &[],
         })?;
+        watch.also(proxy.pid());
         let account = format!("\"Old telephone\" <sip:100@{PBX}>;regint=60;answermode=auto");
         let telephone = Telephone::start(TELEPHONE.parse()?, TELEPHONE_CONTROL.parse()?, &account, scratch)?;
         stage::until("the registration of the telephone", || pbx.binding_of("100"))?;
@@ -101,7 +105,7 @@ impl Scene {
         let ring = move || keys.press("dial", &format!("sip:{}@{PBX}", ACCOUNT.0));
         let site = Site::new(&folder.join("page"), &arguments.jssip, settings.to_string(), ring)?;
         site.serve(PAGE.parse()?, certificate.server()?)?;
-        let scene = Self { pbx, telephone, proxy, relay, certificate, paint: stage::paint() };
+        let scene = Self { pbx, telephone, proxy, relay, certificate, paint: stage::paint(), watch };
         scene.describe(scratch);
         Ok(scene)
     }
@@ -124,7 +128,9 @@ impl Scene {
         let good = !demonstrates || demonstration::show(&mut self, arguments)?;
         if !arguments.stage.exit {
             self.invite()?;
-            let Self { mut proxy, mut relay, mut telephone, .. } = self;
+            let Self { mut proxy, mut relay, mut telephone, watch, .. } = self;
+            // From here on, who serves hears the signals.
+            drop(watch);
             let mut failed = None;
             stage::serve(&mut proxy, || {
                 let ended = relay.still_runs().and_then(|()| telephone.still_runs()).err();

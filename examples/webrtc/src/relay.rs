@@ -34,7 +34,7 @@ impl Relay {
     /// Starts it with an address for each side, by the names that media profiles have for them.
     pub(crate) fn start(control: SocketAddr, sides: &[(&str, &str)], scratch: &Path) -> Result<Self> {
         let missing = "there is no rtpengine. On Debian: apt-get install rtpengine-daemon (its kernel module is not needed)";
-        let mut command = Command::new(find(&["rtpengine"]).context(missing)?);
+        let mut command = Command::new(find("RTPENGINE", &["rtpengine"]).context(missing)?);
         // What an installed one is configured for is not our affair, and packets pass in user space.
         command.args(["--config-file=none", "--foreground", "--log-stderr", "--log-level=6", "--table=-1"]);
         for (name, address) in sides {

@@ -42,7 +42,7 @@ impl Keys {
 impl Telephone {
     /// Starts it: `address` is its own, `control` where it is steered, `account` a line of its accounts file.
     pub(crate) fn start(address: SocketAddr, control: SocketAddr, account: &str, scratch: &Path) -> Result<Self> {
-        let program = find(&["baresip"]).context("there is no baresip. On Debian: apt-get install baresip-core")?;
+        let program = find("BARESIP", &["baresip"]).context("there is no baresip. On Debian: apt-get install baresip-core")?;
         let modules =
             MODULES.into_iter().find(|folder| Path::new(folder).is_dir()).context("baresip's modules are not where they are looked for")?;
         let folder = scratch.join("baresip");
