@@ -337,7 +337,10 @@ impl<S: Clone> Context<S> {
             Answer::Received(Received { message, edits, .. }) => {
                 let mut splice = message.splice();
                 splice.remove_value(&message.values(&crate::message::Name::Via).next()?);
-                if self.hidden.is_none() && self.request.as_ref().is_some_and(|request| request.method() == Method::REGISTER) {
+                let hidden = self.hidden.as_ref();
+                if !hidden.is_some_and(|hidden| hidden.hides(message))
+                    && self.request.as_ref().is_some_and(|request| request.method() == Method::REGISTER)
+                {
                     super::contact::restore_contacts(message, &env.settings.token_keys, &mut splice);
                 }
                 self.write_answer(message, edits, &mut splice);
@@ -348,21 +351,13 @@ impl<S: Clone> Context<S> {
                 if self.reply_path.transport.is_reliable() {
                     splice.require_content_length();
                 }
-                match &self.hidden {
+                match hidden {
                     Some(hidden) => hidden.show(message, splice.finish(), self.flow.listener, env),
                     None => Some(splice.finish()),
                 }
             }
             Answer::Made(reply) => self.built(reply, env),
             Answer::Refusal(reply) => self.built(reply, env),
-        }
-    }
-
-    /// A response of our own, with the Call-ID that the sender of the request wrote.
-    pub(super) fn as_its_sender_knows(&self, built: Bytes) -> Bytes {
-        match &self.hidden {
-            Some(hidden) => hidden.with_call_id_as_received(built),
-            None => built,
         }
     }
 

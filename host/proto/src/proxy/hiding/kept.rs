@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::super::context::Context;
 use super::super::plan::Reply;
 use super::super::via;
 use super::cover::Cover;
@@ -95,6 +96,16 @@ impl Hidden {
     /// The request with the Call-ID that its sender wrote.
     pub(in crate::proxy) fn as_received(&self, request: &Message) -> Option<Message> {
         rewritten_call_id(request, self.call_id.as_ref()?)
+    }
+}
+
+impl<S: Clone> Context<S> {
+    /// A response of our own, with the Call-ID that the sender of the request wrote.
+    pub(in crate::proxy) fn as_its_sender_knows(&self, built: Bytes) -> Bytes {
+        match &self.hidden {
+            Some(hidden) => hidden.with_call_id_as_received(built),
+            None => built,
+        }
     }
 }
 

@@ -30,7 +30,8 @@
 //! 79; one Record-Route of 26 octets becomes a `jh` of 58, two of them with their comma one of 94. Vias do not grow: all of the other side go. Bounds:
 //! [`ROUTES_MAX`], [`CONTACT_MAX`], [`PATHS_MAX`] and [`CALL_ID_MAX`], so that no message grows by more than some 2,300 octets. A request beyond them
 //! is answered with 400, whose reason phrase says what is too long: 513 would speak of the whole message, and its sender could only send
-//! the same again. In a response what is beyond them is left out, as there is nobody to refuse it to.
+//! the same again. In a response what is beyond them is left out, as there is nobody to refuse it to. A request that goes round in a loop
+//! (16.3 item 4) has another Contact each time, sealed once more, and so ends at the bound of that after a few rounds.
 
 mod call_id;
 mod clean;
@@ -39,6 +40,7 @@ mod cover;
 mod entry;
 mod kept;
 mod origin;
+mod refer;
 mod register;
 mod request;
 mod response;
@@ -77,6 +79,6 @@ mod tests {
         }
         let added = |length: usize| text_length(length) - length;
         assert!(text_length(ROUTES_MAX) + added(CONTACT_MAX) + 3 + added(CALL_ID_MAX) + 3 < 2_300);
-        assert!(CONTACT_MAX + PATHS_MAX + 64 <= VALUE_MAX, "a registered Contact with its flow");
+        const { assert!(CONTACT_MAX + PATHS_MAX + 64 <= VALUE_MAX, "a registered Contact with its flow") };
     }
 }

@@ -13,6 +13,7 @@ use super::contact::hide_contacts;
 use super::cover::Cover;
 use super::entry::{PARAMETER, of_caller};
 use super::kept::{Hidden, parsed};
+use super::refer::cross_refer_to;
 use super::seal::Kind;
 use super::{call_id, clean, origin};
 use crate::message::{Message, Method, Name, Splice};
@@ -37,6 +38,8 @@ impl Copy<'_> {
         if cover.extent.call_id {
             self.cross_call_ids(&message, &mut splice);
         }
+        let seals = cover.extent.call_id.then_some(self.seals);
+        cross_refer_to(&message, self.ingress, self.egress, seals, &mut splice);
         let host = cover.host_at(self.egress);
         if cover.extent.from {
             clean::party(&message, Name::From, host, &mut splice);

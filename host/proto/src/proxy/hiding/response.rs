@@ -24,6 +24,11 @@ impl Hidden {
         self.call_id.is_some()
     }
 
+    /// Whether a response that has come answers a copy in which something is hidden.
+    pub(in crate::proxy) fn hides(&self, received: &Message) -> bool {
+        branch_of(received).is_some_and(|index| self.has_copy(index))
+    }
+
     /// The response as it goes to the sender of the request, who is at `listener`. `received` is as the branch got it, `written` as it leaves where
     /// nothing is hidden. None if that is no message any more: then nothing leaves.
     pub(in crate::proxy) fn show(&self, received: &Message, written: Bytes, listener: ListenerId, env: &Environment) -> Option<Bytes> {

@@ -2,7 +2,9 @@
 
 use jackfield_proto::net::Transport;
 
-use super::{ALL, CALLEES_PROXY, CALLERS_PROXY, LEAST, Sides, call, hiding_settings, invite};
+use jackfield_proto::proxy::Verdict;
+
+use super::{ALL, CALLEES_PROXY, CALLERS_PROXY, LEAST, Sides, call, hiding_settings, invite, uri};
 use crate::support::{Request, edge_flow, text_of};
 
 #[test]
@@ -78,6 +80,32 @@ fn call_ids_in_other_fields_cross_both_ways() {
     let list = format!("{theirs}, {theirs}");
     let sent = dialog.receive(&mut sides, &dialog.of_callee("INFO", "list").field("In-Reply-To", &list));
     assert_eq!(sent.values("In-Reply-To"), ["call-1", "call-1"]);
+}
+
+/// RFC 5589 7: who transfers a call names the other end, and the dialog with him, as he knows them; who follows that gets there.
+#[test]
+fn an_attended_transfer_finds_the_other_end() {
+    let mut sides = Sides::new(ALL);
+    let with_transferee = call(&mut sides, invite());
+    let second = Request { call_id: "call-2@192.0.2.97".into(), ..invite() }.branch("second");
+    let with_target = call(&mut sides, second);
+    let known = uri(&with_target.answer.value("Contact"));
+    let refer_to = format!("<{known};method=INVITE?Replaces=call-2%40192.0.2.97%3Bto-tag%3DtQ%3bfrom-tag%3da1&Subject=x>");
+    let refer = with_transferee.of_caller("REFER", "refer").field("Refer-To", &refer_to);
+    let sent = with_transferee.receive(&mut sides, &refer);
+    let target = uri(&sent.value("Refer-To"));
+    let (to_call, headers) = target.split_once(";method=INVITE?").unwrap();
+    assert!(to_call.starts_with("sip:jh-") && to_call.ends_with("@[2001:db8::1]:5060"), "{target}");
+    let theirs = with_target.arrived.value("Call-ID");
+    assert_eq!(headers, format!("Replaces={theirs}%3Bto-tag%3DtQ%3Bfrom-tag%3Da1&Subject=x"));
+
+    sides.bench.on_request(|_| Some(Verdict::follow(Vec::new())));
+    let replacing = Request { call_id: "new".into(), from_tag: "n1".into(), ..Request::new("INVITE") };
+    let replacing = replacing.by(CALLEES_PROXY, Transport::Udp).uri(to_call).branch("replacing");
+    let replacing = replacing.field("Replaces", &format!("{theirs};to-tag=tQ;from-tag=a1")).field("Contact", "<sip:C@[2001:db8::67]>");
+    sides.receive(&replacing, edge_flow(CALLEES_PROXY, Transport::Udp));
+    assert_eq!(text_of(sides.last().message.request_uri()), "sip:B@[2001:db8::66]:5060");
+    sides.nothing_shows();
 }
 
 /// Another of our kind may be the caller: then its word is the Call-ID of the dialog.
