@@ -446,13 +446,12 @@ impl<S: Clone> Core<S> {
         match own {
             OwnBranch::Stateful { shard, id, nonce } => {
                 if shard == self.env.shard && nonce == branch_parameter::nonce(id, self.env.secret) {
-                    self.with(id.context, out, |context, env, out| match &context.hidden {
-                        Some(hidden) if has_way || hidden.has_copy(id.index) => {
-                            let response = hidden.taken_inside(response);
-                            context.on_response(id.index, response, flow, env, out);
+                    self.with(id.context, out, |context, env, out| {
+                        let hidden = context.hidden.as_ref();
+                        if has_way || hidden.is_some_and(|hidden| hidden.has_copy(id.index)) {
+                            let inside = hidden.and_then(|hidden| hidden.taken_inside(&response));
+                            context.on_response(id.index, inside.unwrap_or(response), flow, env, out);
                         }
-                        None if has_way => context.on_response(id.index, response, flow, env, out),
-                        Some(_) | None => {}
                     });
                 }
             }

@@ -51,12 +51,12 @@ impl Preprocessed {
 }
 
 /// Applies 16.4 to a request that came over `flow`.
-pub(super) fn preprocess(request: Message, flow: &Flow, own: &OwnNames, keys: &KeyRing) -> Preprocessed {
+pub(super) fn preprocess(mut request: Message, flow: &Flow, own: &OwnNames, keys: &KeyRing) -> Preprocessed {
     let mut tokens = Tokens::default();
-    let (request, hidden) = match hiding::inside_call_id(&request, keys, own.seals()) {
-        Some((inside, received)) => (inside, Some(Hidden::received_with(received))),
-        None => (request, None),
-    };
+    let mut hidden = None;
+    if let Some((inside, received)) = hiding::inside_call_id(&request, keys, own.seals()) {
+        (request, hidden) = (inside, Some(Hidden::received_with(received)));
+    }
     let request = match has_uri_params(&request).then(|| repair_strict_route(&request, own, keys)).flatten() {
         Some((bytes, route)) => {
             if let Some(uri) = Uri::parse(request.request_uri()).filter(|_| route.has_more()) {
@@ -139,7 +139,7 @@ fn take_out_own(request: &Message, routes: OwnRoutes<'_>, contact: &ContactToken
         }
         tokens.note_sealed(&route.unfolded);
         match &route.unfolded {
-            Unfolded::Routes(theirs) => splice.replace_value(value, theirs.clone()),
+            Unfolded::Routes(theirs) => splice.replace_value(value, Bytes::clone(theirs)),
             Unfolded::Nothing | Unfolded::Refused => splice.remove_value(value),
         }
     }
@@ -306,7 +306,7 @@ fn repair_strict_route(request: &Message, own: &OwnNames, keys: &KeyRing) -> Opt
         read.unfolded = Unfolded::Refused;
     }
     if let Unfolded::Routes(theirs) = &read.unfolded {
-        splice.prepend(Name::Route, theirs.clone());
+        splice.prepend(Name::Route, Bytes::clone(theirs));
     }
     Some((splice.finish(), read))
 }

@@ -21,7 +21,7 @@ pub(in crate::proxy) enum Unfolded {
     #[default]
     Nothing,
     /// These Route values, to be visited next.
-    Routes(Bytes),
+    Routes(Box<Bytes>),
     /// It was not made for this request.
     Refused,
 }
@@ -38,7 +38,7 @@ pub(in crate::proxy) fn unfolded(uri: &Uri<'_>, request: &Message, towards: Opti
         None if uri.param(token::PARAMETER).is_none() => seals.open(Kind::ServiceRoute, Bound::default(), value),
         None => None,
     };
-    opened.map_or(Unfolded::Refused, |routes| Unfolded::Routes(routes.into()))
+    opened.map_or(Unfolded::Refused, |routes| Unfolded::Routes(Box::new(routes.into())))
 }
 
 /// Whom the routes of a dialog are bound to.
@@ -81,9 +81,14 @@ fn contact_in_dialog(request: &Message, seals: &Seals, octets: &[u8]) -> Option<
 
 /// The request with the Call-ID that its own stands for, and the one that it came with. None where it stands for none, or where the dialog itself
 /// began with it: it has passed here before, on its way to its first side.
+#[inline]
 pub(in crate::proxy) fn inside_call_id(request: &Message, keys: &KeyRing, seals: &Seals) -> Option<(Message, Bytes)> {
+    if request.call_id().starts_with(PREFIX) { open_call_id(request, keys, seals) } else { None }
+}
+
+#[cold]
+fn open_call_id(request: &Message, keys: &KeyRing, seals: &Seals) -> Option<(Message, Bytes)> {
     let received = request.call_id();
-    received.starts_with(PREFIX).then_some(())?;
     // Who begins a dialog has made its Call-ID, whatever it looks like.
     request.to_tag()?;
     let inside = inside(received, seals)?;

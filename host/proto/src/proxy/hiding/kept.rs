@@ -78,12 +78,10 @@ impl Hidden {
         self.copies.iter().find(|(other, _)| *other == index).map(|(_, cover)| cover)
     }
 
-    /// A response that has come, with the Call-ID that the request has inside.
-    pub(in crate::proxy) fn taken_inside(&self, response: Message) -> Message {
-        match &self.kept {
-            Some(kept) if response.call_id() != kept.inside => rewritten_call_id(&response, &kept.inside).unwrap_or(response),
-            Some(_) | None => response,
-        }
+    /// A response that has come, with the Call-ID that the request has inside; none if it has that.
+    pub(in crate::proxy) fn taken_inside(&self, response: &Message) -> Option<Message> {
+        let kept = self.kept.as_ref().filter(|kept| response.call_id() != kept.inside)?;
+        rewritten_call_id(response, &kept.inside)
     }
 
     /// A message for the sender of the request, with the Call-ID that he wrote.
