@@ -432,7 +432,7 @@ impl<S: Clone> Core<S> {
         }
     }
 
-    fn receive_response(&mut self, response: Message, flow: &Flow, out: &mut Vec<Output<S>>) {
+    fn receive_response(&mut self, mut response: Message, flow: &Flow, out: &mut Vec<Output<S>>) {
         // 16.7 item 3, 18.1.2: what we did not ask for, or what has nobody to go to, is dropped.
         let Some(top) = response.top_via() else { return };
         let Some((own, _)) = top.branch().and_then(OwnBranch::parse) else { return };
@@ -442,15 +442,19 @@ impl<S: Clone> Core<S> {
             return;
         }
         // What is hidden has our Via alone.
-        let has_way = ends_here || response.values(&Name::Via).nth(1).is_some();
+        let mut has_way = ends_here || response.values(&Name::Via).nth(1).is_some();
         match own {
             OwnBranch::Stateful { shard, id, nonce } => {
                 if shard == self.env.shard && nonce == branch_parameter::nonce(id, self.env.secret) {
                     self.with(id.context, out, |context, env, out| {
-                        let hidden = context.hidden.as_ref();
-                        if has_way || hidden.is_some_and(|hidden| hidden.has_copy(id.index)) {
-                            let inside = hidden.and_then(|hidden| hidden.taken_inside(&response));
-                            context.on_response(id.index, inside.unwrap_or(response), flow, env, out);
+                        if let Some(hidden) = &context.hidden {
+                            if let Some(inside) = hidden.taken_inside(&response) {
+                                response = inside;
+                            }
+                            has_way |= hidden.has_copy(id.index);
+                        }
+                        if has_way {
+                            context.on_response(id.index, response, flow, env, out);
                         }
                     });
                 }

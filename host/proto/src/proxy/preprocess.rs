@@ -68,21 +68,14 @@ pub(super) fn preprocess(mut request: Message, flow: &Flow, own: &OwnNames, keys
         }
         None => request,
     };
-    let request = match has_uri_params(&request).then(|| strip_own_maddr(&request, own)).flatten() {
+    let mut request = match has_uri_params(&request).then(|| strip_own_maddr(&request, own)).flatten() {
         Some(bytes) => reparse(bytes, request),
         None => request,
     };
-    // What a strict router's Request-URI has unfolded to is visited as it is, whoever wrote it.
-    let routes = if tokens.hidden == Sealed::Nothing { own_routes(&request, own, keys) } else { SmallVec::new() };
-    let contact = match hiding::is_sealed(request.request_uri()) && tokens.hidden == Sealed::Nothing && goes_on(&request, &routes) {
-        // It is for another pass through here, and not for who comes before that.
-        true => ContactToken::None,
-        false => contact_token(&request, own, keys),
-    };
-    let request = match take_out_own(&request, routes, &contact, &mut tokens, keys) {
-        Some(bytes) => reparse(bytes, request),
-        None => request,
-    };
+    let (taken_out, contact) = take_out_own(&request, &mut tokens, own, keys);
+    if let Some(bytes) = taken_out {
+        request = reparse(bytes, request);
+    }
     let in_dialog = tokens.dialog.iter().any(Option::is_some) && request.to_tag().is_some();
     // The last of them is next to where the request goes: of a pair, and of two passes through here.
     let last = tokens.dialog.iter().flatten().next_back().filter(|_| in_dialog);
@@ -109,8 +102,21 @@ pub(super) fn preprocess(mut request: Message, flow: &Flow, own: &OwnNames, keys
 }
 
 /// Takes our Route values out, and the Contact of ours that the Request-URI is; none if there are none.
-fn take_out_own(request: &Message, routes: OwnRoutes<'_>, contact: &ContactToken, tokens: &mut Tokens, keys: &KeyRing) -> Option<Bytes> {
-    tokens.has_route_of_sender = matches!(contact, ContactToken::Genuine(_)) && goes_on(request, &routes);
+fn take_out_own(request: &Message, tokens: &mut Tokens, own: &OwnNames, keys: &KeyRing) -> (Option<Bytes>, ContactToken) {
+    // What a strict router's Request-URI has unfolded to is visited as it is, whoever wrote it.
+    let routes = if tokens.hidden == Sealed::Nothing { own_routes(request, own, keys) } else { SmallVec::new() };
+    let is_sealed = hiding::is_sealed(request.request_uri());
+    let contact = if is_sealed && tokens.hidden == Sealed::Nothing && goes_on(request, &routes) {
+        // It is for another pass through here, and not for who comes before that.
+        ContactToken::None
+    } else {
+        contact_token(request, own, keys)
+    };
+    (without_own(request, &routes, &contact, tokens, keys), contact)
+}
+
+fn without_own(request: &Message, routes: &OwnRoutes<'_>, contact: &ContactToken, tokens: &mut Tokens, keys: &KeyRing) -> Option<Bytes> {
+    tokens.has_route_of_sender = matches!(contact, ContactToken::Genuine(_)) && goes_on(request, routes);
     let (original, paths) = stands_for(contact);
     if routes.is_empty() && original.is_none() {
         return None;
@@ -145,7 +151,7 @@ fn take_out_own(request: &Message, routes: OwnRoutes<'_>, contact: &ContactToken
     }
     // Ours is the last that who is on one side knows. With one of his own behind it he would be told what is hidden.
     let is_hidden = tokens.hidden == Sealed::Unfolded || tokens.noted.crossing.is_some();
-    if is_hidden && !routes.is_empty() && goes_on(request, &routes) {
+    if is_hidden && !routes.is_empty() && goes_on(request, routes) {
         tokens.hidden = Sealed::Refused;
     }
     Some(splice.finish())
@@ -280,15 +286,13 @@ fn own_routes<'m>(request: &'m Message, own: &OwnNames, keys: &KeyRing) -> OwnRo
         let uri = NameAddr::parse(value.bytes)?.uri_parsed()?;
         OwnUri::read(&uri, request, own, keys).map(|read| (value, read))
     };
-    let mut routes = SmallVec::new();
-    for own in request.values(&Name::Route).map_while(ours).take(2) {
-        let is_whole_pass = own.1.unfolded != Unfolded::Nothing;
-        routes.push(own);
-        if is_whole_pass {
-            break;
-        }
-    }
-    routes
+    let mut is_whole_pass = false;
+    let until_whole_pass = |value| {
+        let route = (!is_whole_pass).then(|| ours(value)).flatten()?;
+        is_whole_pass = route.1.unfolded != Unfolded::Nothing;
+        Some(route)
+    };
+    request.values(&Name::Route).map_while(until_whole_pass).take(2).collect()
 }
 
 /// A strict router upstream has put our URI, of Record-Route or Path, into the Request-URI and the Request-URI into the last Route: they
