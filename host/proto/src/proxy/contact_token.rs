@@ -45,7 +45,7 @@ pub(super) enum ContactToken {
     None,
     Genuine(Box<StandsFor>),
     /// It stands for this URI, and leads nowhere by itself ([`super::hiding`]).
-    Stands(Bytes),
+    Stands(Box<Bytes>),
     /// It looks like one ([`token::may_be_ours`]), but we have not made it, or not for this.
     Forged,
     /// It is as long as one, and cannot be one.

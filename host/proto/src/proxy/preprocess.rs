@@ -1,5 +1,6 @@
 //! Route information preprocessing (RFC 3261 16.4): what a request says to this proxy itself is taken out before it is routed.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -54,7 +55,10 @@ impl Preprocessed {
 pub(super) fn preprocess(mut request: Message, flow: &Flow, own: &OwnNames, keys: &KeyRing) -> Preprocessed {
     let mut tokens = Tokens::default();
     let mut hidden = None;
-    if let Some((inside, received)) = hiding::inside_call_id(&request, keys, own.seals()) {
+    // In a dialog in which Call-ID is hidden, so is Contact; or a strict router has put our Record-Route there.
+    if (hiding::is_sealed(request.request_uri()) || has_uri_params(&request))
+        && let Some((inside, received)) = hiding::inside_call_id(&request, keys, own.seals())
+    {
         (request, hidden) = (inside, Some(Hidden::received_with(received)));
     }
     let request = match has_uri_params(&request).then(|| repair_strict_route(&request, own, keys)).flatten() {
@@ -169,7 +173,7 @@ fn stands_for(contact: &ContactToken) -> (Option<&Bytes>, Option<&Bytes>) {
             let StandsFor { original, paths, .. } = &**contact;
             (Some(original), (!paths.is_empty()).then_some(paths))
         }
-        ContactToken::Stands(original) => (Some(original), None),
+        ContactToken::Stands(original) => (Some(&**original), None),
         ContactToken::None | ContactToken::Forged | ContactToken::Unknown => (None, None),
     }
 }
@@ -282,17 +286,18 @@ fn has_uri_params(request: &Message) -> bool {
 
 /// Our Route values on top: one, or two where the dialog crosses listeners. One that unfolds is a whole pass through here.
 fn own_routes<'m>(request: &'m Message, own: &OwnNames, keys: &KeyRing) -> OwnRoutes<'m> {
+    let is_whole_pass = Cell::new(false);
     let ours = |value: Value<'m>| {
+        if is_whole_pass.get() {
+            return None;
+        }
         let uri = NameAddr::parse(value.bytes)?.uri_parsed()?;
-        OwnUri::read(&uri, request, own, keys).map(|read| (value, read))
+        OwnUri::read(&uri, request, own, keys).map(|read| {
+            is_whole_pass.set(read.unfolded != Unfolded::Nothing);
+            (value, read)
+        })
     };
-    let mut is_whole_pass = false;
-    let until_whole_pass = |value| {
-        let route = (!is_whole_pass).then(|| ours(value)).flatten()?;
-        is_whole_pass = route.1.unfolded != Unfolded::Nothing;
-        Some(route)
-    };
-    request.values(&Name::Route).map_while(until_whole_pass).take(2).collect()
+    request.values(&Name::Route).map_while(ours).take(2).collect()
 }
 
 /// A strict router upstream has put our URI, of Record-Route or Path, into the Request-URI and the Request-URI into the last Route: they

@@ -56,7 +56,7 @@ pub(in crate::proxy) fn sealed_contact(uri: &Uri<'_>, request: &Message, seals: 
     let Some(octets) = octets(text) else { return ContactToken::Unknown };
     let in_dialog = || contact_in_dialog(request, seals, &octets);
     if let Some(original) = in_dialog().or_else(|| seals.open_octets(Kind::Redirect, Bound::default(), &octets)) {
-        return if Uri::parse(&original).is_some() { ContactToken::Stands(original.into()) } else { ContactToken::Forged };
+        return if Uri::parse(&original).is_some() { ContactToken::Stands(Box::new(original.into())) } else { ContactToken::Forged };
     }
     let registered = seals.open_octets(Kind::Registered, Bound::default(), &octets);
     match registered.as_deref().and_then(register::read) {
