@@ -150,7 +150,7 @@ impl Branch {
             Cancel::None | Cancel::Wanted(_) => true,
             Cancel::Sent(client, _) => client.is_terminated(),
         };
-        !self.is_waiting() && cancel_over && self.client.is_terminated() && !self.awaits_media()
+        !self.is_waiting() && cancel_over && self.client.is_terminated() && !self.holds_response()
     }
 
     /// Whether the answer to a question about it is awaited.

@@ -104,6 +104,11 @@ impl BranchMedia {
         }
     }
 
+    /// The next one that has waited, unless somebody is asked about one before it.
+    fn next_waiting(&mut self) -> Option<Answer> {
+        if self.asked.is_some() { None } else { self.waiting.pop_front() }
+    }
+
     fn has(&self, answer: &Answer) -> bool {
         let Some(message) = answer.received() else { return false };
         let waiting = self.waiting.iter().filter_map(Answer::received);
@@ -118,10 +123,9 @@ impl Branch {
         self.media.as_ref().is_some_and(|media| media.holds_final())
     }
 
-    /// Whether somebody is asked about its request or about one of its responses.
-    pub(super) fn awaits_media(&self) -> bool {
-        let asks = || self.media.as_ref().is_some_and(|media| media.asked.is_some());
-        matches!(self.phase, BranchPhase::AwaitingMedia | BranchPhase::MediaUnwanted) || asks()
+    /// Whether somebody is asked about one of its responses.
+    pub(super) fn holds_response(&self) -> bool {
+        self.media.as_ref().is_some_and(|media| media.asked.is_some())
     }
 
     fn holds_note(&self) -> bool {
@@ -135,7 +139,7 @@ impl Branch {
             BranchPhase::AwaitingAdmission | BranchPhase::Resolving | BranchPhase::AwaitingMedia | BranchPhase::MediaUnwanted => false,
             BranchPhase::Running | BranchPhase::AwaitingCredentials => false,
         };
-        ended && !self.client.is_pending() && !self.awaits_media()
+        ended && !self.client.is_pending() && !self.holds_response()
     }
 }
 
@@ -343,13 +347,6 @@ impl<S: Clone> Context<S> {
     /// Whether the request is still needed for what is to be asked or told of media.
     pub(super) fn has_media(&self) -> bool {
         self.branches.iter().any(|branch| branch.media.is_some())
-    }
-}
-
-impl BranchMedia {
-    /// The next response that has waited, unless somebody is asked about one before it.
-    fn next_waiting(&mut self) -> Option<Answer> {
-        if self.asked.is_some() { None } else { self.waiting.pop_front() }
     }
 }
 

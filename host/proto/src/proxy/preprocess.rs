@@ -237,7 +237,7 @@ struct OwnUri {
 }
 
 impl NotedSides {
-    /// Whether others speak of a side that these speak of already. The two Routes of one pass through here say of each side once who is there. Where
+    /// Whether others speak of a side that these speak of already, or of media as these do. The two Routes of one pass through here say of each side once who is there. Where
     /// it is said twice, the dialog has passed twice, to a trunk each time; each pass has its own numbers, and so the request comes round for
     /// the second.
     fn is_of_another_pass(&self, others: &Self) -> bool {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use jackfield_proto::net::{ListenerId, Transport};
-use jackfield_proto::proxy::{Core, MediaAnswer, MediaPolicy, Plan, RecordRoute, RequestKind, Reviewed, Target, TrunkId, Watch};
+use jackfield_proto::proxy::{Core, MediaAnswer, MediaPolicy, Plan, RecordRoute, RequestKind, Reviewed, Settings, Target, TrunkId, Watch};
 
 use crate::support::{Bench, Request, Sent, address, edge_flow, edge_settings, flow, kept, message, note, plan, serial, settings, target};
+use crate::trunks::{comes_round, through_twice};
 
 const SDP: &str = "application/sdp";
 
@@ -217,7 +218,7 @@ fn both_sides_change_the_media_of_their_dialog_even_after_a_restart() {
         bench.request(&offer());
         answer(&mut bench, 'b', 200, "answer");
         let (arrived, up) = (bench.last("b INVITE"), bench.last("a 200"));
-        let again = jackfield_proto::proxy::Settings { media: MediaPolicy::Asked, ..settings() };
+        let again = Settings { media: MediaPolicy::Asked, ..settings() };
         bench.core = Core::new(Arc::new(again), 0, 0x000b_e91f);
         for method in ["INVITE", "UPDATE"] {
             let caller = with_body(offer().in_dialog(method, &up.message, &format!("caller-{method}")), "of caller");
@@ -240,6 +241,43 @@ fn both_sides_change_the_media_of_their_dialog_even_after_a_restart() {
         assert!(bench.media.iter().skip(2).all(|asked| asked.question.kind == RequestKind::InDialog));
         bench.drain();
         assert!(bench.media_over.is_empty(), "the dialog's note is not a branch's");
+    }
+}
+
+/// What passes twice through here is relayed twice, and each pass finds its own note, from either side.
+#[test]
+fn each_pass_of_a_spiral_has_its_own_note() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let mut bench = through_twice(None, None, None, transport);
+        bench.core = Core::new(Arc::new(Settings { media: MediaPolicy::Asked, ..edge_settings() }), 0, 1);
+        bench.relay_media();
+        bench.receive(offer().message(), edge_flow('a', Transport::Udp));
+        // The proxy in between changes the Request-URI and puts its Via on top; on the way back it takes that off.
+        let text = bench.sent.last().unwrap().text().replacen("sip:c@192.0.2.99:5060", "sip:d@callee.test", 1);
+        let via = format!("Via: SIP/2.0/{} {};branch=z9hG4bKc\r\n", transport.via_name(), address('c'));
+        bench.receive(message(text.replacen("Via:", &format!("{via}Via:"), 1)), edge_flow('c', transport));
+        let arrived = bench.sent.last().unwrap().clone();
+        assert_eq!((arrived.path.remote, body(&arrived)), (address('b'), "relayed relayed offer".into()));
+        answer(&mut bench, 'b', 200, "answer");
+        let text = bench.sent.last().unwrap().text();
+        let (before, rest) = text.split_once("Via: ").unwrap();
+        bench.receive(message(format!("{before}{}", rest.split_once("\r\n").unwrap().1)), edge_flow('c', transport));
+        let up = bench.sent.last().unwrap().clone();
+        assert_eq!((up.path.remote, body(&up)), (address('a'), "relayed relayed answer".into()));
+
+        let of_caller = with_body(offer().in_dialog("UPDATE", &up.message, "caller"), "of caller").message();
+        let of_callee = with_body(Request::of_callee("UPDATE", &arrived.message, 'b', transport, "callee"), "of callee").message();
+        for (update, from, to, notes) in
+            [(of_caller, edge_flow('a', Transport::Udp), 'b', [1, 2]), (of_callee, edge_flow('b', transport), 'a', [2, 1])]
+        {
+            let asked = bench.media.len();
+            bench.receive(update, from);
+            comes_round(&mut bench, transport);
+            let sent = bench.sent.last().unwrap();
+            assert_eq!((sent.path.remote, body(sent).matches("relayed").count()), (address(to), 2), "{transport}");
+            let found: Vec<_> = bench.media.iter().skip(asked).map(|asked| asked.question.note).collect();
+            assert_eq!(found, notes.map(note).map(Some), "{transport}");
+        }
     }
 }
 

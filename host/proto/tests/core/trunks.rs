@@ -118,7 +118,7 @@ fn events_in_a_dialog_name_the_trunk_of_the_token() {
 }
 
 /// A proxy between two passes that does not stay in the dialog: what it gets comes back to us, to another peer.
-fn through_twice(first: Option<TrunkSide>, second: Option<TrunkSide>, from: Option<TrunkSide>, transport: Transport) -> Bench {
+pub(crate) fn through_twice(first: Option<TrunkSide>, second: Option<TrunkSide>, from: Option<TrunkSide>, transport: Transport) -> Bench {
     let mut bench = Bench::with_settings(edge_settings(), Plan::default());
     bench.on_request(move |asked| {
         let to = if asked.request.request_uri().starts_with(b"sip:b@callee") { (target('c'), first) } else { (target('b'), second) };
@@ -132,7 +132,7 @@ fn through_twice(first: Option<TrunkSide>, second: Option<TrunkSide>, from: Opti
 }
 
 /// What goes to an address of ours comes in there.
-fn comes_round(bench: &mut Bench, transport: Transport) {
+pub(crate) fn comes_round(bench: &mut Bench, transport: Transport) {
     while let Some(sent) = bench.sent.last().filter(|sent| sent.path.remote.ip().to_string() == "192.0.2.1").cloned() {
         let from = Flow { remote: sent.path.remote, ..edge_flow('a', transport) };
         let connection = from.connection.map(|_| jackfield_proto::net::ConnectionId(99));
