@@ -7,6 +7,7 @@ mod change;
 mod dns;
 mod document;
 mod host;
+mod identity;
 mod listen;
 mod media;
 mod outbound;

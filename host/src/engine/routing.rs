@@ -133,7 +133,7 @@ impl<D: Decider> Worker<D> {
     /// One target, which may leave the way to the request.
     fn follow(&self, known: &Known<'_>, target: Target, kept: Option<(D::State, Watch)>) -> Verdict<Kept<D::State>> {
         if kept.is_none() && known.from.is_none() && !self.shared.trunks.admission.counts_sources_or_tags() {
-            return Verdict::Follow(target);
+            return Verdict::Follow(Target { user: known.user.map(Arc::from), ..target });
         }
         let expanded = Expanded { groups: Plan::to(target).groups, ways: smallvec![None] };
         self.forward(known, expanded, Plan::default(), kept)
@@ -149,6 +149,9 @@ impl<D: Decider> Worker<D> {
             }
         }
         let watch = kept.as_ref().map_or(Watch::default(), |(_, watch)| *watch);
+        if let Some(user) = known.user.map(Arc::from) {
+            targets_of(&mut groups).for_each(|target| target.user = Some(Arc::clone(&user)));
+        }
         let carried = match self.carried(known, ways, watch) {
             Ok(carried) => carried,
             Err(busy) => return refused(known.asked.request, *busy),

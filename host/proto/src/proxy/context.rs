@@ -16,6 +16,7 @@ use super::noted_crossing::NotedCrossing;
 use super::noted_media::MediaNote;
 use super::numbering::Sides;
 use super::plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target, TrunkId};
+use super::sender::Sender;
 use crate::message::{Message, Method};
 use crate::net::{ConnectionId, Flow, ListenerId, Path};
 use crate::time::Timestamp;
@@ -91,6 +92,8 @@ pub(super) struct Hunt {
     pub(super) record_route: RecordRoute,
     pub(super) next_on: StatusSet,
     pub(super) stopped: bool,
+    /// What the plan says of who has sent the request.
+    pub(super) sender: Option<Box<Sender>>,
     /// Where the route set says to send from and over which connection (see preprocessing).
     pub(super) egress: Option<ListenerId>,
     pub(super) connection: Option<ConnectionId>,
@@ -122,6 +125,7 @@ impl Hunt {
     }
 
     pub(super) fn load(&mut self, plan: Plan) {
+        self.sender = Sender::of(&plan.groups);
         self.groups = plan.groups.into();
         self.serial.clear();
         self.edits = plan.edits;
@@ -129,7 +133,8 @@ impl Hunt {
         self.next_on = plan.next_on;
     }
 
-    pub(super) fn replace(&mut self, groups: Vec<Group>) {
+    pub(super) fn replace(&mut self, mut groups: Vec<Group>) {
+        self.sender.iter().for_each(|sender| sender.tell(&mut groups));
         self.groups = groups.into();
         self.serial.clear();
         self.stopped = false;

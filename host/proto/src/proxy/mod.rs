@@ -40,6 +40,7 @@ mod probe;
 mod record_route;
 mod reply;
 mod responses;
+mod sender;
 mod settings;
 mod stateless;
 mod target_set;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use jackfield_proto::net::{Flow, ListenerId, Transport};
 use jackfield_proto::proxy::{
-    Border, Edit, Form, Group, Identity, Mode, Plan, PrivacyService, RequestKind, Reviewed, SideId, StatusSet, Target, Verdict, Watch,
+    Border, Edit, FailureOutcome, Form, Group, Identity, Mode, Plan, PrivacyService, RequestKind, Reviewed, SideId, StatusSet, Target,
+    Verdict, Watch,
 };
 
 use crate::support::{Bench, Request, Sent, flow, plan, settings, target};
@@ -214,6 +215,20 @@ fn a_verified_user_is_asserted() {
         (asserted(&bench.sent[0]), bench.sent[0].values("P-Preferred-Identity")),
         (vec!["<sip:alice@caller.test>".to_owned()], vec![])
     );
+}
+
+/// Who chooses other targets after a failure need not know who has sent the request, and by which trunk.
+#[test]
+fn targets_of_a_later_decision_have_the_same_sender() {
+    let users = Identity { domain: Some("caller.test".into()), ..Identity::untrusted() };
+    let trunk = border("trunk", Some(users));
+    let verified = Target { user: Some("alice".into()), from_border: Some(trunk), ..inside('b') };
+    let mut bench = edge(Some(Identity::default()), None, Plan::default());
+    bench.watch(Plan::to(verified), Watch { responses: false, failures: true });
+    bench.on_failure(|_| Some(FailureOutcome::Instead(vec![Group { mode: Mode::Serial, targets: vec![inside('c')] }])));
+    bench.request(&calls(""));
+    bench.answer('b', 480);
+    assert_eq!(asserted(&bench.last("c INVITE")), ["<sip:alice@caller.test>"]);
 }
 
 /// An old PBX and a provider: each reads what it knows, whoever has called.
