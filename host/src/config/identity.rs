@@ -28,6 +28,15 @@ pub(super) fn read(section: &Section<'_, '_>) -> Option<Arc<Identity>> {
     Some(Arc::new(identity))
 }
 
+/// The same of a listener, where passwords are asked for.
+pub(super) fn of_listener(section: &Section<'_, '_>) -> Option<Arc<Identity>> {
+    let identity = read(section)?;
+    if identity.domain.is_some() && section.item("authenticate").is_none() {
+        section.item("identity").iter().for_each(|item| item.key_warning("`assert` has no effect: nobody is asked for a password here"));
+    }
+    Some(identity)
+}
+
 /// Who is not said to be trusted is not.
 fn of_table(table: &Section<'_, '_>) -> Identity {
     let trusted = table.item("trusted").and_then(|item| item.truth()).unwrap_or_default();

@@ -8,7 +8,7 @@ use super::reader::{Item, Section, nearest};
 use super::side::{self, Names, Own};
 use super::{Auth, Listen, Place, Transport, auth, place, tls, trunk};
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "address",
     "interface",
     "port",
@@ -24,6 +24,7 @@ const KEYS: [&str; 15] = [
     "media",
     "media-profile",
     "hide",
+    "identity",
 ];
 
 /// What may be written under `transports`.

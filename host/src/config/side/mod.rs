@@ -1,4 +1,4 @@
-//! What `[listen.NAME]` and `[trunk.NAME]` say of what crosses from them to other sides: `media`, `media-profile` and `hide`.
+//! What `[listen.NAME]` and `[trunk.NAME]` say of what crosses from them to other sides: `media`, `media-profile`, `hide` and `identity`.
 
 #[cfg(test)]
 mod tests;
@@ -11,6 +11,7 @@ use jackfield_trunk::{Relaying, SideMedia, TrunkSettings};
 use toml::de::DeValue;
 
 use super::host::parse_host;
+use super::identity;
 use super::reader::{Item, Section, nearest};
 use super::{Listen, Trunk};
 
@@ -142,8 +143,9 @@ fn profile(item: &Item<'_, '_>, names: &Names) -> Option<Arc<str>> {
 /// What a listener says about its border; none where it says nothing.
 pub(super) fn border_of_listener(section: &Section<'_, '_>, name: &str, names: &Names) -> Option<Arc<Border>> {
     let own = Own::Listener(name);
-    let hiding = said(section, own, names)?;
-    Some(Arc::new(Border { side: own.side(), hiding, identity: None }))
+    let (hiding, identity) = (said(section, own, names), identity::of_listener(section));
+    let says_something = hiding.is_some() || identity.is_some();
+    says_something.then(|| Arc::new(Border { side: own.side(), hiding: hiding.flatten(), identity }))
 }
 
 /// What a trunk says about its border; none where it says nothing, and its requests cross that of the listener which they leave from. What it
@@ -155,8 +157,13 @@ pub(super) fn border_of_trunk(
     listen: &[Listen],
 ) -> Option<Arc<Border>> {
     let own = Own::Trunk(&settings.name);
-    let hiding = said(section, own, names)?;
-    Some(Arc::new(Border { hiding, ..inherited(settings, listen) }))
+    let (hiding, identity) = (said(section, own, names), identity::read(section));
+    if hiding.is_none() && identity.is_none() {
+        return None;
+    }
+    let inherited = inherited(settings, listen);
+    let (hiding, identity) = (hiding.unwrap_or(inherited.hiding), identity.or(inherited.identity));
+    Some(Arc::new(Border { side: inherited.side, hiding, identity }))
 }
 
 /// `hide`: none where it is not there, and in it none where nothing is hidden.

@@ -1,6 +1,8 @@
 use std::path::Path;
 
 use super::super::{Config, Environment, Problem, Severity};
+use jackfield_proto::proxy::Identity;
+
 use super::*;
 
 const LISTENERS: &str =
@@ -122,6 +124,32 @@ fn a_listener_in_a_list_stands_for_the_trunks_behind_it() {
     assert!(!covers("lan", SideId::of_trunk("d")), "d is wan itself");
     assert!(covers("trunk a", SideId::of_trunk("b")) && !covers("trunk a", SideId::of_trunk("a")));
     assert_eq!(towards("trunk b"), Towards::Others);
+}
+
+/// A trunk that says something of identities is a side of its own; what it leaves out is as its listener has it.
+#[test]
+fn sides_say_what_passes_of_identities() {
+    let trunk = |keys: &str| format!("[trunk.telekom]\nprovider = \"tel.t-online.de\"\negress = \"lan\"\n{keys}\n");
+    let identities = |keys: &str, of_trunk: &str| {
+        let config = with_lan(keys, &trunk(of_trunk)).unwrap();
+        let identity = |border: &Option<Arc<Border>>| border.as_ref().and_then(|border| border.identity.clone());
+        let of_trunk = &config.trunks[0].settings.border;
+        (
+            [identity(&config.listen[0].border), identity(of_trunk)],
+            of_trunk.as_ref().map(|border| border.side),
+            hiding_of(of_trunk).cloned(),
+        )
+    };
+    let (trusted, untrusted) = (Arc::new(Identity::default()), Arc::new(Identity::untrusted()));
+    let own = Some(SideId::of_trunk("telekom"));
+    assert_eq!(identities("", ""), ([None, None], None, None));
+    assert_eq!(identities("identity = \"untrusted\"", ""), ([Some(untrusted.clone()), None], None, None));
+    let both = ([Some(untrusted.clone()), Some(trusted)], own, Some(Hiding::default()));
+    assert_eq!(identities("identity = \"untrusted\"\nhide = true", "identity = \"trusted\""), both);
+    let hides = ([Some(untrusted.clone()), Some(untrusted)], own, Some(Hiding::default()));
+    assert_eq!(identities("identity = {}", "hide = true"), hides);
+    let warned = with_lan("identity = { assert = \"a.test\" }", "").unwrap().warnings;
+    assert_eq!(warned.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), ["listen.lan.identity"]);
 }
 
 #[test]

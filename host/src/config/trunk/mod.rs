@@ -22,7 +22,7 @@ use super::{Listen, Network};
 
 pub use credentials::{Credentials, Secret};
 
-const KEYS: [&str; 32] = [
+const KEYS: [&str; 33] = [
     "provider",
     "proxy",
     "next-hop",
@@ -55,6 +55,7 @@ const KEYS: [&str; 32] = [
     "media",
     "media-profile",
     "hide",
+    "identity",
 ];
 
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -14,6 +14,7 @@ use crate::proxy::context::{Answer, Context};
 use crate::proxy::environment::Environment;
 use crate::proxy::forward::Copy;
 use crate::proxy::io::{Cause, Output};
+use crate::proxy::media::BranchMedia;
 use crate::proxy::plan::{Edit, Target};
 use crate::proxy::settings::Settings;
 
@@ -46,11 +47,18 @@ impl<'a> Between<'a> {
 
     /// A request on its way; none where neither side says anything of identities.
     #[inline]
-    pub(in crate::proxy) fn passage(&self, request: &'a Message, target: &'a Target, common: &'a [Edit]) -> Option<Passage<'a>> {
+    fn passage(&self, request: &'a Message, target: &'a Target, common: &'a [Edit], media: MediaPath) -> Option<Passage<'a>> {
         let [from, to] = self.identities()?;
-        let concealed = Concealed { topology: self.topology(), media: MediaPath::default() };
+        let concealed = Concealed { topology: self.topology(), media };
         let passage = Passage::between(request, from.map(|from| &**from), to.map(|to| &**to))?;
         Some(passage.edited([common, &target.edits]).sent_by(target.user.as_deref()).concealed(concealed))
+    }
+}
+
+impl MediaPath {
+    /// As who was asked about the media has said.
+    fn of(media: Option<&BranchMedia>) -> Self {
+        if media.is_some_and(|media| media.note.is_some()) { Self::Relayed } else { Self::Direct }
     }
 }
 
@@ -59,7 +67,7 @@ impl Copy<'_> {
     #[inline]
     pub(in crate::proxy) fn passage(&self) -> Option<Passage<'_>> {
         let between = Between::of(self.target, self.flow.listener, self.path.listener, self.settings);
-        between.passage(self.request, self.target, self.common)
+        between.passage(self.request, self.target, self.common, MediaPath::of(self.media))
     }
 }
 
@@ -70,7 +78,7 @@ pub(in crate::proxy) struct Answering {
     from: Option<Arc<Identity>>,
     /// That of the request.
     to: Option<Arc<Identity>>,
-    topology: Topology,
+    concealed: Concealed,
     /// From as the request had it, where it has left with another.
     caller: Option<Bytes>,
 }
@@ -82,7 +90,7 @@ impl Answering {
         Some(Box::new(Self {
             from: to.cloned(),
             to: from.cloned(),
-            topology: between.topology(),
+            concealed: passage.concealed,
             caller: caller.map(Bytes::copy_from_slice),
         }))
     }
@@ -90,7 +98,7 @@ impl Answering {
     /// A response on its way upstream.
     fn passage<'a>(&'a self, response: &'a Message, edits: &'a [Edit]) -> Option<Passage<'a>> {
         let passage = Passage::between(response, self.from.as_deref(), self.to.as_deref())?;
-        Some(passage.edited([edits, &[]]).concealed(Concealed { topology: self.topology, media: MediaPath::default() }))
+        Some(passage.edited([edits, &[]]).concealed(self.concealed))
     }
 }
 
@@ -116,7 +124,8 @@ impl<S: Clone> Context<S> {
         out: &mut Vec<Output<S>>,
     ) -> Crossed {
         let between = Between::of(target, self.flow.listener, egress, &env.settings);
-        let Some((answering, refusal)) = between.passage(request, target, &self.hunt.edits).map(|passage| {
+        let media = MediaPath::of(self.branches.get(usize::from(index)).and_then(|branch| branch.media.as_deref()));
+        let Some((answering, refusal)) = between.passage(request, target, &self.hunt.edits, media).map(|passage| {
             let answering = Answering::of(&between, &passage);
             (answering, passage.refusal())
         }) else {
