@@ -188,6 +188,7 @@ impl<S: Clone> Context<S> {
             trunk: branch_here.and_then(|branch| branch.trunk),
             renumbered: branch_here.and_then(|branch| self.renumbered(branch, request, env)),
             media: branch_here.and_then(|branch| branch.media.as_deref()),
+            privacy: self.privacy,
             cover: cover.as_ref(),
             hidden: self.hidden.as_deref(),
             seals: env.own.seals(),

@@ -14,6 +14,7 @@ use super::hiding::Hidden;
 use super::io::{BranchId, ContextId, Output, RequestKind, Transmit, Watch};
 use super::noted_crossing::NotedCrossing;
 use super::noted_media::MediaNote;
+use super::noted_privacy::NotedPrivacy;
 use super::numbering::Sides;
 use super::plan::{Edit, Group, Mode, Plan, RecordRoute, Reply, StatusSet, Target, TrunkId};
 use super::sender::Sender;
@@ -46,6 +47,8 @@ pub(super) struct Context<S> {
     pub(super) crossing: Option<NotedCrossing>,
     /// What is noted of the media of its dialog.
     pub(super) media: Option<MediaNote>,
+    /// The privacy that its sender has asked for when his dialog began.
+    pub(super) privacy: Option<NotedPrivacy>,
     /// Whether a branch holds a note that has to be given back if it leads nowhere.
     pub(super) owes_media: bool,
     /// What is hidden of it; none where nothing is.

@@ -361,7 +361,7 @@ impl<S: Clone> Core<S> {
         key: Option<TransactionKey>,
         out: &mut Vec<Output<S>>,
     ) {
-        let Preprocessed { request, kind, egress, connection, onward, sides, crossing, media, hidden } = preprocessed;
+        let Preprocessed { request, kind, egress, connection, onward, sides, crossing, media, privacy, hidden } = preprocessed;
         let server = match key {
             None => Server::Stateless,
             Some(_) if request.method().is_invite() => Server::Invite(ServerInvite::start()),
@@ -388,6 +388,7 @@ impl<S: Clone> Core<S> {
             sides,
             crossing,
             media,
+            privacy,
             owes_media: false,
             hidden,
             hunt: Hunt { egress, connection, flow: onward.path(), after_flow: onward.after_flow(), ..Hunt::default() },

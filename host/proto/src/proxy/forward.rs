@@ -8,6 +8,7 @@ use super::branch_parameter::Scratch;
 use super::hiding::{Cover, Hidden, Seals};
 use super::io::{Hop, Query};
 use super::media::BranchMedia;
+use super::noted_privacy::NotedPrivacy;
 use super::numbering::Renumbered;
 use super::own::transport_of;
 use super::plan::{Edit, RecordRoute, Target, TrunkSide};
@@ -203,6 +204,8 @@ pub(super) struct Copy<'a> {
     pub(super) renumbered: Option<Renumbered>,
     /// What has been answered about its media, where somebody was asked.
     pub(super) media: Option<&'a BranchMedia>,
+    /// The privacy that its sender has asked for when his dialog began.
+    pub(super) privacy: Option<NotedPrivacy>,
     /// What is hidden in it.
     pub(super) cover: Option<&'a Cover>,
     /// What is kept of that for the request.

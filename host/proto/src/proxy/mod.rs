@@ -29,6 +29,7 @@ mod noted;
 mod noted_crossing;
 mod noted_flow;
 mod noted_media;
+mod noted_privacy;
 mod noted_trunk;
 mod numbering;
 mod onward;

@@ -1,8 +1,10 @@
-//! What the token of a dialog says beside flows: trunks, what is hidden, and what is noted of its media. These notes come before the flows.
+//! What the token of a dialog says beside flows: trunks, what is hidden, and what is noted of its media and of its
+//! caller's privacy. These notes come before the flows.
 
 use super::noted_crossing::NotedCrossing;
 use super::noted_flow::{NotedFlow, Side};
 use super::noted_media::MediaNote;
+use super::noted_privacy::NotedPrivacy;
 use super::noted_trunk::{KIND_MASK, NotedTrunk};
 use super::plan::TrunkSide;
 
@@ -13,6 +15,7 @@ pub(super) struct Noted {
     trunks: [Option<NotedTrunk>; 2],
     pub(super) crossing: Option<NotedCrossing>,
     pub(super) media: Option<MediaNote>,
+    privacy: Option<NotedPrivacy>,
 }
 
 /// The notes of a request in a dialog.
@@ -24,6 +27,8 @@ pub(super) struct NotedSides {
     pub(super) from: Option<TrunkSide>,
     pub(super) crossing: Option<NotedCrossing>,
     pub(super) media: Option<MediaNote>,
+    /// What its caller has asked for, if it comes from him.
+    pub(super) privacy: Option<NotedPrivacy>,
 }
 
 impl Noted {
@@ -47,6 +52,9 @@ impl Noted {
             } else if let Some((media, rest)) = MediaNote::read(octets) {
                 noted.media = Some(media);
                 rest
+            } else if let Some((privacy, rest)) = NotedPrivacy::read(octets) {
+                noted.privacy = Some(privacy);
+                rest
             } else {
                 return (noted, octets);
             };
@@ -56,6 +64,8 @@ impl Noted {
     /// For a request that goes to `side`.
     pub(super) fn towards(self, side: Side) -> NotedSides {
         let trunk = |wanted| self.trunks.iter().flatten().find(|noted| (noted.side == side) == wanted);
-        NotedSides { to: trunk(true).copied(), from: trunk(false).map(|noted| noted.trunk), crossing: self.crossing, media: self.media }
+        let privacy = self.privacy.filter(|_| side == Side::Callee);
+        let (to, from) = (trunk(true).copied(), trunk(false).map(|noted| noted.trunk));
+        NotedSides { to, from, crossing: self.crossing, media: self.media, privacy }
     }
 }

@@ -12,6 +12,7 @@ use super::base32::Octets;
 use super::noted_crossing::NotedCrossing;
 use super::noted_flow::{NotedFlow, Side, take};
 use super::noted_media::MediaNote;
+use super::noted_privacy::NotedPrivacy;
 use super::numbering::{Attempt, Retried};
 use super::plan::{Numbering, TrunkId, TrunkSide};
 
@@ -31,6 +32,7 @@ pub(super) enum Note {
     Trunk(NotedTrunk),
     Crossing(NotedCrossing),
     Media(MediaNote),
+    Privacy(NotedPrivacy),
 }
 
 /// Where the first octet of a note says what kind it is: in the place of a flow's transport.
@@ -86,6 +88,7 @@ impl Note {
             Self::Trunk(trunk) => trunk.put(out),
             Self::Crossing(crossing) => crossing.put(out),
             Self::Media(media) => media.put(out),
+            Self::Privacy(privacy) => privacy.put(out),
         }
     }
 }

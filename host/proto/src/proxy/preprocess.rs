@@ -14,6 +14,7 @@ use super::noted::NotedSides;
 use super::noted_crossing::NotedCrossing;
 use super::noted_flow::Side;
 use super::noted_media::MediaNote;
+use super::noted_privacy::NotedPrivacy;
 use super::numbering::Sides;
 use super::onward::{Leading, Onward, contact_token};
 use super::own::{OwnNames, transport_of};
@@ -38,6 +39,8 @@ pub(super) struct Preprocessed {
     pub(super) crossing: Option<NotedCrossing>,
     /// What is noted of the media of its dialog.
     pub(super) media: Option<MediaNote>,
+    /// The privacy that its sender has asked for when his dialog began.
+    pub(super) privacy: Option<NotedPrivacy>,
     /// What was hidden in it.
     pub(super) hidden: Option<Box<Hidden>>,
 }
@@ -99,6 +102,7 @@ pub(super) fn preprocess(mut request: Message, flow: &Flow, own: &OwnNames, keys
         sides,
         crossing: tokens.noted.crossing.filter(|_| in_dialog),
         media: tokens.noted.media.filter(|_| in_dialog),
+        privacy: tokens.noted.privacy.filter(|_| in_dialog),
         onward,
         hidden,
         request: Arc::new(request),
@@ -219,9 +223,9 @@ impl Tokens {
 
     /// The topmost is next to where the request comes from, the last to where it goes.
     fn note_more(&mut self, noted: NotedSides) {
-        let NotedSides { to, from, crossing, media } = self.noted;
-        let (crossing, media) = (crossing.or(noted.crossing), media.or(noted.media));
-        self.noted = NotedSides { to: noted.to.or(to), from: from.or(noted.from), crossing, media };
+        let NotedSides { to, from, crossing, media, privacy } = self.noted;
+        let (crossing, media, privacy) = (crossing.or(noted.crossing), media.or(noted.media), privacy.or(noted.privacy));
+        self.noted = NotedSides { to: noted.to.or(to), from: from.or(noted.from), crossing, media, privacy };
     }
 }
 

@@ -99,7 +99,8 @@ impl Copy<'_> {
     fn record_route(&self, listener: &Listener, scheme: Scheme, notes: impl Iterator<Item = Note>) -> Bytes {
         let mut value = begin(listener, scheme, |_| {});
         value.extend_from_slice(b";lr");
-        token::put_parameter(&mut value, notes, self.request, &self.settings.token_keys);
+        let privacy = self.privacy_note().map(Note::Privacy);
+        token::put_parameter(&mut value, privacy.into_iter().chain(notes), self.request, &self.settings.token_keys);
         value.push(b'>');
         Bytes::copy_from_slice(&value)
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jackfield_proto::net::{Flow, ListenerId, Transport};
 use jackfield_proto::proxy::{
-    Border, Edit, FailureOutcome, Form, Group, Identity, Mode, Plan, PrivacyService, RequestKind, Reviewed, SideId, StatusSet, Target,
-    Verdict, Watch,
+    Border, Edit, FailureOutcome, Form, Group, Identity, MediaPolicy, Mode, Plan, PrivacyService, RequestKind, Reviewed, SideId, StatusSet,
+    Target, Verdict, Watch,
 };
 
 use crate::support::{Bench, Request, Sent, flow, plan, settings, target};
@@ -151,8 +151,17 @@ fn an_anonymous_call_is_one_dialog_for_both_ends() {
     let answer = bench.sent.last().unwrap().clone();
     bench.answer('b', 200);
     assert_eq!(bench.sent.last().unwrap().message.bytes(), answer.message.bytes(), "of a 2xx that comes again as well");
-    bench.request(&invite.in_dialog("ACK", &answer.message, "2").field("Privacy", "user"));
-    assert_eq!(bench.last("b ACK").value("From"), ANONYMOUS);
+    // His later requests need not ask again, whatever becomes of this process; but they may say that there is nothing to hide.
+    let mut bench = edge(None, Some(private()), Plan::default());
+    bench.request(&invite.in_dialog("ACK", &answer.message, "2"));
+    bench.request(&invite.in_dialog("INFO", &answer.message, "i").field("Subject", "secret"));
+    bench.answer('b', 200);
+    assert_eq!([bench.last("b ACK").value("From"), bench.last("b INFO").value("From")], [ANONYMOUS, ANONYMOUS]);
+    assert!(bench.last("b INFO").values("Subject").is_empty());
+    assert_eq!(bench.last("a 200").value("From"), CALLER);
+    bench.request(&invite.in_dialog("INFO", &answer.message, "j").field("Privacy", "none"));
+    bench.answer('b', 200);
+    assert_eq!(bench.last("b INFO").value("From"), CALLER);
     let bye = Request::of_callee("BYE", &arrived.message, 'b', Transport::Udp, "3");
     let text = bye
         .text()
@@ -202,6 +211,30 @@ fn critical_privacy_fails_a_target_that_cannot_give_it() {
     bench.request(&invite);
     assert_eq!((bench.ladder(), bench.failed.len()), (vec!["a 500".to_owned()], 1), "who watches failures hears of it");
     bench.drain();
+}
+
+/// RFC 3323 5.2: a media relay gives privacy of the session.
+#[test]
+fn a_media_relay_gives_privacy_of_the_session() {
+    let lan = border("lan", None);
+    let borders = vec![Arc::clone(&lan), lan, border("wan", Some(private())), border("six", None)];
+    let invite = || Request { body: "v=0".into(), ..calls("session;user;critical") }.field("Content-Type", "application/sdp");
+    for (relays, line) in [(true, "b INVITE"), (false, "a 500")] {
+        let mut bench = Bench::with(Plan::to(outside('b')), |settings| {
+            settings.borders.clone_from(&borders);
+            settings.media = MediaPolicy::Asked;
+        });
+        if relays {
+            bench.relay_media();
+        }
+        bench.request(&invite());
+        assert_eq!(bench.ladder(), [line]);
+        if relays {
+            assert!(bench.sent[0].values("Privacy").is_empty(), "{}", bench.sent[0].text());
+            bench.answer('b', 486);
+        }
+        bench.drain();
+    }
 }
 
 /// RFC 3325 5: a user whose password the shell has verified.

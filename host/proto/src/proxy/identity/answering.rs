@@ -15,6 +15,7 @@ use crate::proxy::environment::Environment;
 use crate::proxy::forward::Copy;
 use crate::proxy::io::{Cause, Output};
 use crate::proxy::media::BranchMedia;
+use crate::proxy::noted_privacy::NotedPrivacy;
 use crate::proxy::plan::{Edit, Target};
 use crate::proxy::settings::Settings;
 
@@ -47,12 +48,20 @@ impl<'a> Between<'a> {
 
     /// A request on its way; none where neither side says anything of identities.
     #[inline]
-    fn passage(&self, request: &'a Message, target: &'a Target, common: &'a [Edit], media: MediaPath) -> Option<Passage<'a>> {
+    fn passage(&self, request: &'a Message, target: &'a Target, common: &'a [Edit], known: Known<'_>) -> Option<Passage<'a>> {
         let [from, to] = self.identities()?;
-        let concealed = Concealed { topology: self.topology(), media };
+        let concealed = Concealed { topology: self.topology(), media: MediaPath::of(known.media) };
         let passage = Passage::between(request, from.map(|from| &**from), to.map(|to| &**to))?;
-        Some(passage.edited([common, &target.edits]).sent_by(target.user.as_deref()).concealed(concealed))
+        let passage = passage.edited([common, &target.edits]).in_dialog(known.privacy);
+        Some(passage.sent_by(target.user.as_deref()).concealed(concealed))
     }
+}
+
+/// What is known of a request beside what it says.
+#[derive(Clone, Copy, Debug)]
+struct Known<'a> {
+    media: Option<&'a BranchMedia>,
+    privacy: Option<NotedPrivacy>,
 }
 
 impl MediaPath {
@@ -67,7 +76,12 @@ impl Copy<'_> {
     #[inline]
     pub(in crate::proxy) fn passage(&self) -> Option<Passage<'_>> {
         let between = Between::of(self.target, self.flow.listener, self.path.listener, self.settings);
-        between.passage(self.request, self.target, self.common, MediaPath::of(self.media))
+        between.passage(self.request, self.target, self.common, Known { media: self.media, privacy: self.privacy })
+    }
+
+    /// What has to be known of its privacy in the dialog that it may begin.
+    pub(in crate::proxy) fn privacy_note(&self) -> Option<NotedPrivacy> {
+        self.passage()?.note()
     }
 }
 
@@ -124,8 +138,9 @@ impl<S: Clone> Context<S> {
         out: &mut Vec<Output<S>>,
     ) -> Crossed {
         let between = Between::of(target, self.flow.listener, egress, &env.settings);
-        let media = MediaPath::of(self.branches.get(usize::from(index)).and_then(|branch| branch.media.as_deref()));
-        let Some((answering, refusal)) = between.passage(request, target, &self.hunt.edits, media).map(|passage| {
+        let media = self.branches.get(usize::from(index)).and_then(|branch| branch.media.as_deref());
+        let known = Known { media, privacy: self.privacy };
+        let Some((answering, refusal)) = between.passage(request, target, &self.hunt.edits, known).map(|passage| {
             let answering = Answering::of(&between, &passage);
             (answering, passage.refusal())
         }) else {

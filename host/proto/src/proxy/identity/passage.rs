@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::privacy::Privacy;
 use super::{Form, Identity, PrivacyService};
 use crate::message::{Message, Method, Name, NameAddr, Splice};
+use crate::proxy::noted_privacy::NotedPrivacy;
 use crate::proxy::plan::Edit;
 
 /// A message that goes from one side to another, one of which at least has something to say about identities.
@@ -69,6 +70,22 @@ impl<'a> Passage<'a> {
         self.privacy = Privacy::of(self.message, edits);
         self.edits = edits;
         self
+    }
+
+    /// In a dialog whose caller has asked for privacy when it began. He need not again; but he may say that it is none.
+    pub(in crate::proxy) fn in_dialog(mut self, noted: Option<NotedPrivacy>) -> Self {
+        if let Some(NotedPrivacy { id, user, header }) = noted.filter(|_| !self.privacy.is_none()) {
+            let kinds = [(id, &b"id"[..]), (user, b"user"), (header, b"header")];
+            kinds.into_iter().filter(|(noted, _)| *noted).for_each(|(_, kind)| self.privacy.add_kind(kind));
+        }
+        self
+    }
+
+    /// What of the caller's privacy is seen to here, for the rest of his dialog.
+    pub(in crate::proxy) fn note(&self) -> Option<NotedPrivacy> {
+        let has = |kind: &[u8]| self.privacy.has(kind);
+        let note = NotedPrivacy { id: has(b"id") || self.is_restricted, user: has(b"user"), header: has(b"header") };
+        (self.sees_to_privacy() && note != NotedPrivacy::default()).then_some(note)
     }
 
     /// Sent by a user whose password has been verified.

@@ -32,6 +32,13 @@ impl<'a> Privacy<'a> {
         privacy
     }
 
+    /// Adds one that is asked for otherwise.
+    pub(super) fn add_kind(&mut self, kind: &'static [u8]) {
+        if !self.has(kind) {
+            self.0.push(kind);
+        }
+    }
+
     fn add(&mut self, field: &'a [u8]) {
         let values = field.split(|octet| matches!(octet, b';' | b',')).map(<[u8]>::trim_ascii);
         let room = VALUES_MAX.saturating_sub(self.0.len());

@@ -2,7 +2,8 @@
 //!
 //! From becomes anonymous, and its tag stays. What the callee answers is given back its From ([`super::Answering`]), so that the caller's
 //! transaction and dialog are what they were. The callee's own requests carry the anonymous URI in To: a dialog is known by Call-ID and tags
-//! alone (RFC 3261 12.2.2), and so nothing has to be kept here.
+//! alone (RFC 3261 12.2.2). That the caller is to stay anonymous stands in the token of the dialog ([`super::super::noted_privacy`]), and so
+//! nothing has to be kept here.
 
 use bytes::Bytes;
 
