@@ -59,12 +59,13 @@ pub(super) fn preprocess(mut request: Message, flow: &Flow, own: &OwnNames, keys
     let mut tokens = Tokens::default();
     let mut hidden = None;
     // In a dialog in which Call-ID is hidden, so is Contact; or a strict router has put our Record-Route there.
-    if (hiding::is_sealed(request.request_uri()) || has_uri_params(&request))
+    let has_params = has_uri_params(&request);
+    if (has_params || hiding::is_sealed(request.request_uri()))
         && let Some((inside, received)) = hiding::inside_call_id(&request, keys, own.seals())
     {
         (request, hidden) = (inside, Some(Hidden::received_with(received)));
     }
-    let request = match has_uri_params(&request).then(|| repair_strict_route(&request, own, keys)).flatten() {
+    let request = match has_params.then(|| repair_strict_route(&request, own, keys)).flatten() {
         Some((bytes, route)) => {
             if let Some(uri) = Uri::parse(request.request_uri()).filter(|_| route.has_more()) {
                 tokens.note_more(token::noted(&uri, &request, keys));
