@@ -7,6 +7,7 @@ mod dialogs;
 mod media;
 mod registrations;
 mod tokens;
+mod ways;
 
 use std::sync::Arc;
 
