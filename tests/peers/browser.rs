@@ -17,34 +17,35 @@ use crate::support::stage::{Stage, V4};
 use crate::support::wasm::workspace;
 
 /// A browser takes its time to start on a small machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// JsSIP as one script. It is fetched from the registry, once for a machine, and put into no source tree.
-fn jssip() -> Vec<u8> {
+pub(crate) fn jssip() -> PathBuf {
     let directory = std::env::temp_dir().join("jackfield-test-jssip");
     std::fs::create_dir_all(&directory).expect("a directory for the packages");
     let lock = std::fs::File::create(directory.join("lock")).expect("a lock file");
     lock.lock().expect("a lock of it");
     let output = Command::new(fixture("fetch")).arg(&directory).output().expect("the script starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    std::fs::read(directory.join("jssip.js")).expect("the bundle")
+    directory.join("jssip.js")
 }
 
 fn fixture(name: &str) -> PathBuf {
     workspace().join("tests/fixtures/browser").join(name)
 }
 
-fn files() -> Files {
+/// The page of the tests.
+pub(super) fn files() -> Files {
     let ours = |name: &str| std::fs::read(fixture(name)).expect("a fixture");
     Files::from([
         ("/", ("text/html", ours("page.html"))),
         ("/softphone.js", ("text/javascript", ours("softphone.js"))),
-        ("/jssip.js", ("text/javascript", jssip())),
+        ("/jssip.js", ("text/javascript", std::fs::read(jssip()).expect("the bundle"))),
     ])
 }
 
 /// Chromium with a page, and its profile.
-struct Browser {
+pub(super) struct Browser {
     _program: Running,
     _profile: TempDir,
 }
@@ -58,7 +59,7 @@ fn chromium() -> PathBuf {
 impl Browser {
     /// Opens a page. The authority of the test is not the browser's, so it is told to look away: what our certificates are worth is
     /// proved elsewhere, by those who check them.
-    fn open(url: &str) -> Self {
+    pub(super) fn open(url: &str) -> Self {
         let profile = tempfile::tempdir().expect("a directory of the test's own");
         let mut command = Command::new(chromium());
         command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);

@@ -1,12 +1,14 @@
-//! Programs that others wrote: SIPp, baresip, knot, and JsSIP in Chromium. `tests/run` installs them, and leaves these suites out where
+//! Programs that others wrote: SIPp, baresip, knot, rtpengine, and JsSIP in Chromium. `tests/run` installs them, and leaves these suites out where
 //! it cannot.
 
 mod baresip;
-mod browser;
+pub(crate) mod browser;
 mod dns;
 mod page;
 mod phone;
+mod rtpengine;
 mod sipp;
+mod webrtc;
 
 use std::process::Child;
 

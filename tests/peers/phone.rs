@@ -17,6 +17,12 @@ use crate::support::port::Port;
 use crate::support::proxy::tail;
 use crate::support::{PATIENCE, wait};
 
+/// Octets before the samples of a WAV file.
+const WAV_HEADER: usize = 44;
+
+/// Samples of G.711 in a packet.
+const SAMPLES: usize = 160;
+
 /// A running phone.
 pub(super) struct Phone {
     _program: Running,
@@ -40,6 +46,7 @@ impl Drop for Phone {
 /// What a phone is told before it starts.
 pub(super) struct Setup {
     ports: (Port, Port),
+    says: &'static str,
     config: String,
     files: Vec<(&'static str, String)>,
 }
@@ -47,7 +54,7 @@ pub(super) struct Setup {
 impl Setup {
     /// A phone without a sound card.
     pub(super) fn new() -> Self {
-        Self { ports: Port::reserve_two(), config: String::new(), files: Vec::new() }
+        Self { ports: Port::reserve_two(), says: "aubridge,nil", config: String::new(), files: Vec::new() }
     }
 
     /// A certificate for its TLS, and whom it trusts.
@@ -55,6 +62,12 @@ impl Setup {
         self.config += "sip_cafile DIRECTORY/ca.pem\nsip_certificate DIRECTORY/phone.pem\n";
         self.files.push(("ca.pem", authority.pem.clone()));
         self.files.push(("phone.pem", leaf.chain.clone() + &leaf.key));
+        self
+    }
+
+    /// What it says, as module and device, instead of nothing.
+    pub(super) fn saying(mut self, source: &'static str) -> Self {
+        self.says = source;
         self
     }
 
@@ -83,10 +96,11 @@ impl Setup {
         let directory = tempfile::tempdir().expect("a directory of the test's own");
         let control = Port::reserve();
         let config = format!(
-            "poll_method epoll\nsip_listen 127.0.0.1:{}\naudio_player aubridge,nil\naudio_source aubridge,nil\naudio_alert aubridge,nil\n\
+            "poll_method epoll\nsip_listen 127.0.0.1:{}\naudio_player aubridge,nil\naudio_source {}\naudio_alert aubridge,nil\n\
              module_path {}\nmodule g711.so\nmodule aubridge.so\n{}module_app account.so\nmodule_app menu.so\n\
              module_app ctrl_tcp.so\nctrl_tcp_listen 127.0.0.1:{}\n",
             self.ports.0.number,
+            self.says,
             modules(),
             self.config.replace("DIRECTORY", directory.path().to_str().expect("a path of the test")),
             control.number
@@ -121,6 +135,17 @@ impl Phone {
     pub(super) fn tell(&mut self, command: &str, parameters: &str) {
         let text = serde_json::json!({ "command": command, "params": parameters }).to_string();
         write!(self.control, "{}:{text},", text.len()).expect("baresip takes commands");
+    }
+
+    /// Packets of 20 ms that it has heard in its last call, and the loudest sample, of 32,768, in them. It is asked with the module
+    /// `sndfile`, which writes them down in its directory until the call is held for the first time.
+    pub(super) fn heard(&self) -> (u64, u16) {
+        let files = std::fs::read_dir(self.directory.path()).expect("the phone's directory").flatten().map(|entry| entry.path());
+        let last = files.filter(|file| file.to_string_lossy().ends_with("-dec.wav")).max();
+        let octets = last.and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
+        let samples = octets.get(WAV_HEADER..).unwrap_or_default().as_chunks::<2>().0;
+        let loudest = samples.iter().map(|sample| i16::from_le_bytes(*sample).unsigned_abs()).max().unwrap_or(0);
+        (u64::try_from(samples.len() / SAMPLES).expect("a small file"), loudest)
     }
 
     /// Waits for an event of this type, and forgets it with all that came before.

@@ -13,6 +13,7 @@ mod crowd;
 mod dialog;
 mod examples;
 mod examples_border;
+mod examples_webrtc;
 mod fork;
 mod interfaces;
 mod lifecycle;
