@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use jackfield_proto::message::Message;
 use jackfield_proto::net::{Listener, ListenerId};
-use jackfield_proto::proxy::{BranchId, MediaAnswer, MediaNote, MediaQuestion, Reply, SideId, TrunkId};
+use jackfield_proto::proxy::{BranchId, MediaAnswer, MediaNote, MediaQuestion, Reply, RequestKind, SideId, TrunkId};
 use jackfield_relay::{Ask, AskError, Call, Client, Note, ProfileId, RelayId, Role, Treatment, Unavailable, exchange};
 use jackfield_trunk::{Relaying, SideMedia, Table};
+use tokio::runtime::Handle;
 
 use super::Shared;
 use super::decider::Decider;
@@ -83,6 +84,32 @@ struct Errand {
     receiver: Arc<Treatment>,
 }
 
+/// The answer that the core waits for. It is given when this goes, so that a request waits for nothing that will never come.
+struct Awaited<D: Decider> {
+    worker: Arc<Worker<D>>,
+    shard: u8,
+    branch: BranchId,
+    response: Option<Arc<Message>>,
+    /// None: nobody could be asked, and the message goes as it is.
+    answer: Option<MediaAnswer>,
+}
+
+impl<D: Decider> Drop for Awaited<D> {
+    fn drop(&mut self) {
+        // The worker itself is ending: nothing could be sent any more.
+        if Handle::try_current().is_err() {
+            return;
+        }
+        let (branch, response, answer) = (self.branch, self.response.take(), self.answer.take().unwrap_or(MediaAnswer::Direct));
+        self.worker.guard("a media relay's answer", |work| {
+            if let Some(shard) = self.worker.shared.shard(self.shard) {
+                self.worker.step(shard, work, |core, now, out| core.media_answered(now, branch, response, answer, out));
+                self.worker.carry_out(shard, work);
+            }
+        });
+    }
+}
+
 impl<D: Decider> Worker<D> {
     /// Answers the core's question about a message, at once or when a relay has.
     pub(super) fn ask_about_media(
@@ -100,18 +127,14 @@ impl<D: Decider> Worker<D> {
             }
             Course::Ask(errand) => errand,
         };
-        let (worker, shard) = (Arc::clone(self), shard.index);
+        let awaited = Awaited { worker: Arc::clone(self), shard: shard.index, branch, response, answer: None };
         tokio::spawn(async move {
-            let answer = match worker.relays() {
-                Some(client) => worker.run(&client, *errand).await,
-                None => MediaAnswer::Direct,
+            let mut awaited = awaited;
+            let worker = Arc::clone(&awaited.worker);
+            awaited.answer = match worker.relays() {
+                Some(client) => Some(worker.run(&client, *errand).await),
+                None => None,
             };
-            worker.guard("a media relay's answer", |work| {
-                if let Some(shard) = worker.shared.shard(shard) {
-                    worker.step(shard, work, |core, now, out| core.media_answered(now, branch, response, answer, out));
-                    worker.carry_out(shard, work);
-                }
-            });
         });
     }
 
@@ -121,6 +144,10 @@ impl<D: Decider> Worker<D> {
         let MediaQuestion { ingress, egress, to, from, ref choice, .. } = *question;
         let (to, from) = (rules.media.end(egress, to, &table), rules.media.end(ingress, from, &table));
         let note = question.note.and_then(|note| Note::from_bytes(note.as_bytes()));
+        // Its dialog is none of ours: it gets no Record-Route, and nobody would say when it ends.
+        if question.kind == RequestKind::Initial && question.request.to_tag().is_some() {
+            return Course::Answered(MediaAnswer::Direct);
+        }
         let chosen = choice.as_deref().filter(|choice| !matches!(*choice, "relay" | "direct"));
         if note.is_none() && (choice.as_deref() == Some("direct") || (choice.is_none() && !relays(&to, &from))) {
             return Course::Answered(MediaAnswer::Direct);
