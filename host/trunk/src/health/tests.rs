@@ -1,8 +1,8 @@
 use jackfield_proto::net::Transport;
-use jackfield_proto::proxy::{Cause, ContactPolicy, StatusSet};
+use jackfield_proto::proxy::{Cause, StatusSet};
 
 use super::*;
-use crate::settings::{Access, AdmissionLimits, Forced, Incoming, Probe, TrunkSettings, Way};
+use crate::settings::{Forced, Probe, TrunkSettings, Way};
 
 fn at(millis: u64) -> Timestamp {
     Timestamp::from_duration(Duration::from_millis(millis))
@@ -18,17 +18,8 @@ fn settings(ways: Vec<Way>) -> TrunkSettings {
         name: "telekom".into(),
         providers: vec!["tel.t-online.de".into()],
         ways,
-        forced: Forced::default(),
-        response_timeout: None,
-        answer_timeout: None,
-        fallback: Vec::new(),
         fallback_on: StatusSet::EMPTY,
-        incoming: Incoming::default(),
-        callers: Access::default(),
-        contact: ContactPolicy::Kept,
-        account: None,
-        admission: AdmissionLimits::default(),
-        probe: Probe::default(),
+        ..TrunkSettings::default()
     }
 }
 
