@@ -138,7 +138,7 @@ mod tests {
                 "true",
                 "identity: is the truth value true; write \"trusted\", \"untrusted\", or a table like { trusted = false, tell = [\"P-Asserted-Identity\"] }",
             ),
-            ("\"trust\"", "identity: `trust` is not known; did you mean \"trusted\"?"),
+            ("\"trust\"", "identity: `trust` is not known; write one of trusted, untrusted"),
             ("{ trust = true }", "identity.trust: unknown key; did you mean `trusted`?"),
             (
                 "{ tell = [\"P-Asserted-Identiy\"] }",
