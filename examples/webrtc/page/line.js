@@ -23,7 +23,7 @@ export class Line extends EventTarget {
   }
 
   register(settings) {
-    this.unregister();
+    this.#leave();
     this.#settings = settings;
     let agent;
     try {
@@ -48,9 +48,7 @@ export class Line extends EventTarget {
   }
 
   unregister() {
-    clearTimeout(this.#retry);
-    this.#agent?.stop();
-    this.#agent = null;
+    this.#leave();
     this.#tell('line', { state: 'off', text: 'Not registered' });
   }
 
@@ -79,6 +77,12 @@ export class Line extends EventTarget {
   mute(wanted) {
     if (wanted) this.#session?.mute({ audio: true });
     else this.#session?.unmute({ audio: true });
+  }
+
+  #leave() {
+    clearTimeout(this.#retry);
+    this.#agent?.stop();
+    this.#agent = null;
   }
 
   #user() {
@@ -141,10 +145,20 @@ function name(session) {
   return shown || uri.user || uri.host;
 }
 
+const reasons = {
+  404: 'Nobody is there',
+  408: 'No answer',
+  480: 'Not available',
+  486: 'Busy',
+  488: 'The two have no kind of audio in common',
+  503: 'Not available now',
+  603: 'Declined',
+};
+
 function failure({ originator, cause, message }) {
   const status = message?.status_code;
   if (cause === JsSIP.C.causes.CANCELED) return originator === 'remote' ? 'Missed call' : 'Call cancelled';
   if (cause === JsSIP.C.causes.USER_DENIED_MEDIA_ACCESS) return 'The browser may not use the microphone';
   if (originator === 'local' && cause === JsSIP.C.causes.REJECTED) return 'Declined';
-  return status ? `${cause} (${status} ${message.reason_phrase})` : cause;
+  return status ? `${reasons[status] ?? message.reason_phrase} (${status})` : cause;
 }

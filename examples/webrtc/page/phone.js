@@ -31,7 +31,7 @@ function notice(text, page) {
 
 line.addEventListener('line', ({ detail }) => {
   const pill = part('line');
-  if (pill.textContent !== detail.text) happened(detail.state === 'on' ? `Registered as ${detail.text}` : detail.text);
+  if (pill.textContent !== detail.text || detail.hint) happened(detail.hint ?? (detail.state === 'on' ? `Registered as ${detail.text}` : detail.text));
   pill.dataset.state = detail.state;
   pill.textContent = detail.text;
   if (detail.hint) notice(detail.hint, detail.page);
@@ -57,6 +57,8 @@ line.addEventListener('call', ({ detail: { state, peer, text } }) => {
   else ringer.stop();
   if (state === 'ended') {
     call.stopWatching();
+    part('media').hidden = !call.since;
+    part('level-out').value = part('level-in').value = 0;
     part('voice').srcObject = null;
     showClock();
     call.since = 0;
@@ -102,9 +104,9 @@ function showButtons() {
   part('answer').hidden = part('decline').hidden = state !== 'incoming';
   part('mute').hidden = part('hold').hidden = !isUp;
   part('hangup').hidden = !(isUp || ['calling', 'ringing', 'connecting'].includes(state));
-  part('mute').setAttribute('aria-pressed', muted);
+  part('mute').classList.toggle('on', muted);
   part('mute').textContent = muted ? 'Unmute' : 'Mute';
-  part('hold').setAttribute('aria-pressed', state === 'held');
+  part('hold').classList.toggle('on', state === 'held');
   part('hold').textContent = state === 'held' ? 'Resume' : 'Hold';
   part('dial').hidden = line.isBusy;
   for (const button of part('dial').querySelectorAll('button')) button.disabled = part('line').dataset.state !== 'on';
