@@ -17,7 +17,7 @@ use crate::support::stage::{Stage, V4};
 use crate::support::wasm::workspace;
 
 /// A browser takes its time to start on a small machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// JsSIP as one script. It is fetched from the registry, once for a machine, and put into no source tree.
 pub(crate) fn jssip() -> PathBuf {

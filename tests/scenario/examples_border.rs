@@ -21,7 +21,7 @@ fn can_run() -> bool {
 }
 
 /// The example, killed where a test fails before it has ended.
-struct Running(Child);
+pub(super) struct Running(pub(super) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -60,7 +60,7 @@ fn a_signal_in_a_call_leaves_no_namespace_and_no_program_behind() {
 }
 
 /// The command lines in which the example's folder occurs: those of the proxy and of the relay, and while it runs, its own.
-fn programs_that_name(example: &Example) -> Vec<String> {
+pub(super) fn programs_that_name(example: &Example) -> Vec<String> {
     let scratch = example.scratch.display().to_string();
     let processes = std::fs::read_dir("/proc").expect("proc is mounted").flatten();
     let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());

@@ -36,7 +36,7 @@ impl Browser {
     pub(crate) fn open(url: &str, key_hash: &str, scratch: &Path) -> Result<Self> {
         let missing =
             "there is no Chromium. On Debian: apt-get install chromium; or open the page in a browser of your own (without --demo)";
-        let profile = tempfile::tempdir()?;
+        let profile = tempfile::Builder::new().prefix("chromium").tempdir_in(std::path::absolute(scratch)?)?;
         let mut command = Command::new(find("CHROMIUM", &NAMES).context(missing)?);
         command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
         // A microphone that beeps, and nobody to ask whether the page may use it.
