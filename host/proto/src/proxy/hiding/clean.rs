@@ -64,7 +64,7 @@ fn place(message: &Message, part: &[u8]) -> Range<usize> {
 }
 
 /// With its port.
-fn place_of_host(message: &Message, uri: &Uri<'_>) -> Range<usize> {
+pub(super) fn place_of_host(message: &Message, uri: &Uri<'_>) -> Range<usize> {
     let mut place = place(message, uri.host());
     if uri.port().is_some() {
         let behind = message.bytes().get(place.end + 1..).unwrap_or_default();

@@ -16,7 +16,7 @@ use super::kept::{Hidden, parsed};
 use super::refer::cross_refer_to;
 use super::seal::Kind;
 use super::{call_id, clean, origin};
-use crate::message::{Message, Method, Name, Splice};
+use crate::message::{Message, Method, Name, Splice, Uri};
 use crate::net::Listener;
 
 impl Copy<'_> {
@@ -25,6 +25,7 @@ impl Copy<'_> {
         let message = parsed(written)?;
         let mut splice = message.splice();
         message.values(&Name::Via).skip(1).for_each(|via| splice.remove_value(&via));
+        self.hide_our_address(&message, &mut splice);
         splice.remove(b"Record-Route");
         if self.forms_dialog() {
             splice.prepend(Name::RecordRoute, self.hidden_record_route(cover));
@@ -54,6 +55,16 @@ impl Copy<'_> {
             origin::clean(&message, host, &mut splice);
         }
         Some(splice.finish())
+    }
+
+    /// A Request-URI that nobody has changed may name the address of ours that the request has come to: it becomes the one that it leaves from.
+    /// One that credentials may have been worked out for stays (RFC 3261 22.4).
+    fn hide_our_address(&self, message: &Message, splice: &mut Splice<'_>) {
+        let (from, to) = (self.ingress.address.ip(), self.egress.address.ip());
+        let Some(uri) = Uri::parse(message.request_uri()).filter(|uri| from != to && uri.host_ip() == Some(from)) else { return };
+        if self.renumbered.is_none() {
+            splice.replace(clean::place_of_host(message, &uri), Bytes::copy_from_slice(self.egress.sent_by.as_bytes()));
+        }
     }
 
     /// One of ours, which notes both sides and holds what the request has come with.

@@ -84,6 +84,26 @@ fn each_is_cleaned_alone() {
     }
 }
 
+/// Our own address on the other side is one of that side, too.
+#[test]
+fn a_request_uri_that_names_us_names_us_as_that_side_knows_us() {
+    let plan = Plan::to(Target { uri: None, ..by_proxy('B') });
+    for (uri, expected) in [
+        ("sip:+4930@192.0.2.1:5060;user=phone", "sip:+4930@[2001:db8::1]:5060;user=phone"),
+        ("sip:192.0.2.1", "sip:[2001:db8::1]:5060"),
+        ("sip:+4930@proxy.test", "sip:+4930@proxy.test"),
+    ] {
+        let mut sides = Sides::with(super::hiding_settings(LEAST), plan.clone());
+        sides.receive(&invite().uri(uri), edge_flow(CALLERS_PROXY, Transport::Udp));
+        let arrived = sides.last();
+        assert_eq!((arrived.line().as_str(), super::request_uri(&arrived.message).as_str()), ("Q INVITE", expected));
+        sides.receive(&invite().uri(uri).cancel(), edge_flow(CALLERS_PROXY, Transport::Udp));
+        sides.answer(&arrived, 180, "", &[], &[]);
+        assert_eq!(super::request_uri(&sides.bench.last("Q CANCEL").message), expected);
+        sides.nothing_shows();
+    }
+}
+
 /// What a decision writes crosses as well.
 #[test]
 fn what_a_decision_adds_is_hidden_too() {
