@@ -33,8 +33,10 @@ impl ListenerMedia {
     fn end(&self, listener: ListenerId, trunk: Option<TrunkId>, table: &Table) -> End {
         let (side, listener) = self.0.get(usize::from(listener.0)).cloned().unwrap_or_default();
         match trunk.and_then(|id| table.by_id(id)) {
-            Some(trunk) => End { side: SideId::of_trunk(&trunk.settings.name), trunk: Some(trunk.settings.media.clone()), listener },
-            None => End { side, trunk: None, listener },
+            Some(trunk) => {
+                End { side: SideId::of_trunk(&trunk.settings.name), before: side, trunk: Some(trunk.settings.media.clone()), listener }
+            }
+            None => End { side, before: side, trunk: None, listener },
         }
     }
 }
@@ -43,6 +45,8 @@ impl ListenerMedia {
 #[derive(Clone, Debug)]
 struct End {
     side: SideId,
+    /// The listener before it: a list that names it means all that is behind it.
+    before: SideId,
     /// What its trunk says, if it is one.
     trunk: Option<SideMedia>,
     listener: SideMedia,
@@ -59,7 +63,7 @@ fn relays(to: &End, from: &End) -> bool {
     let says = |relaying: &Relaying, other: &End| match relaying {
         Relaying::Direct => false,
         Relaying::Always => true,
-        Relaying::Crossing(towards) => to.side != from.side && towards.covers(other.side),
+        Relaying::Crossing(towards) => to.side != from.side && (towards.covers(other.side) || towards.covers(other.before)),
     };
     let trunk = |end: &End, other: &End| Some(says(end.trunk.as_ref()?.relay.as_ref()?, other));
     let listener = |end: &End, other: &End| end.listener.relay.as_ref().is_some_and(|relaying| says(relaying, other));
@@ -275,5 +279,55 @@ pub(super) async fn drive_pings<D: Decider>(worker: Arc<Worker<D>>) {
     }
     if let Some(client) = worker.relays() {
         client.ping().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jackfield_proto::proxy::Towards;
+
+    use super::*;
+
+    fn end(listener: &str, said: Option<Relaying>) -> End {
+        let before = SideId::of_listener(listener);
+        End { side: before, before, trunk: None, listener: SideMedia { relay: said, profile: None } }
+    }
+
+    fn trunk(name: &str, said: Option<Relaying>, before: End) -> End {
+        End { side: SideId::of_trunk(name), trunk: Some(SideMedia { relay: said, profile: None }), ..before }
+    }
+
+    fn towards(name: &str) -> Option<Relaying> {
+        Some(Relaying::Crossing(Towards::Sides(vec![SideId::of_listener(name)])))
+    }
+
+    const OTHERS: Option<Relaying> = Some(Relaying::Crossing(Towards::Others));
+
+    #[test]
+    fn a_trunk_is_heard_before_the_listeners_and_these_together() {
+        let (lan, wan) = (end("lan", None), end("wan", OTHERS));
+        for (to, from, relayed) in [
+            (lan.clone(), end("wan", None), false),
+            (lan.clone(), wan.clone(), true),
+            (wan.clone(), lan.clone(), true),
+            (wan.clone(), wan.clone(), false),
+            (end("wan", Some(Relaying::Always)), end("wan", Some(Relaying::Direct)), true),
+            (trunk("a", Some(Relaying::Direct), wan.clone()), lan.clone(), false),
+            (lan.clone(), trunk("a", Some(Relaying::Direct), wan.clone()), false),
+            (trunk("a", None, wan.clone()), lan.clone(), true),
+            (trunk("a", OTHERS, lan.clone()), trunk("b", Some(Relaying::Direct), lan.clone()), true),
+        ] {
+            assert_eq!(relays(&to, &from), relayed, "{to:?} {from:?}");
+        }
+    }
+
+    #[test]
+    fn a_listener_in_a_list_stands_for_the_trunks_behind_it() {
+        let (lan, wan) = (end("lan", towards("wan")), end("wan", None));
+        assert!(relays(&trunk("a", None, wan.clone()), &lan) && relays(&lan, &trunk("a", None, wan.clone())));
+        assert!(!relays(&trunk("a", None, end("web", None)), &lan));
+        let named = Some(Relaying::Crossing(Towards::Sides(vec![SideId::of_trunk("a")])));
+        assert!(relays(&trunk("a", None, wan.clone()), &end("lan", named.clone())));
+        assert!(!relays(&wan, &end("lan", named)));
     }
 }

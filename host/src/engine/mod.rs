@@ -244,6 +244,8 @@ pub struct Snapshot {
     pub contexts: usize,
     /// Requests answered 503 because there was no room for another context.
     pub turned_away: u64,
+    /// Requests with a token of ours that was spoiled, or that does not belong where it was.
+    pub refused_tokens: u64,
     /// Connections open now, or being opened.
     pub connections: usize,
     /// Sources banned now for going over [`Config::limits`]`.source`.
@@ -396,6 +398,7 @@ impl<D: Decider> Engine<D> {
         Snapshot {
             contexts: self.shared.shards.iter().map(Shard::contexts).sum(),
             turned_away: self.shared.shards.iter().map(Shard::turned_away).sum(),
+            refused_tokens: self.shared.shards.iter().map(Shard::refused_tokens).sum(),
             connections: self.transport.connections(),
             banned_sources: self.transport.banned(),
             transport: self.transport.totals(),

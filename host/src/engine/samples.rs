@@ -10,6 +10,11 @@ impl Snapshot {
         let mut samples = vec![
             Sample::gauge("contexts", "Response contexts held: requests with what became of them", count(self.contexts)),
             Sample::counter("contexts_refused", "Requests answered 503 because limits.contexts was reached", self.turned_away),
+            Sample::counter(
+                "tokens_refused",
+                "Requests with a token of ours that is forged, spoiled or of another dialog",
+                self.refused_tokens,
+            ),
             Sample::gauge("connections", "Stream connections open, or being opened", count(self.connections)),
             Sample::gauge("sources_banned", "Source addresses that nothing is taken from, by limits.source", count(self.banned_sources)),
             Sample::gauge("draining", "Whether new calls are turned away because the process is about to end", u64::from(self.draining)),
@@ -29,11 +34,12 @@ mod tests {
 
     #[test]
     fn every_counter_of_the_transport_becomes_a_sample() {
-        let mut snapshot = Snapshot { contexts: 3, ..Snapshot::default() };
+        let mut snapshot = Snapshot { contexts: 3, refused_tokens: 5, ..Snapshot::default() };
         snapshot.transport.stream_idle = 7;
         let samples = snapshot.samples();
         let named = |name: &str| samples.iter().filter(|sample| sample.name == name).count();
         assert_eq!((named("contexts"), named("transport_events")), (1, snapshot.transport.entries().count()));
+        assert!(samples.iter().any(|sample| sample.name == "tokens_refused" && sample.value == 5));
         assert!(samples.iter().any(|sample| sample.labels == [("event", "stream_idle".into())] && sample.value == 7));
     }
 }

@@ -77,6 +77,11 @@ impl<S: Clone> Shard<S> {
         self.lock().core.turned_away()
     }
 
+    /// Requests with a token of ours that was spoiled, or that does not belong where it was.
+    pub(super) fn refused_tokens(&self) -> u64 {
+        self.lock().core.refused_tokens()
+    }
+
     /// Response contexts in this shard.
     pub(super) fn contexts(&self) -> usize {
         self.lock().core.contexts()

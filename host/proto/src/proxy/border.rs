@@ -53,6 +53,15 @@ pub struct Hiding {
     pub host: Option<Arc<str>>,
 }
 
+/// What is hidden between two sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hidden<'a> {
+    /// Beside what always is.
+    pub extent: Extent,
+    /// The host that stands in the place of cleaned ones.
+    pub host: Option<&'a Arc<str>>,
+}
+
 /// Towards which other sides something holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Towards {
@@ -89,14 +98,31 @@ impl Towards {
 }
 
 impl Border {
-    /// How what goes from here to another side, or comes from there, is hidden: as the one or the other asks. None: it is not. What stays on
-    /// one side crosses no border.
-    pub fn hiding_between<'a>(&'a self, other: &'a Self) -> Option<&'a Hiding> {
+    /// What is hidden between this side and another, whichever of them a call comes from: what the one asks for, and what the other does.
+    /// None: nothing is. What stays on one side crosses no border.
+    pub fn hiding_between<'a>(&'a self, other: &'a Self) -> Option<Hidden<'a>> {
         if self.side == other.side {
             return None;
         }
         let asks = |border: &'a Self, towards: &Self| border.hiding.as_ref().filter(|hiding| hiding.towards.covers(towards.side));
-        asks(self, other).or_else(|| asks(other, self))
+        let of = |hiding: &'a Hiding| Hidden { extent: hiding.extent, host: hiding.host.as_ref() };
+        match (asks(self, other).map(of), asks(other, self).map(of)) {
+            (Some(ours), Some(theirs)) => Some(Hidden { extent: ours.extent.with(theirs.extent), host: ours.host.or(theirs.host) }),
+            (ours, theirs) => ours.or(theirs),
+        }
+    }
+}
+
+impl Extent {
+    /// What the one or the other names.
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            call_id: self.call_id || other.call_id,
+            from: self.from || other.from,
+            to: self.to || other.to,
+            origin: self.origin || other.origin,
+            identity: self.identity || other.identity,
+        }
     }
 }
 
@@ -117,6 +143,20 @@ mod tests {
         let towards_web = border("lan", Some(Towards::Sides(vec![web.side])));
         assert!(towards_web.hiding_between(&web).is_some() && web.hiding_between(&towards_web).is_some());
         assert!(towards_web.hiding_between(&wan).is_none());
+    }
+
+    /// A side that asks for little takes nothing away from what the other asks for.
+    #[test]
+    fn what_both_sides_ask_for_is_hidden_in_either_direction() {
+        let full =
+            Hiding { extent: Extent { call_id: true, from: true, ..Extent::default() }, host: Some("b.test".into()), ..Hiding::default() };
+        let lan = Border { hiding: Some(full), ..border("lan", None) };
+        let origin = Hiding { extent: Extent { origin: true, ..Extent::default() }, ..Hiding::default() };
+        let wan = Border { hiding: Some(origin), ..border("wan", None) };
+        let extent = Extent { call_id: true, from: true, origin: true, ..Extent::default() };
+        for hidden in [lan.hiding_between(&wan), wan.hiding_between(&lan)] {
+            assert_eq!(hidden, Some(Hidden { extent, host: Some(&"b.test".into()) }));
+        }
     }
 
     #[test]

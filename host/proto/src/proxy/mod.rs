@@ -51,7 +51,7 @@ mod validate;
 mod via;
 
 pub use self::core::{Core, shard_of, shard_of_quoted};
-pub use border::{Border, Extent, Hiding, SideId, Towards};
+pub use border::{Border, Extent, Hidden, Hiding, SideId, Towards};
 pub use contact_token::original_contact;
 pub use editable::{is_editable, is_own};
 pub use forward::next_hop_uri;

@@ -251,15 +251,7 @@ fn both(one: Hiding, other: Hiding) -> Hiding {
         }
         (Towards::Others, _) | (_, Towards::Others) => Towards::Others,
     };
-    let (a, b) = (one.extent, other.extent);
-    let extent = Extent {
-        call_id: a.call_id || b.call_id,
-        from: a.from || b.from,
-        to: a.to || b.to,
-        origin: a.origin || b.origin,
-        identity: a.identity || b.identity,
-    };
-    Hiding { towards, extent, host: one.host.or(other.host) }
+    Hiding { towards, extent: one.extent.with(other.extent), host: one.host.or(other.host) }
 }
 
 /// Makes of what each side says by itself what the core compares: every side that another may hide from has a border, a trunk that a list

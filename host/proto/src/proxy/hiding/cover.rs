@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::border::{Border, Extent, Hiding, SideId};
+use super::super::border::{Border, Extent, SideId};
 use super::super::context::{Context, Server};
 use super::super::environment::Environment;
 use super::super::io::RequestKind;
@@ -33,10 +33,10 @@ impl<S: Clone> Context<S> {
         let from = border_of(target.from_border.as_ref(), self.flow.listener, env);
         let to = border_of(target.border.as_ref(), egress, env);
         let hiding = from.hiding_between(&to);
-        let host = hiding.and_then(|hiding| hiding.host.clone());
+        let host = hiding.and_then(|hiding| hiding.host.cloned());
         match self.kind {
             RequestKind::InDialog => self.crossing.map(|noted| Cover { extent: noted.extent, host }),
-            RequestKind::Initial => hiding.map(|Hiding { extent, .. }| Cover { extent: *extent, host }),
+            RequestKind::Initial => hiding.map(|hidden| Cover { extent: hidden.extent, host }),
         }
     }
 
