@@ -83,6 +83,8 @@ pub struct Binding {
     pub path: Vec<String>,
     /// Where the REGISTER came from.
     pub source: SocketAddr,
+    /// The Call-ID of the REGISTER.
+    pub call_id: Vec<u8>,
 }
 
 /// The bindings of a registrar, or of several that share them.

@@ -59,7 +59,8 @@ impl Answering {
         let contact = request.field(&Name::Contact).map(text).unwrap_or_default();
         let path: Vec<String> = request.values(&Name::Path).map(|value| text(value.bytes)).collect();
         let aor = uri_in(&request.field(&Name::To).map(text).unwrap_or_default());
-        self.bindings.note(Binding { aor, contact: uri_in(&contact), path: path.iter().map(|value| uri_in(value)).collect(), source });
+        let (hops, call_id) = (path.iter().map(|value| uri_in(value)).collect(), request.call_id().to_vec());
+        self.bindings.note(Binding { aor, contact: uri_in(&contact), path: hops, source, call_id });
         let mut response = respond(request, 200, None).to_tag(self.name.as_bytes());
         for value in path {
             response = response.header("Path", value);

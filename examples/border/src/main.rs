@@ -123,7 +123,7 @@ impl Scene {
         steps.step("A call out; the provider hangs up", || self.call_out(HangUp::Done));
         steps.step("A call in finds the PBX by its registration; the provider hangs up", || self.call_in(HangUp::Caller));
         steps.step("A call in; the PBX hangs up", || self.call_in(HangUp::Done));
-        steps.step("A call in to the border's number, which no registration leads on", || {
+        steps.step("A call in to the border's own address finds the PBX as well", || {
             self.call((outside, inside), &Invitation::to("sip:4930@192.0.2.10"), HangUp::Done, || Ok(()))
         });
         steps.step("The proxy is killed and started anew in a call: it goes on, and can be hung up", || self.restart());
@@ -176,9 +176,9 @@ impl Scene {
     fn register(&self) -> Result<()> {
         let aor = format!("sip:4930@{PROVIDER}");
         let ended = self.inside.agent.register(&format!("sip:{PROVIDER}"), &aor, ";line=qaz");
-        stage::show(&self.record, &ended.call_id, self.paint);
-        ended.succeeded()?;
         let binding = self.outside.agent.bindings().newest().context("the provider has no binding")?;
+        print!("{}", ladder::draw(&self.record.take_all(&[ended.call_id.as_bytes(), &binding.call_id]), self.paint));
+        ended.succeeded()?;
         println!("  came from   {}\n  contact     {}\n  path        {}", binding.source, binding.contact, binding.path.join(", "));
         ensure!(binding.source.ip() == self.outside.border, "it was to come from {}", self.outside.border);
         Ok(())
@@ -215,6 +215,7 @@ impl Scene {
             let taken = self.taken.recv_timeout(Duration::from_secs(2)).context("nobody took the call")?;
             other_call_id = taken.request.call_id().to_vec();
             ensure!(taken.address == callee.agent.address(), "{} took the call", taken.callee);
+            println!("  arrived as  {}", taken.uri());
             talk((caller, answer.body()), (callee, taken.request.body()))?;
             happens()?;
             if hang_up == HangUp::Done {
