@@ -4,6 +4,7 @@ mod access;
 mod admission;
 mod authentication;
 mod author;
+mod border;
 mod cancel;
 mod certificates;
 mod check;

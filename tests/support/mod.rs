@@ -22,6 +22,7 @@ mod reader;
 mod received;
 pub(crate) mod registrar;
 pub(crate) mod scene;
+pub(crate) mod secrets;
 pub(crate) mod stage;
 pub(crate) mod storm;
 pub(crate) mod talk;

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -56,7 +56,7 @@ impl Peer {
         let address = SocketAddr::from((host, port.number));
         let socket = Arc::new(UdpSocket::bind(address).expect("a reserved port is free"));
         let (deliver, inbox) = channel();
-        let inlet = Inlet { deliver, stop: Arc::new(AtomicBool::new(false)) };
+        let inlet = Inlet { deliver, stop: Arc::new(AtomicBool::new(false)), heard: Arc::default() };
         read_datagrams(Arc::clone(&socket), inlet.clone());
         Self {
             name: name.to_owned(),
@@ -308,6 +308,11 @@ impl Peer {
                 assert!(repeated, "{} should have got nothing, and got {}", self.name, first_line(&got.message));
             }
         }
+    }
+
+    /// Every message that has come so far, taken or not, repetitions included.
+    pub(crate) fn heard(&self) -> Vec<Bytes> {
+        self.inlet.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Forgets whatever has come.

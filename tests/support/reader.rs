@@ -1,9 +1,9 @@
 //! The threads that read what comes to a peer.
 
 use std::net::{TcpListener, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +29,8 @@ pub(super) enum Event {
 pub(super) struct Inlet {
     pub(super) deliver: Sender<Event>,
     pub(super) stop: Arc<AtomicBool>,
+    /// Every message that has come, repetitions included, as it was on the wire.
+    pub(super) heard: Arc<Mutex<Vec<Bytes>>>,
 }
 
 impl Inlet {
@@ -38,6 +40,9 @@ impl Inlet {
 
     /// Whether there is still somebody to take it.
     fn give(&self, event: Event) -> bool {
+        if let Event::Message(received) = &event {
+            self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(received.message.bytes().clone());
+        }
         self.deliver.send(event).is_ok()
     }
 }
