@@ -12,7 +12,7 @@ const VALUES: [u8; 256] = values();
 const NONE: u8 = 0xff;
 
 /// Characters of the longest text that is read: more than any token of a dialog or a flow has.
-const MAX_TEXT: usize = 200;
+const MAX_TEXT: usize = 224;
 
 /// Octets that have been read.
 pub(super) type Octets = SmallVec<[u8; 64]>;

@@ -41,6 +41,7 @@ mod probe;
 mod record_route;
 mod reply;
 mod responses;
+mod sealed_notes;
 mod sender;
 mod settings;
 mod stateless;

@@ -8,9 +8,12 @@
 //! TTTT = base 32 of KK MMMMMMMMMMMMMMMM FF..            name of the key, digest, notes: of trunks and the like where there are any, then flows
 //! ```
 //!
+//! Where the dialog crosses a border that hides, the notes are encrypted ([`sealed_notes`]).
+//!
 //! The digest is SipHash-2-4, which is made for this: a keyed function whose values cannot be told without the key. Of its 64 bits nobody
 //! can try more than the proxy answers, and a right guess opens one dialog or one flow.
 
+use std::borrow::Cow;
 use std::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
@@ -21,6 +24,7 @@ use super::keys::{KeyId, KeyRing, TokenKey};
 use super::noted::{Noted, NotedSides};
 use super::noted_flow::{NotedFlow, Side};
 use super::noted_trunk::Note;
+use super::sealed_notes;
 use crate::message::{Message, Uri};
 
 /// The URI parameter that holds the token of a Record-Route.
@@ -66,7 +70,16 @@ pub(super) fn put_parameter(out: &mut Scratch, notes: impl Iterator<Item = Note>
     out.push(b'=');
     put(
         out,
-        |octets| notes.for_each(|note| note.put(octets)),
+        |octets| {
+            let mut crosses = false;
+            notes.for_each(|note| {
+                crosses |= matches!(note, Note::Crossing(_));
+                note.put(octets);
+            });
+            if crosses {
+                sealed_notes::seal(octets, HEAD, keys.newest(), (request.call_id(), request.from_tag().unwrap_or_default()));
+            }
+        },
         keys,
         |key, notes| dialog_digest(key, request.call_id(), request.from_tag(), notes),
     );
@@ -76,25 +89,27 @@ pub(super) fn put_parameter(out: &mut Scratch, notes: impl Iterator<Item = Note>
 /// request is now in From or, when the other side speaks, in To.
 pub(super) fn verify_parameter(uri: &Uri<'_>, request: &Message, keys: &KeyRing) -> Option<Token> {
     let octets = base32::read(uri.param(PARAMETER).flatten()?)?;
-    genuine(&octets, request, keys).map(|(side, notes)| Token::towards(side, notes))
+    genuine(&octets, request, keys).map(|(side, notes)| Token::towards(side, &notes))
 }
 
 /// What the token of a URI of ours says beside the flow.
 #[cold]
 pub(super) fn noted(uri: &Uri<'_>, request: &Message, keys: &KeyRing) -> NotedSides {
     let octets = uri.param(PARAMETER).flatten().and_then(base32::read).unwrap_or_default();
-    genuine(&octets, request, keys).map(|(side, notes)| Noted::read(notes).0.towards(side)).unwrap_or_default()
+    genuine(&octets, request, keys).map(|(side, notes)| Noted::read(&notes).0.towards(side)).unwrap_or_default()
 }
 
 /// The side that `request` goes to, and the notes, if they were made for its dialog.
 #[inline]
-fn genuine<'o>(octets: &'o [u8], request: &Message, keys: &KeyRing) -> Option<(Side, &'o [u8])> {
+fn genuine<'o>(octets: &'o [u8], request: &Message, keys: &KeyRing) -> Option<(Side, Cow<'o, [u8]>)> {
     let (key, digest, notes) = split(octets)?;
-    let made_for = |tag| keys.named(key).any(|key| dialog_digest(key, request.call_id(), tag, notes) == digest);
-    if made_for(request.from_tag()) {
-        return Some((Side::Callee, notes));
+    let made_for = |tag| keys.named(key).find(|key| dialog_digest(key, request.call_id(), tag, notes) == digest);
+    let readings = [(Side::Callee, request.from_tag()), (Side::Caller, request.to_tag())];
+    let (side, tag, key) = readings.into_iter().find_map(|(side, tag)| Some((side, tag, made_for(tag)?)))?;
+    if !sealed_notes::are_sealed(notes) {
+        return Some((side, Cow::Borrowed(notes)));
     }
-    made_for(request.to_tag()).then_some((Side::Caller, notes))
+    sealed_notes::open(notes, key, (request.call_id(), tag.unwrap_or_default())).map(|notes| (side, Cow::Owned(notes)))
 }
 
 /// Appends the user part that stands for a flow.

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! `D` is the token of the dialog ([`super::token`]). It notes both sides and what is hidden between them, so that a dialog keeps what it began
-//! with. `S` is sealed: the Record-Route values of the other side, in the order in which this side needs them as Route; a Contact, bound to the
-//! Call-ID and to the tag of whose it is. Where a request comes in, [`entry`] takes all that apart before anything routes by it, and everything
+//! with; as it goes to both sides, its notes are encrypted ([`super::sealed_notes`]). `S` is sealed: the Record-Route values of the other side, in the
+//! order in which this side needs them as Route; a Contact, bound to the Call-ID and to the tag of whose it is. Where a request comes in, [`entry`] takes all that apart before anything routes by it, and everything
 //! inside sees the Call-ID of who began the dialog. So a Route of ours with `jh` is one pass through this proxy, and what it stands for is
 //! visited after it, this proxy itself included where the request spirals.
 //!
