@@ -15,24 +15,24 @@ use crate::support::scene::{Scene, establish, hang_up, invite, reinvite};
 use crate::support::stage::leads_to;
 
 /// The addresses of one side: the proxy's and the peer's.
-struct Side {
+pub(super) struct Side {
     device: &'static str,
-    ours: IpAddr,
-    peer: IpAddr,
-    namespace: Namespace,
+    pub(super) ours: IpAddr,
+    pub(super) peer: IpAddr,
+    pub(super) namespace: Namespace,
 }
 
 /// Three networks: the proxy's, with an interface to each of the others.
-struct Town {
-    proxy: Namespace,
-    lan: Side,
-    wan: Side,
+pub(super) struct Town {
+    pub(super) proxy: Namespace,
+    pub(super) lan: Side,
+    pub(super) wan: Side,
 }
 
-const PORT: u16 = 5060;
+pub(super) const PORT: u16 = 5060;
 
 impl Town {
-    fn new(ipv6: bool) -> Self {
+    pub(super) fn new(ipv6: bool) -> Self {
         let proxy = Namespace::new("p");
         let of = |device: &'static str, ours: &str, peer: &str, bits: &str| {
             let namespace = Namespace::new(device);
@@ -85,14 +85,14 @@ impl Town {
     }
 
     /// Says that nothing went the wrong way, and that the filters have seen what went the right way.
-    fn nothing_went_astray(&self) {
+    pub(super) fn nothing_went_astray(&self) {
         assert_eq!(self.proxy.counted("wrong"), 0, "packets by the wrong interface, or with the other one's address");
         assert!(self.proxy.counted("left") > 0 && self.proxy.counted("came") > 0, "the filters see the traffic");
     }
 }
 
 impl Side {
-    fn phone(&self, scene: &Scene, name: &str) -> Peer {
+    pub(super) fn phone(&self, scene: &Scene, name: &str) -> Peer {
         self.namespace.inside(|| {
             let peer = scene.peer_at(name, self.peer);
             peer.serve(Transport::Tcp, None);
@@ -100,11 +100,11 @@ impl Side {
         })
     }
 
-    fn listener(&self) -> SocketAddr {
+    pub(super) fn listener(&self) -> SocketAddr {
         SocketAddr::new(self.ours, PORT)
     }
 
-    fn link(&self, peer: &Peer, transport: Transport) -> Link {
+    pub(super) fn link(&self, peer: &Peer, transport: Transport) -> Link {
         match transport {
             Transport::Udp => peer.to(self.listener()),
             _ => self.namespace.inside(|| peer.connect(self.listener())),

@@ -233,7 +233,7 @@ fn a_line_helps_nobody_from_elsewhere() {
 }
 
 /// A key file that only its owner can read, as the proxy wants it.
-fn key_file() -> (tempfile::TempDir, String) {
+pub(super) fn key_file() -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().expect("a directory of the test's own");
     let path = directory.path().join("token.keys");
     std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").expect("a key file");

@@ -28,6 +28,8 @@ impl Secrets {
                 all.extend(texts.flat_map(|text| self.found(name, &text)));
             }
         }
+        all.sort();
+        all.dedup();
         all
     }
 

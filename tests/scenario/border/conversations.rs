@@ -3,7 +3,7 @@
 use jackfield_proto::net::Transport;
 
 use super::end::{EDGE, End, INNER};
-use super::{ALL, Border, Layout};
+use super::{ALL, Layout};
 use crate::support::dialog::{ack_of_failure, cancel_of, uri_of};
 use crate::support::draft::unique;
 
@@ -68,7 +68,8 @@ fn calls_that_come_to_nothing(caller: &End, callee: &End) {
     let busy = caller.is_refused(&caller.invite(&caller.calls("52")), callee, |got| callee.response(got, 486));
     assert_eq!(busy.status(), 486);
     let elsewhere = format!("<sip:53@{}:5060>;q=0.5", callee.network.at(INNER));
-    let moved = caller.is_refused(&caller.invite(&caller.calls("53")), callee, |got| callee.response(got, 302).header("Contact", &elsewhere));
+    let moved =
+        caller.is_refused(&caller.invite(&caller.calls("53")), callee, |got| callee.response(got, 302).header("Contact", &elsewhere));
     let contact = moved.value("Contact");
     assert!(moved.status() == 302 && contact.starts_with("<sip:jh-") && contact.ends_with(";q=0.5"), "{} {contact}", moved.status());
 }
@@ -118,7 +119,7 @@ fn a_registration_and_a_call_by_it(phone: &End, registrar: &End) {
     phone.asks(&mut of_callee, "BYE", registrar);
 }
 
-fn everything(caller: &End, callee: &End) {
+pub(super) fn everything(caller: &End, callee: &End) {
     a_long_call(caller, callee);
     a_call_that_the_callee_ends(caller, callee);
     a_call_given_up(caller, callee);
@@ -127,7 +128,7 @@ fn everything(caller: &End, callee: &End) {
 }
 
 fn nothing_is_seen_by(lan: Transport, wan: Transport) {
-    let border = Layout { lan, wan, keys: ALL }.start();
+    let border = Layout::of(lan, wan, ALL).start();
     everything(&border.lan, &border.wan);
     a_registration_and_a_call_by_it(&border.lan, &border.wan);
     // A browser has no name by which it could be called, but for what it has registered.
@@ -172,7 +173,9 @@ fn nothing_that_a_provider_gets_names_a_browser_under_tls() {
 /// What looks through the messages sees what there is to see, at both sides; and what is not said to be cleaned is not.
 #[test]
 fn what_is_not_hidden_shows() {
-    for (keys, least) in [("hide = false", &["Via", "Record-Route", "Contact", "Call-ID", "From", "o="][..]), ("hide = true", &["From", "o="])] {
+    for (keys, least) in
+        [("hide = false", &["Via", "Record-Route", "Contact", "Call-ID", "From", "o="][..]), ("hide = true", &["From", "o="])]
+    {
         let border = Layout::udp(keys).start();
         let (lan, wan) = (&border.lan, &border.wan);
         lan.send(&lan.invite(&lan.calls("49")));
@@ -190,4 +193,3 @@ fn what_is_not_hidden_shows() {
         }
     }
 }
-

@@ -21,9 +21,6 @@ pub(super) const EDGE: u8 = 6;
 pub(super) const AGENT: u8 = 7;
 pub(super) const INNER: u8 = 8;
 
-/// The port of what nobody listens at.
-const NOBODY: u16 = 5077;
-
 /// Addresses and names of a side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Network {
@@ -82,6 +79,8 @@ impl Network {
 /// One side.
 pub(super) struct End {
     pub(super) peer: Peer,
+    /// The socket of the user agent: what comes here has passed by its proxies.
+    pub(super) agent: Peer,
     /// To the listener of this side; none before the proxy runs.
     link: Option<Link>,
     pub(super) listener: SocketAddr,
@@ -92,7 +91,8 @@ pub(super) struct End {
 impl End {
     pub(super) fn new(scene: &Scene, network: Network, listener: SocketAddr, transport: Transport, leaf: &Leaf) -> Self {
         let peer = scene.peer_at(network.name(), network.at(EDGE));
-        let end = Self { peer, link: None, listener, network, transport };
+        let agent = scene.peer_at("agent", network.at(AGENT));
+        let end = Self { peer, agent, link: None, listener, network, transport };
         if !end.is_a_browser() {
             // What is too long for a datagram comes over a connection (RFC 3261 18.1.1).
             end.peer.serve(Transport::Tcp, None);
@@ -130,7 +130,7 @@ impl End {
     /// What the other side must not read.
     pub(super) fn secrets(&self) -> Secrets {
         let words = [self.network.prefix(), self.network.host(), self.peer.invalid.as_str()].map(str::to_owned).to_vec();
-        Secrets { words, sockets: vec![self.peer.address, self.link().local(), self.listener] }
+        Secrets { words, sockets: vec![self.agent.address, self.peer.address, self.link().local(), self.listener] }
     }
 
     /// A user at the other side, by the domain that everybody knows.
@@ -146,7 +146,7 @@ impl End {
     pub(super) fn contact(&self) -> String {
         match self.is_a_browser() {
             true => self.peer.contact(self.link()),
-            false => format!("<sip:{}@{}:{NOBODY};x=1>", self.peer.name, self.network.at(AGENT)),
+            false => format!("<sip:{}@{};x=1>", self.peer.name, self.agent.address),
         }
     }
 
@@ -154,14 +154,11 @@ impl End {
     pub(super) fn proxies(&self) -> Vec<String> {
         match self.is_a_browser() {
             true => Vec::new(),
-            false => vec![
-                format!("<{};lr>", self.next_hop()),
-                format!("<sip:inner@{}:{NOBODY};lr;y=\"a,b\">", self.network.at(INNER)).replace(";y=\"a,b\"", ""),
-            ],
+            false => vec![format!("<{};lr>", self.next_hop()), format!("<sip:inner@{};lr>", self.network.at(INNER))],
         }
     }
 
-    /// The same as a value; `inside_out` begins with the one next to the user agent.
+    /// The same, that next to the user agent first.
     fn proxies_inside_out(&self) -> Vec<String> {
         self.proxies().into_iter().rev().collect()
     }
@@ -171,7 +168,7 @@ impl End {
         if self.is_a_browser() {
             return draft;
         }
-        let vias = [draft.value("Via").to_owned(), format!("SIP/2.0/UDP {}:{NOBODY};branch=z9hG4bK{}", self.network.at(AGENT), unique())];
+        let vias = [draft.value("Via").to_owned(), format!("SIP/2.0/UDP {};branch=z9hG4bK{}", self.agent.address, unique())];
         draft.with("Via", vias.join(", "))
     }
 
@@ -182,7 +179,7 @@ impl End {
             .with("From", format!("\"{0}\" {1};tag={2}", self.peer.name, self.own(&self.peer.name), unique()))
             .with("Call-ID", format!("{}@{}", unique(), self.network.at(AGENT)))
             .with("Contact", self.contact())
-            .header("P-Asserted-Identity", format!("<sip:4930@{}:{NOBODY}>", self.network.at(AGENT)))
+            .header("P-Asserted-Identity", format!("<sip:4930@{}>", self.agent.address))
             .header("Diversion", format!("<sip:4931@{}>;reason=unconditional", self.network.at(AGENT)));
         match self.proxies() {
             none if none.is_empty() => draft,
@@ -227,7 +224,7 @@ impl End {
         self.peer.send(draft, self.link());
     }
 
-    /// The next request; it has to be of this method, and one that crosses a border has one Via.
+    /// The next request, which has to be of this method.
     pub(super) fn expect(&self, method: &str) -> Received {
         self.peer.expect(method)
     }
@@ -273,7 +270,11 @@ impl End {
         let draft = self.next(dialog, method);
         self.send(&if has_offer { draft.body("application/sdp", self.sdp()) } else { draft });
         let got = other.expect_in_dialog(method);
-        if has_offer { other.reply_with_sdp(&got, 200) } else { other.reply(&got, 200) }
+        if has_offer {
+            other.reply_with_sdp(&got, 200)
+        } else {
+            other.reply(&got, 200)
+        }
         self.expect_status(200);
         if method == "INVITE" {
             self.send(&self.next(dialog, "ACK"));

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use jackfield_proto::net::Transport;
 use rustls::ClientConfig;
 
-use crate::support::certificate::{Authority, Leaf};
+use crate::support::certificate::Authority;
 use crate::support::config::Config;
 use crate::support::port::Port;
 use crate::support::proxy::Proxy;
@@ -28,12 +28,12 @@ use end::{EDGE, End, LISTENER, Network};
 /// Everything that can be hidden.
 const ALL: &str = "hide = { call-id = true, clean = [\"from\", \"to\", \"origin\", \"identity\"] }";
 
-/// How a border is made: what each side speaks, and keys of both listeners.
+/// How a border is made: what each side speaks, and keys of its listener; and keys of the trunk that leads to the second.
 #[derive(Clone, Copy)]
 struct Layout {
-    lan: Transport,
-    wan: Transport,
-    keys: &'static str,
+    lan: (Transport, &'static str),
+    wan: (Transport, &'static str),
+    trunk: &'static str,
 }
 
 /// Two ends, and the proxy between them.
@@ -44,13 +44,22 @@ struct Border {
     wan: End,
     trust: Arc<ClientConfig>,
     /// Prints what passed if the test fails.
-    _scene: Scene,
+    scene: Scene,
     _port: Port,
 }
 
 impl Layout {
     fn udp(keys: &'static str) -> Self {
-        Self { lan: Transport::Udp, wan: Transport::Udp, keys }
+        Self::of(Transport::Udp, Transport::Udp, keys)
+    }
+
+    fn of(lan: Transport, wan: Transport, keys: &'static str) -> Self {
+        Self { lan: (lan, keys), wan: (wan, keys), trunk: "" }
+    }
+
+    /// Only who is at the border itself has a say: the trunk to the provider.
+    fn trunk(keys: &'static str) -> Self {
+        Self { trunk: keys, ..Self::udp("") }
     }
 
     fn start(self) -> Border {
@@ -67,14 +76,15 @@ impl Layout {
             let listener = SocketAddr::new(network.at(LISTENER), port.number);
             End::new(&scene, network, listener, transport, &leaf)
         };
-        let (mut lan, mut wan) = (end(Network::Lan, self.lan), end(Network::Wan, self.wan));
+        let (mut lan, mut wan) = (end(Network::Lan, self.lan.0), end(Network::Wan, self.wan.0));
         let config = Config::new().file("ca.pem", &authority.pem).file("both.pem", &leaf.chain).file("both.key", &leaf.key);
-        let config = [&lan, &wan].into_iter().fold(config, |config, end| config.table(&listener(end, self.keys)).table(&way_to(end)));
+        let config = config.table(&listener(&lan, self.lan.1)).table(&listener(&wan, self.wan.1));
+        let config = config.table(&way_to(&lan)).table(&(way_to(&wan) + self.trunk));
         let config = more(config, &lan, &wan);
         let proxy = Proxy::start(&config, plugins);
         lan.connect(&trust);
         wan.connect(&trust);
-        Border { proxy, config, lan, wan, trust, _scene: scene, _port: port }
+        Border { proxy, config, lan, wan, trust, scene, _port: port }
     }
 }
 
@@ -91,7 +101,11 @@ fn listener(end: &End, keys: &str) -> String {
 /// Requests for the domain of a side go there, from its listener. It has no border of its own: it is of the listener's side.
 fn way_to(end: &End) -> String {
     let (name, domain) = (end.network.name(), end.network.domain());
-    format!("[trunk.to-{name}]\nprovider = {domain:?}\nnext-hop = {:?}\negress = {name:?}\nprobe.interval = \"off\"", end.next_hop())
+    let allow = [Network::Lan, Network::Wan].map(|network| network.at(EDGE).to_string());
+    format!(
+        "[trunk.to-{name}]\nprovider = {domain:?}\nnext-hop = {:?}\negress = {name:?}\nprobe.interval = \"off\"\nallow = {allow:?}\n",
+        end.next_hop()
+    )
 }
 
 impl Border {
@@ -111,6 +125,9 @@ impl Border {
     fn nothing_shows(&self) {
         let shown = self.shown();
         assert!(shown.is_empty(), "{} times, first:\n{}", shown.len(), shown[0]);
+        for end in [&self.lan, &self.wan] {
+            assert!(end.agent.heard().is_empty(), "past the proxies of {}", end.peer.name);
+        }
     }
 
     /// Connections are opened anew: a proxy that has been started again knows none of before.
