@@ -11,7 +11,8 @@ use super::super::base32::Octets;
 use super::super::contact::replace_uri;
 use super::super::forward::Copy;
 use super::super::keys::KeyRing;
-use super::super::noted_flow::{NotedFlow, take};
+use super::super::noted_flow::{Binding, ListenerDigest, NotedFlow, take};
+use super::super::onward::has_address;
 use super::super::record_route::Scheme;
 use super::contact::{at_listener, user_at, without_headers};
 use super::kept::Kept;
@@ -47,23 +48,35 @@ impl Copy<'_> {
     /// Writes ours in the place of all Contacts, those included that remove a binding. Path goes; it is in them.
     pub(super) fn hide_registration(&self, message: &Message, splice: &mut Splice<'_>) {
         let paths = joined(message.values(&Name::Path).map(|value| value.bytes));
+        let leads_on = message.values(&Name::Path).next().is_some_and(|path| !self.is_at_source(path.bytes));
         splice.remove(b"Path");
         for value in message.values(&Name::Contact) {
             let Some(address) = NameAddr::parse(value.bytes) else { continue };
             let Some(uri) = address.uri_parsed().filter(|uri| uri.is_sip() || uri.is_sips()) else { continue };
-            match self.sealed_registration(&address, &uri, &paths) {
+            let mut flow = self.flow_of_contact(&address, &uri);
+            if leads_on && flow.far_end.is_none() {
+                flow = NotedFlow::of(self.flow, ListenerDigest::of(self.ingress), Binding::Exclusive);
+            }
+            match self.sealed_registration(&flow, &uri, &paths) {
                 Some(ours) => replace_uri(&value, &address, &ours, splice),
                 None => splice.remove_value(&value),
             }
         }
     }
 
+    /// Whether a Path value leads back to the address that the REGISTER has come from. What leads anywhere else is not followed by our word: it
+    /// goes over the flow, and whoever is at the end of that goes by it.
+    fn is_at_source(&self, path: &[u8]) -> bool {
+        let uri = NameAddr::parse(path).and_then(|address| address.uri_parsed());
+        uri.is_some_and(|uri| uri.host_ip() == Some(self.flow.remote.ip()) && has_address(&uri))
+    }
+
     /// The URI of ours. A `line` stays on the outside: there are registrars that write another user part.
-    fn sealed_registration(&self, address: &NameAddr<'_>, uri: &Uri<'_>, paths: &[u8]) -> Option<Bytes> {
+    fn sealed_registration(&self, flow: &NotedFlow, uri: &Uri<'_>, paths: &[u8]) -> Option<Bytes> {
         let original = without_headers(uri);
         (original.len() <= CONTACT_MAX).then_some(())?;
         let mut octets = Octets::new();
-        self.flow_of_contact(address, uri).put(&mut octets);
+        flow.put(&mut octets);
         octets.extend_from_slice(&u16::try_from(original.len()).ok()?.to_be_bytes());
         octets.extend_from_slice(original);
         octets.extend_from_slice(paths);

@@ -4,7 +4,7 @@ use jackfield_proto::net::{Flow, Over, Transport};
 use jackfield_proto::proxy::{ContactPolicy, Plan, RequestKind, Settings, Target, Verdict, original_contact};
 
 use super::{ALL, Sides, hiding_settings, request_uri, uri};
-use crate::support::{Request, Sent, edge_flow, target};
+use crate::support::{Request, Sent, address, edge_flow, target};
 
 /// Registrations go to `B`.
 fn sides(settings: Settings) -> Sides {
@@ -85,6 +85,21 @@ fn the_path_of_the_other_side_comes_back_as_route() {
     assert!(!sides.bench.asked.last().unwrap().by_token);
     assert_eq!(request_uri(&sides.last().message), uri(&ours));
     sides.nothing_shows();
+}
+
+/// RFC 3327 5.1 lets anybody write a Path, and our word follows none to another host than the one that has registered: what names another goes over the
+/// flow, whose far end may go by it.
+#[test]
+fn a_path_leads_nobody_to_another_host() {
+    for path in ["<sip:192.0.2.98:22222;lr>", "<sip:elsewhere.test;lr>", "<sip:192.0.2.97;lr;maddr=192.0.2.98>", "nonsense"] {
+        let mut sides = sides(hiding_settings(ALL));
+        let fields = [("Contact", "<sip:a@192.0.2.97>"), ("Path", path), ("Supported", "path")];
+        let sent = register(&mut sides, 'a', edge_flow('a', Transport::Udp), &fields);
+        let sent = call(&mut sides, &uri(&sent.value("Contact")));
+        assert_eq!((sent.line().as_str(), sent.path.remote), ("a INVITE", address('a')), "{path}");
+        assert!(sides.bench.queries.is_empty(), "{path}");
+        sides.nothing_shows();
+    }
 }
 
 /// RFC 3608: what the registrar wants visited is one URI of ours, which unfolds as a preloaded Route and gives no right by itself.
