@@ -16,6 +16,14 @@ pub struct Found {
     body: Bytes,
     /// Where in the body it stands.
     pub range: Range<usize>,
+    /// Where its part says how long it is. No part has to, and some do (RFC 2045 9 leaves that to other standards).
+    length: Option<Range<usize>>,
+}
+
+/// Where a session description stands, and its length.
+struct Place {
+    range: Range<usize>,
+    length: Option<Range<usize>>,
 }
 
 impl Found {
@@ -26,8 +34,8 @@ impl Found {
         let content_type = message.field(&Name::ContentType).filter(|_| !body.is_empty())?;
         let disposition = message.field(&Name::ContentDisposition);
         let encoding = message.values(&Name::ContentEncoding).all(|value| value.bytes.eq_ignore_ascii_case(b"identity"));
-        let range = (encoding).then(|| find(body, 0..body.len(), content_type, disposition, NESTED))??;
-        Some(Self { body: message.bytes().slice_ref(body), range })
+        let Place { range, length } = (encoding).then(|| find(body, 0..body.len(), content_type, disposition, NESTED))??;
+        Some(Self { body: message.bytes().slice_ref(body), range, length })
     }
 
     /// The session description.
@@ -35,20 +43,28 @@ impl Found {
         self.body.get(self.range.clone()).unwrap_or_default()
     }
 
-    /// The whole body with another session description in the place of this one; every other octet stays as it is.
+    /// The whole body with another session description in the place of this one; every other octet stays as it is, but for the length that
+    /// its part may have in a header field.
     pub fn with(&self, sdp: &Bytes) -> Bytes {
         if self.range.len() == self.body.len() {
             return sdp.clone();
         }
-        let (before, behind) = (self.body.get(..self.range.start), self.body.get(self.range.end..));
-        [before.unwrap_or_default(), sdp, behind.unwrap_or_default()].concat().into()
+        let octets = |range: Range<usize>| self.body.get(range).unwrap_or_default();
+        let (start, behind) = (self.range.start, octets(self.range.end..self.body.len()));
+        match &self.length {
+            Some(length) => {
+                let digits = sdp.len().to_string();
+                [octets(0..length.start), digits.as_bytes(), octets(length.end..start), sdp, behind].concat().into()
+            }
+            None => [octets(0..start), sdp, behind].concat().into(),
+        }
     }
 }
 
-fn find(body: &[u8], within: Range<usize>, content_type: &[u8], disposition: Option<&[u8]>, depth: usize) -> Option<Range<usize>> {
+fn find(body: &[u8], within: Range<usize>, content_type: &[u8], disposition: Option<&[u8]>, depth: usize) -> Option<Place> {
     let media_type = head(content_type);
     if media_type.eq_ignore_ascii_case(b"application/sdp") {
-        return is_for_session(disposition).then_some(within);
+        return is_for_session(disposition).then_some(Place { range: within, length: None });
     }
     let is_multipart = media_type.get(..10).is_some_and(|head| head.eq_ignore_ascii_case(b"multipart/"));
     let depth = depth.checked_sub(1).filter(|_| is_multipart)?;
@@ -56,19 +72,25 @@ fn find(body: &[u8], within: Range<usize>, content_type: &[u8], disposition: Opt
     parts(body, within, &boundary).find_map(|part| in_part(body, &part, depth))
 }
 
-fn in_part(body: &[u8], part: &Part, depth: usize) -> Option<Range<usize>> {
+fn in_part(body: &[u8], part: &Part, depth: usize) -> Option<Place> {
     // A part that says nothing is text/plain (RFC 2046 5.1).
     let content_type = part.field(body, "Content-Type")?;
     let plain = part
         .field(body, "Content-Transfer-Encoding")
         .is_none_or(|encoding| ["binary", "8bit", "7bit"].iter().any(|plain| encoding.eq_ignore_ascii_case(plain.as_bytes())));
     let plain = plain && part.field(body, "Content-Encoding").is_none_or(|encoding| encoding.eq_ignore_ascii_case(b"identity"));
-    plain.then(|| find(body, part.content.clone(), content_type, part.field(body, "Content-Disposition"), depth))?
+    let place = plain.then(|| find(body, part.content.clone(), content_type, part.field(body, "Content-Disposition"), depth))??;
+    let length = || part.place_of(body, "Content-Length").filter(|value| body.get(value.clone()).is_some_and(is_number));
+    Some(Place { length: place.length.clone().or_else(|| length().filter(|_| place.range == part.content)), ..place })
 }
 
 /// A session description is for the session unless it says otherwise: one for early-session (RFC 3959) is another's.
 fn is_for_session(disposition: Option<&[u8]>) -> bool {
     disposition.is_none_or(|disposition| head(disposition).eq_ignore_ascii_case(b"session"))
+}
+
+fn is_number(value: &[u8]) -> bool {
+    !value.is_empty() && value.iter().all(u8::is_ascii_digit)
 }
 
 /// What stands before the parameters.
@@ -189,5 +211,22 @@ mod tests {
         assert_eq!(found.with(&Bytes::from_static(b"v=new")), format!("{before}v=new{behind}"));
         let whole = Found::in_message(&message("Content-Type: application/sdp\r\n", "v=0")).unwrap();
         assert_eq!(whole.with(&Bytes::from_static(b"v=new")), "v=new");
+    }
+
+    /// RFC 3261 7.4.2 leaves bodies to MIME, and some that write MIME in SIP give each part a length.
+    #[test]
+    fn a_part_that_says_how_long_it_is_says_so_of_what_is_there_now() {
+        let with_length = |length: &str| {
+            let body = format!("--b\r\nContent-length:{length}\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b--");
+            let found = Found::in_message(&message("Content-Type: multipart/mixed;boundary=b\r\n", &body)).unwrap();
+            let with = found.with(&Bytes::from_static(b"v=0123456789"));
+            let text = String::from_utf8(with.to_vec()).unwrap();
+            text.strip_prefix("--b\r\nContent-length:").and_then(|rest| Some(rest.split_once("\r\n")?.0.to_owned())).unwrap()
+        };
+        assert_eq!(with_length(" 3 "), " 12 ");
+        assert_eq!(with_length("3"), "12");
+        for none in ["", "three", "-3", "3;x"] {
+            assert_eq!(with_length(none), none);
+        }
     }
 }

@@ -20,6 +20,11 @@ pub(crate) struct Part {
 impl Part {
     /// The value of a header field, folds still in; none if there is none of this name.
     pub(crate) fn field<'a>(&self, body: &'a [u8], name: &str) -> Option<&'a [u8]> {
+        body.get(self.place_of(body, name)?)
+    }
+
+    /// Where in the body that value stands.
+    pub(crate) fn place_of(&self, body: &[u8], name: &str) -> Option<Range<usize>> {
         let header = body.get(self.header.clone())?;
         let mut at = 0;
         while at < header.len() {
@@ -28,7 +33,8 @@ impl Part {
             if let Some(colon) = field.iter().position(|octet| *octet == b':') {
                 let (spelled, value) = (field.get(..colon)?, field.get(colon + 1..)?);
                 if spelled.trim_ascii().eq_ignore_ascii_case(name.as_bytes()) {
-                    return Some(value.trim_ascii());
+                    let start = self.header.start + at + colon + 1 + value.len() - value.trim_ascii_start().len();
+                    return Some(start..start + value.trim_ascii().len());
                 }
             }
             at = end;
