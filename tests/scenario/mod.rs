@@ -20,6 +20,7 @@ mod interfaces;
 mod lifecycle;
 mod limits;
 mod listeners;
+mod media;
 mod misbehaviour;
 mod nat;
 mod open_relay;

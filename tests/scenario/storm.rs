@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::config::Config;
 use crate::support::dialog::{ack_of_failure, cancel_of};
 use crate::support::gauges::{Gauges, contexts};
+use crate::support::load::Media;
 use crate::support::port::Port;
 use crate::support::proxy::Proxy;
 use crate::support::scene::{Scene, invite};
@@ -62,7 +63,7 @@ fn order(number: u64) -> (usize, Destination) {
 #[test]
 fn all_counts_are_zero_after_a_storm_of_calls_under_load() {
     let size = Size::new();
-    let scripts = Scripts { seed: 0x1ac4, ghosts: size.ghosts };
+    let scripts = Scripts { seed: 0x1ac4, ghosts: size.ghosts, media: Media::None };
     let (callee, nobody, gauges) = (Callee::start(4, scripts), Port::reserve(), Gauges::new());
     let mut proxy = Proxy::start(&gauges.of(config(&size, &callee, &nobody)), &["header-match"]);
     let begun = Instant::now();

@@ -11,7 +11,26 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jackfield_proto::message::{Framing, Limits, Message, Name};
 
-use super::draft::{Draft, unique};
+use super::draft::{Draft, sdp, unique};
+
+/// Whether calls say where their media goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    /// They have no body at all.
+    None,
+    /// The caller offers, and who accepts answers.
+    Offered,
+}
+
+impl Media {
+    /// A message with a session description, where there is any.
+    pub(crate) fn said_in(self, draft: Draft) -> Draft {
+        match self {
+            Self::None => draft,
+            Self::Offered => draft.body("application/sdp", sdp(40_000)),
+        }
+    }
+}
 
 /// Answers every INVITE with 180 and 200, or a refusal, and every BYE with 200, until it goes.
 pub(crate) struct AnsweringMachine {
@@ -38,15 +57,20 @@ impl AnsweringMachine {
 
     /// One at a certain address.
     pub(crate) fn at(address: SocketAddr) -> Self {
-        Self::answering(address, vec![180, 200])
+        Self::answering(address, vec![180, 200], Media::None)
     }
 
     /// One that refuses every INVITE.
     pub(crate) fn refusing(status: u16) -> Self {
-        Self::answering((Ipv4Addr::LOCALHOST, 0).into(), vec![status])
+        Self::answering((Ipv4Addr::LOCALHOST, 0).into(), vec![status], Media::None)
     }
 
-    fn answering(address: SocketAddr, to_invite: Vec<u16>) -> Self {
+    /// One that answers every offer.
+    pub(crate) fn with_media() -> Self {
+        Self::answering((Ipv4Addr::LOCALHOST, 0).into(), vec![180, 200], Media::Offered)
+    }
+
+    fn answering(address: SocketAddr, to_invite: Vec<u16>, media: Media) -> Self {
         let socket = UdpSocket::bind(address).expect("a socket");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a bound socket");
         let address = socket.local_addr().expect("a bound socket");
@@ -63,8 +87,10 @@ impl AnsweringMachine {
                 };
                 counter.fetch_add(u64::from(request.method().is_invite()), Ordering::Relaxed);
                 for status in statuses {
-                    let answer = answer(&request, *status, "machine", address).bytes();
-                    socket.send_to(&answer, from).expect("the proxy's address is sound");
+                    let is_accepted = request.method().is_invite() && (200..300).contains(status);
+                    let answer = answer(&request, *status, "machine", address);
+                    let answer = if is_accepted { media.said_in(answer) } else { answer };
+                    socket.send_to(&answer.bytes(), from).expect("the proxy's address is sound");
                 }
             }
         });
@@ -125,9 +151,14 @@ pub(crate) struct Load {
 impl Load {
     /// Places calls at a rate until it is told to finish; `order` is asked for each, with its number.
     pub(crate) fn start(proxy: SocketAddr, rate: u32, order: impl Fn(u64) -> Order + Send + 'static) -> Self {
+        Self::start_with(Media::None, proxy, rate, order)
+    }
+
+    /// The same with media.
+    pub(crate) fn start_with(media: Media, proxy: SocketAddr, rate: u32, order: impl Fn(u64) -> Order + Send + 'static) -> Self {
         let (stop, placed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, counter) = (Arc::clone(&stop), Arc::clone(&placed));
-        let thread = std::thread::spawn(move || Caller::new(proxy).play(rate, &order, &stopped, &counter));
+        let thread = std::thread::spawn(move || Caller::new(proxy, media).play(rate, &order, &stopped, &counter));
         Self { stop, placed, thread }
     }
 
@@ -156,6 +187,7 @@ struct Caller {
     socket: UdpSocket,
     us: SocketAddr,
     proxy: SocketAddr,
+    media: Media,
     calls: HashMap<String, Call>,
     tallies: BTreeMap<&'static str, Tally>,
 }
@@ -164,10 +196,10 @@ const T1: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(32);
 
 impl Caller {
-    fn new(proxy: SocketAddr) -> Self {
+    fn new(proxy: SocketAddr, media: Media) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
         let us = socket.local_addr().expect("a bound socket");
-        Self { socket, us, proxy, calls: HashMap::new(), tallies: BTreeMap::new() }
+        Self { socket, us, proxy, media, calls: HashMap::new(), tallies: BTreeMap::new() }
     }
 
     fn play(mut self, rate: u32, order: &dyn Fn(u64) -> Order, stop: &AtomicBool, placed: &AtomicU64) -> BTreeMap<&'static str, Tally> {
@@ -207,6 +239,7 @@ impl Caller {
         for (name, value) in order.headers {
             invite = invite.header(name, value);
         }
+        let invite = self.media.said_in(invite);
         self.send(&invite.bytes());
         self.tallies.entry(order.class).or_default();
         let now = Instant::now();
@@ -229,8 +262,8 @@ impl Caller {
                 tally.slowest = tally.slowest.max(call.placed.elapsed());
                 tally.setups.push(call.placed.elapsed());
                 call.answered = true;
-                let ack = in_dialog(&call.invite, response, "ACK", 1, self.us);
-                let bye = in_dialog(&call.invite, response, "BYE", 2, self.us);
+                let ack = in_dialog(&call.invite, response, "ACK", 1, self.us).bytes();
+                let bye = in_dialog(&call.invite, response, "BYE", 2, self.us).bytes();
                 self.send(&ack);
                 self.send(&bye);
                 call.pending = Some((bye, Instant::now() + T1, T1));
@@ -300,7 +333,7 @@ pub(crate) fn answer(request: &Message, status: u16, tag: &str, us: SocketAddr) 
 }
 
 /// A request of the caller in the dialog that an answer has made.
-pub(crate) fn in_dialog(invite: &Draft, answer: &Message, method: &str, sequence: u32, us: SocketAddr) -> Vec<u8> {
+pub(crate) fn in_dialog(invite: &Draft, answer: &Message, method: &str, sequence: u32, us: SocketAddr) -> Draft {
     let target = answer.field(&Name::Contact).map(text).unwrap_or_default();
     let mut draft = Draft::new(format!("{method} {} SIP/2.0", target.trim_matches(['<', '>'])))
         .header("Via", format!("SIP/2.0/UDP {us};branch=z9hG4bK{}", unique()))
@@ -313,7 +346,7 @@ pub(crate) fn in_dialog(invite: &Draft, answer: &Message, method: &str, sequence
     for hop in hops.into_iter().rev() {
         draft = draft.header("Route", hop);
     }
-    draft.bytes()
+    draft
 }
 
 /// RFC 3261 17.1.1.3.

@@ -169,7 +169,7 @@ impl Town {
         let mut draft = answer(&leg.invite, status, tag, us);
         if (200..300).contains(&status) {
             // Where both are gone, this is what ends it.
-            draft = draft.header("Session-Expires", "1;refresher=uac");
+            draft = self.scripts.media.said_in(draft.header("Session-Expires", "1;refresher=uac"));
         }
         let (octets, to) = (draft.bytes(), leg.from);
         leg.said = Some(octets.clone());

@@ -131,6 +131,9 @@ impl Caller {
         for (name, value) in destination.headers {
             invite = invite.header(name, value);
         }
+        if self.scripts.offers(number) {
+            invite = self.scripts.media.said_in(invite);
+        }
         self.send(socket, &invite.bytes());
         match script.caller {
             Patience::GoneAtOnce => {
@@ -227,7 +230,9 @@ impl Caller {
         let us = self.calls.get(call_id).map(|call| self.us(call.socket));
         let (Some(call), Some(us)) = (self.calls.get_mut(call_id), us) else { return };
         let (socket, script) = (call.socket, call.script);
+        // RFC 3261 13.2.2.4: it answers where the 2xx has offered.
         let ack = in_dialog(&call.invite, response, "ACK", 1, us);
+        let ack = if self.scripts.offers(call.number) { ack } else { self.scripts.media.said_in(ack) }.bytes();
         let to = response.field(&Name::To).map(text).unwrap_or_default();
         let is_new = !call.dialogs.contains(&to);
         let is_first = !std::mem::replace(&mut call.is_final, true);
@@ -254,14 +259,14 @@ impl Caller {
             self.goes(call_id.to_owned());
         }
         let us = self.us(socket);
-        let bye = in_dialog(&invite, answer, "BYE", 2, us);
+        let bye = in_dialog(&invite, answer, "BYE", 2, us).bytes();
         match end {
             End::CallerSendsBye | End::BothSendBye | End::CalleeIsGone => self.send_often(socket, bye),
             End::CallerSendsByeTwice => {
                 self.send_often(socket, bye);
-                self.send_often(socket, in_dialog(&invite, answer, "BYE", 3, us));
+                self.send_often(socket, in_dialog(&invite, answer, "BYE", 3, us).bytes());
             }
-            End::CalleeForgets => self.send_often(socket, in_dialog(&invite, answer, "INVITE", 2, us)),
+            End::CalleeForgets => self.send_often(socket, self.scripts.media.said_in(in_dialog(&invite, answer, "INVITE", 2, us)).bytes()),
             End::CalleeSendsBye | End::CallerIsGone | End::BothAreGone => {}
         }
         *self.outcomes.ends.entry(format!("{end:?}")).or_default() += 1;

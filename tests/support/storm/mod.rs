@@ -10,6 +10,8 @@ use std::time::Duration;
 pub(crate) use callee::Callee;
 pub(crate) use caller::{Caller, Destination};
 
+use super::load::Media;
+
 /// What becomes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Script {
@@ -95,11 +97,17 @@ pub(crate) enum Ghosts {
 pub(crate) struct Scripts {
     pub(crate) seed: u64,
     pub(crate) ghosts: Ghosts,
+    pub(crate) media: Media,
 }
 
 const REFUSALS: [u16; 8] = [302, 404, 480, 486, 500, 503, 600, 603];
 
 impl Scripts {
+    /// Whether the INVITE of the call with this number offers media, where there is any; else the 2xx does (RFC 3261 13.2.1).
+    fn offers(self, number: u64) -> bool {
+        !number.is_multiple_of(5)
+    }
+
     /// The script of the call with this number.
     pub(crate) fn of(self, number: u64) -> Script {
         let mut draw = Draw(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
