@@ -23,6 +23,7 @@ mod question;
 mod settings;
 mod treatment;
 mod waiting;
+mod withheld;
 
 pub use body::Found;
 pub use client::{Answered, AskError, Client};
@@ -35,3 +36,4 @@ pub use profile::{Codecs, Ice, Profile, Replace, RtcpMux, Symmetry, Transport};
 pub use question::{Ask, Call};
 pub use settings::{RelaySettings, Server, SettingsError, Unavailable};
 pub use treatment::Treatment;
+pub use withheld::withheld;

@@ -1,16 +1,18 @@
 //! The relays that all workers share: which of them a new call is brought to, and how each is.
 
 use std::collections::BTreeMap;
+use std::hash::Hasher;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
+use siphasher::sip::SipHasher24;
 use tokio::sync::Notify;
 
 use crate::counters::{Counter, Counters, Counts};
 use crate::health::{Health, Pulse, Shown};
-use crate::note::{ProfileId, RelayId};
+use crate::note::{Note, ProfileId, RelayId};
 use crate::settings::{RelaySettings, Server, Unavailable};
 use crate::treatment::Treatment;
 
@@ -41,6 +43,7 @@ pub(crate) struct Member {
     pub(crate) name: Arc<str>,
     pub(crate) address: SocketAddr,
     up: AtomicBool,
+    was_down: AtomicBool,
     pulse: Mutex<Pulse>,
     pub(crate) asked: Counter,
     pub(crate) failed: Counter,
@@ -93,9 +96,19 @@ impl Pool {
         self.counters.read()
     }
 
-    /// Whether a relay is there, as far as is known.
-    pub fn is_up(&self, relay: RelayId) -> bool {
-        self.roster().member(relay).is_some_and(|member| member.is_up())
+    /// Whether a relay is down, or has been since it was configured: what it had may be elsewhere.
+    pub fn has_been_down(&self, relay: RelayId) -> bool {
+        self.roster().member(relay).is_none_or(|member| member.was_down.load(Relaxed))
+    }
+
+    /// Where a call goes on whose relay is down: the same for all that is asked about it meanwhile, so that an answer finds its offer. That
+    /// which has it, where it is up, or where no other is.
+    pub fn standing_in(&self, note: &Note) -> Note {
+        let roster = self.roster();
+        if roster.member(note.relay).is_some_and(|member| member.is_up()) {
+            return *note;
+        }
+        roster.standing_in(note).map_or(*note, |member| Note { relay: member.id, ..*note })
     }
 
     /// Whether there are any relays, up or down.
@@ -165,6 +178,19 @@ impl Roster {
         self.members.iter().find(|member| member.id == id)
     }
 
+    /// The relay up that a leg's number falls to: each draws a number with it, and the highest has it. Those without weight only when there
+    /// is no other.
+    fn standing_in(&self, note: &Note) -> Option<&Arc<Member>> {
+        let draw = |member: &Member| {
+            let mut hasher = SipHasher24::new();
+            hasher.write_u64(note.leg);
+            hasher.write_u32(member.id.0);
+            hasher.finish()
+        };
+        let able = self.members.iter().zip(&self.weights).filter(|(member, _)| member.is_up());
+        able.max_by_key(|(member, weight)| (**weight > 0, draw(member))).map(|(member, _)| member)
+    }
+
     /// A relay for a new call: by weights among those that are up and were not tried; those without weight when there is no other.
     pub(crate) fn choose(&self, tried: &[RelayId]) -> Option<&Arc<Member>> {
         let able = || self.members.iter().zip(&self.weights).filter(|(member, _)| member.is_up() && !tried.contains(&member.id));
@@ -192,6 +218,7 @@ impl Member {
             name: server.name.clone(),
             address: server.address,
             up: AtomicBool::new(true),
+            was_down: AtomicBool::new(false),
             pulse: Mutex::new(Pulse::new(now)),
             asked: Counter::default(),
             failed: Counter::default(),
@@ -207,6 +234,9 @@ impl Member {
         let mut pulse = self.pulse();
         let changed = pulse.take(shown, &roster.settings.probe, Instant::now());
         self.up.store(pulse.health == Health::Up, Relaxed);
+        if pulse.health == Health::Down {
+            self.was_down.store(true, Relaxed);
+        }
         changed
     }
 

@@ -8,7 +8,7 @@ use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
 use jackfield_proto::proxy::{MediaNote, Watch};
 use jackfield_trunk::Trunk;
-use jackfield_trunk::admission::{AttemptId, Dialog, ends_dialog};
+use jackfield_trunk::admission::{AttemptId, Dialog};
 use jackfield_trunk::health::{Reason, WayId};
 use smallvec::SmallVec;
 
@@ -51,7 +51,7 @@ pub(super) enum Purpose {
     Registration,
     /// A BYE of a call that is counted.
     Ending(Dialog),
-    /// One that may end a call that is not counted, but whose media is relayed.
+    /// A BYE of a call that is not counted, but whose media is relayed.
     EndingMedia,
     /// Another request in its dialog.
     InDialog(Dialog),
@@ -59,25 +59,19 @@ pub(super) enum Purpose {
     Other,
 }
 
-/// A call whose media is relayed, and which a request in its dialog may end.
+/// A call whose media is relayed, and which a BYE ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RelayedCall {
     pub(super) note: MediaNote,
     pub(super) call_id: Bytes,
-    is_bye: bool,
 }
 
 impl RelayedCall {
-    /// That of the dialog of a request; none if that cannot end it (RFC 5057 5.1).
+    /// That of the dialog of a request; none if that is no BYE. Who hears 481 or 408 to something else sends one (RFC 3261 12.2.1.2), if that has
+    /// ended the call at all (RFC 5057 5.1); and cutting off who is still talking cannot be taken back.
     pub(super) fn of(note: MediaNote, request: &Message) -> Option<Self> {
-        let method = request.method();
-        let may_end = ends_dialog(method, Some(481));
-        may_end.then(|| Self { note, call_id: Bytes::copy_from_slice(request.call_id()), is_bye: method == Method::BYE })
-    }
-
-    /// Whether the request has ended it.
-    pub(super) fn is_over(&self, status: Option<u16>) -> bool {
-        ends_dialog(if self.is_bye { Method::BYE } else { Method::INVITE }, status)
+        let is_bye = request.method() == Method::BYE;
+        is_bye.then(|| Self { note, call_id: Bytes::copy_from_slice(request.call_id()) })
     }
 }
 

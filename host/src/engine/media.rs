@@ -3,12 +3,12 @@
 //! Who has a say: a plugin (the target option `media`), then the trunk that the call goes to, then the one that it comes from, then the
 //! listeners of both sides. A dialog keeps what it began with: its token holds the note.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use jackfield_proto::message::Message;
+use jackfield_proto::message::{Message, Name};
 use jackfield_proto::net::{Listener, ListenerId};
 use jackfield_proto::proxy::{BranchId, MediaAnswer, MediaNote, MediaQuestion, Reply, RequestKind, SideId, TrunkId};
-use jackfield_relay::{Ask, AskError, Call, Client, Note, ProfileId, RelayId, Role, Treatment, Unavailable, exchange};
+use jackfield_relay::{Ask, AskError, Call, Client, Note, ProfileId, RelayId, Role, Treatment, Unavailable, exchange, withheld};
 use jackfield_trunk::{Relaying, SideMedia, Table};
 use tokio::runtime::Handle;
 
@@ -94,7 +94,7 @@ struct Awaited<D: Decider> {
     shard: u8,
     branch: BranchId,
     response: Option<Arc<Message>>,
-    /// None: nobody could be asked, and the message goes as it is.
+    /// None: nobody could be asked.
     answer: Option<MediaAnswer>,
 }
 
@@ -104,7 +104,11 @@ impl<D: Decider> Drop for Awaited<D> {
         if Handle::try_current().is_err() {
             return;
         }
-        let (branch, response, answer) = (self.branch, self.response.take(), self.answer.take().unwrap_or(MediaAnswer::Direct));
+        let (branch, response) = (self.branch, self.response.take());
+        let answer = self.answer.take().unwrap_or_else(|| match response {
+            Some(_) => MediaAnswer::Direct,
+            None => self.worker.unavailable(&AskError::NoRelay),
+        });
         self.worker.guard("a media relay's answer", |work| {
             if let Some(shard) = self.worker.shared.shard(self.shard) {
                 self.worker.step(shard, work, |core, now, out| core.media_answered(now, branch, response, answer, out));
@@ -135,10 +139,9 @@ impl<D: Decider> Worker<D> {
         tokio::spawn(async move {
             let mut awaited = awaited;
             let worker = Arc::clone(&awaited.worker);
-            awaited.answer = match worker.relays() {
-                Some(client) => Some(worker.run(&client, *errand).await),
-                None => None,
-            };
+            if let Some(client) = worker.relays() {
+                awaited.answer = Some(worker.run(&client, *errand).await);
+            }
         });
     }
 
@@ -156,7 +159,8 @@ impl<D: Decider> Worker<D> {
         if note.is_none() && (choice.as_deref() == Some("direct") || (choice.is_none() && !relays(&to, &from))) {
             return Course::Answered(MediaAnswer::Direct);
         }
-        let chosen = chosen.map(ProfileId::of).or(note.and_then(|note| note.profile));
+        // A dialog keeps what it began with.
+        let chosen = note.map_or_else(|| chosen.map(ProfileId::of), |note| note.profile);
         let callee = |end: &End| chosen.and_then(|chosen| pool.noted_treatment(chosen)).unwrap_or_else(|| pool.treatment(end.profile()));
         let caller_sends = note.is_none_or(|note| note.is_callers(question.request.from_tag().unwrap_or_default()));
         let (to, from) = match caller_sends {
@@ -169,6 +173,10 @@ impl<D: Decider> Worker<D> {
         }
         Course::Answered(match note {
             Some(_) => unchanged(&question),
+            // What is said there cannot be read, and so cannot be relayed (RFC 3261 21.4.13).
+            None if is_sdp(&question.request) => {
+                MediaAnswer::Refused(Reply::status(415).header("Accept", "application/sdp").header("Accept-Encoding", "identity"))
+            }
             None => self.begin_without_offer(&question.request, chosen),
         })
     }
@@ -183,29 +191,31 @@ impl<D: Decider> Worker<D> {
 
     /// The client of the relays, which is made when it is first wanted; none if the system gives it no socket.
     fn relays(&self) -> Option<Client> {
-        let make = || match Client::bind(Arc::clone(&self.shared.pool)) {
-            Ok(client) => {
-                let serving = client.clone();
-                tokio::spawn(async move { serving.serve().await });
-                Some(client)
+        let mut known = self.relay_client.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() {
+            match Client::bind(Arc::clone(&self.shared.pool)) {
+                Ok(client) => {
+                    let serving = client.clone();
+                    tokio::spawn(async move { serving.serve().await });
+                    *known = Some(client);
+                }
+                Err(error) => self.shared.trunks.say("media", || tracing::error!(%error, "media relays cannot be asked: no socket")),
             }
-            Err(error) => {
-                tracing::error!(%error, "media relays cannot be asked; restart when the system has sockets again");
-                None
-            }
-        };
-        self.relay_client.get_or_init(make).clone()
+        }
+        known.clone()
     }
 
     async fn run(&self, client: &Client, errand: Errand) -> MediaAnswer {
         let Errand { question, note, chosen, sender, receiver } = errand;
         let Some(exchange) = exchange(&question.request, question.response.as_deref(), note.as_ref()) else { return unchanged(&question) };
-        let note = note.map(|note| self.at_a_living_relay(client, &question.request, exchange.role, note));
+        let pool = &self.shared.pool;
+        // The dialog's token names its first relay for ever; so where that is gone is found out anew each time, and costs no time.
+        let note = note.map(|note| pool.standing_in(&note));
         let call = note.map_or(Call::New(chosen), Call::Known);
         let mut ask = Ask { exchange: &exchange, call_id: question.request.call_id(), sender: &sender, receiver: &receiver, call };
         let mut result = client.ask(&ask).await;
         if let (Err(AskError::Timeout { .. } | AskError::Unsent { .. }), Some(note)) = (&result, note) {
-            let elsewhere = self.at_a_living_relay(client, &question.request, exchange.role, note);
+            let elsewhere = pool.standing_in(&note);
             if elsewhere != note {
                 ask.call = Call::Known(elsewhere);
                 result = client.ask(&ask).await;
@@ -218,19 +228,15 @@ impl<D: Decider> Worker<D> {
             }
             Err(error) if question.response.is_some() || (exchange.role == Role::Answer && note.is_some()) => {
                 self.complain(&error);
-                unchanged(&question)
+                match (pool.unavailable(), question.note) {
+                    (Unavailable::Reply(_), Some(note)) => {
+                        MediaAnswer::Relayed { note, body: Some(exchange.found.with(&withheld(exchange.found.sdp()))) }
+                    }
+                    _ => unchanged(&question),
+                }
             }
             Err(error) => self.unavailable(&error),
         }
-    }
-
-    /// Where a dialog goes on whose relay is gone: a whole new offer is as good as that of a new call, so another relay takes it. The dialog's
-    /// token names the first one for ever; so this is found out anew with each offer, and costs no time while that is known to be down.
-    fn at_a_living_relay(&self, client: &Client, request: &Message, role: Role, note: Note) -> Note {
-        if role == Role::Answer || self.shared.pool.is_up(note.relay) {
-            return note;
-        }
-        client.begin_without_offer(request, None).map_or(note, |other| Note { relay: other.relay, ..note })
     }
 
     /// What an offer becomes that no relay takes.
@@ -254,17 +260,24 @@ impl<D: Decider> Worker<D> {
         client.delete(&note, call_id);
     }
 
-    /// A call has ended whose media is relayed. Where its relay is down, another may have taken it over.
+    /// A call has ended whose media is relayed. Where its relay has been down, another may have taken it over.
     pub(super) fn release_media(&self, call: &RelayedCall) {
         self.media_over(call.note, &call.call_id);
         let (Some(note), pool) = (Note::from_bytes(call.note.as_bytes()), &self.shared.pool) else { return };
-        if !pool.is_up(note.relay)
+        if pool.has_been_down(note.relay)
             && let Some(client) = self.relays()
         {
             let others = pool.snapshot().into_iter().map(|relay| RelayId::of(&relay.name)).filter(|relay| *relay != note.relay);
             others.for_each(|relay| client.delete(&Note { relay, ..note }, &call.call_id));
         }
     }
+}
+
+/// Whether the whole body of a request says that it is a session description.
+fn is_sdp(request: &Message) -> bool {
+    let content_type = request.field(&Name::ContentType).unwrap_or_default();
+    let media_type = content_type.split(|octet| *octet == b';').next().unwrap_or_default().trim_ascii();
+    !request.body().is_empty() && media_type.eq_ignore_ascii_case(b"application/sdp")
 }
 
 /// The message goes as it is, and what is noted stays.

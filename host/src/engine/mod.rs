@@ -372,9 +372,10 @@ impl<D: Decider> Engine<D> {
         for shard in &self.shared.shards {
             shard.with(|core| core.reconfigure(settings.clone()));
         }
-        self.shared.rules.store(Arc::new(Rules::new(config, listeners, settings)));
+        // Before anybody can name what is new there.
         self.shared.pool.reconfigure(relay_settings(config));
         self.shared.relays_changed.notify_one();
+        self.shared.rules.store(Arc::new(Rules::new(config, listeners, settings)));
         self.transport.reconfigure(transport_settings(config));
         if let Err(error) = self.shared.resolver.reconfigure(config.dns.clone()) {
             tracing::error!(%error, "the name servers stay as they were");

@@ -218,7 +218,7 @@ impl<D: Decider> Worker<D> {
         self.metrics().completed(status);
         let Some(carried) = kept.and_then(|kept| kept.carried.as_ref()) else { return };
         let admission = &self.shared.trunks.admission;
-        if let Some(relayed) = carried.relayed.as_ref().filter(|relayed| relayed.is_over(status)) {
+        if let Some(relayed) = carried.relayed.as_ref().filter(|_| ends_dialog(Method::BYE, status)) {
             self.release_media(relayed);
         }
         match carried.purpose {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use jackfield_auth::Challenged;
@@ -36,7 +36,7 @@ pub(super) struct Worker<D: Decider> {
     /// Vectors that keep their room from one message to the next.
     scratch: Mutex<[Outputs<D>; 2]>,
     /// Its client of the media relays, once there is something to ask them.
-    pub(super) relay_client: OnceLock<Option<Client>>,
+    pub(super) relay_client: Mutex<Option<Client>>,
 }
 
 impl<D: Decider> Handler for Worker<D> {
@@ -71,7 +71,7 @@ impl<D: Decider> Handler for Worker<D> {
 
 impl<D: Decider> Worker<D> {
     pub(super) fn new(index: usize, shared: Arc<Shared<D>>, transport: Arc<Local>) -> Self {
-        Self { index, shared, transport, scratch: Mutex::default(), relay_client: OnceLock::new() }
+        Self { index, shared, transport, scratch: Mutex::default(), relay_client: Mutex::default() }
     }
 
     pub(super) fn metrics(&self) -> &WorkerMetrics {
