@@ -4,6 +4,7 @@
 mod call_ids;
 mod cleaning;
 mod dialogs;
+mod leaks;
 mod media;
 mod registrations;
 mod tokens;
