@@ -115,6 +115,7 @@ impl<S: Clone> Context<S> {
             // RFC 3261 18.1.1: over TCP, and back to UDP only if that is refused.
             let tcp = Hop { transport: Transport::Tcp, ..candidate.hop };
             let egress = self.egress(tcp, self.address_of(candidate.egress, env), target, env);
+            let egress = egress.filter(|egress| self.is_same_side(path.listener, *egress, target, env));
             if let Some(over_tcp) = self.write_for(index, tcp, egress, request, target, prepared, env) {
                 (path, bytes) = over_tcp;
                 if let Some(branch) = self.branch(index) {

@@ -40,6 +40,22 @@ impl<S: Clone> Context<S> {
         }
     }
 
+    /// Whether a copy that was to leave from the one listener may leave from the other, as far as the sides go: they are of one, or of two between
+    /// which this copy makes no difference.
+    #[inline]
+    pub(in crate::proxy) fn is_same_side(&self, one: ListenerId, other: ListenerId, target: &Target, env: &Environment) -> bool {
+        let is_configured = !env.settings.borders.is_empty() || target.border.is_some() || target.from_border.is_some();
+        one == other || !(is_configured || self.crossing.is_some()) || self.makes_no_difference([one, other], target, env)
+    }
+
+    #[cold]
+    fn makes_no_difference(&self, listeners: [ListenerId; 2], target: &Target, env: &Environment) -> bool {
+        let [one, other] = listeners.map(|id| env.own.listener(id).map(|listener| &listener.name));
+        let is_open = listeners.iter().all(|listener| self.find_cover(target, *listener, env).is_none());
+        let [here, there] = listeners.map(|listener| border_of(target.border.as_ref(), listener, env));
+        one == other || (is_open && here.identity == there.identity)
+    }
+
     /// Keeps what a copy hides, for the responses to it. False if it cannot cross: then the reason is kept.
     pub(in crate::proxy) fn may_be_hidden(&mut self, index: u16, request: &Message, cover: Cover) -> bool {
         let is_stateless = matches!(self.server, Server::Stateless);

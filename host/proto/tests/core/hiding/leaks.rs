@@ -1,11 +1,11 @@
 //! Ways by which one side could come to see what is hidden of another, beside the messages of an ordinary call.
 
 use data_encoding::BASE32_NOPAD;
-use jackfield_proto::net::Transport;
-use jackfield_proto::proxy::{Plan, Target};
+use jackfield_proto::net::{ListenerId, Transport};
+use jackfield_proto::proxy::{Mode, Plan, Target};
 
-use super::{ALL, Sides, hiding_settings};
-use crate::support::{Request, address, edge_flow, target};
+use super::{ALL, LEAST, Sides, hiding_settings, invite};
+use crate::support::{Request, address, edge_flow, group, plan, target};
 
 /// Base 32 hides nothing from who has an alphabet: the flows that a token notes are those of both sides.
 #[test]
@@ -29,4 +29,39 @@ fn the_token_of_a_hidden_dialog_shows_no_address() {
         sides.receive(&invite.in_dialog("BYE", &answer.message, "bye"), flow);
         assert_eq!(sides.last().line(), format!("{callee}/tcp BYE"));
     }
+}
+
+/// RFC 3261 18.1.1: what is too large for UDP goes over TCP, but by no listener of another side.
+#[test]
+fn a_large_request_leaves_by_the_side_that_it_is_hidden_towards() {
+    let mut sides = Sides::with(hiding_settings(LEAST), plan(vec![group(Mode::Serial, "b")]));
+    sides.bench.routes.insert(address('b').ip(), "198.51.100.1".parse().unwrap());
+    sides.receive(&Request { body: "x".repeat(2_000), ..invite() }, edge_flow('p', Transport::Udp));
+    let sent = sides.last();
+    assert_eq!((sent.line().as_str(), sent.path.listener, sent.path.transport), ("b INVITE", ListenerId(10), Transport::Udp));
+    assert_eq!((sent.values("Via").len(), sent.values("Record-Route").len()), (1, 1), "{}", sent.text());
+    assert!(!sent.text().contains("192.0.2.97"), "{}", sent.text());
+
+    // The other way round: nothing is hidden from where it leaves, but from where TCP would.
+    let mut sides = Sides::with(hiding_settings(LEAST), plan(vec![group(Mode::Serial, "b")]));
+    sides.bench.routes.insert(address('b').ip(), "198.51.100.1".parse().unwrap());
+    let mut flow = edge_flow('p', Transport::Udp);
+    flow.listener = ListenerId(10);
+    sides.receive(&Request { body: "x".repeat(2_000), ..invite() }, flow);
+    let sent = sides.last();
+    assert_eq!((sent.path.listener, sent.path.transport), (ListenerId(10), Transport::Udp));
+    sides.answer(&sent, 180, "", &[], &[]);
+    assert_eq!(sides.last().line(), "p 180");
+}
+
+/// Where the side has a listener for TCP, it is taken as ever.
+#[test]
+fn a_large_hidden_request_goes_over_tcp() {
+    let mut sides = Sides::new(LEAST);
+    sides.receive(&Request { body: "x".repeat(2_000), ..invite() }, edge_flow('p', Transport::Udp));
+    let sent = sides.last();
+    assert_eq!((sent.line().as_str(), sent.path.transport), ("Q/tcp INVITE", Transport::Tcp));
+    sides.answer(&sent, 180, "", &[], &[]);
+    assert_eq!(sides.last().line(), "p 180");
+    sides.nothing_shows();
 }
