@@ -2,10 +2,10 @@
 
 use data_encoding::BASE32_NOPAD;
 use jackfield_proto::net::{ListenerId, Transport};
-use jackfield_proto::proxy::{Mode, Plan, Target};
+use jackfield_proto::proxy::{ContactPolicy, Mode, Plan, Target};
 
 use super::{ALL, LEAST, Sides, hiding_settings, invite};
-use crate::support::{Request, address, edge_flow, group, plan, target};
+use crate::support::{Request, Sent, address, edge_flow, group, plan, target};
 
 /// Base 32 hides nothing from who has an alphabet: the flows that a token notes are those of both sides.
 #[test]
@@ -63,5 +63,31 @@ fn a_large_hidden_request_goes_over_tcp() {
     assert_eq!((sent.line().as_str(), sent.path.transport), ("Q/tcp INVITE", Transport::Tcp));
     sides.answer(&sent, 180, "", &[], &[]);
     assert_eq!(sides.last().line(), "p 180");
+    sides.nothing_shows();
+}
+
+fn registering() -> Sides {
+    let registrar = Target { contact: ContactPolicy::Kept, ..target('B') };
+    Sides::with(hiding_settings(ALL), Plan::to(registrar))
+}
+
+fn register(sides: &mut Sides, request: &Request, listener: Option<ListenerId>) -> Sent {
+    let mut flow = edge_flow('a', Transport::Udp);
+    flow.listener = listener.unwrap_or(flow.listener);
+    sides.receive(request, flow);
+    let sent = sides.last();
+    assert_eq!(sent.line(), "B REGISTER", "{}", sent.text());
+    sent
+}
+
+/// RFC 3261 10.2: To is the address of record, which a registrar knows by no other host.
+#[test]
+fn who_registers_keeps_his_address_of_record() {
+    let mut sides = registering();
+    let request = Request::new("REGISTER").uri("sip:callee.test").field("Contact", "<sip:a@192.0.2.97>");
+    let sent = register(&mut sides, &request, None);
+    assert_eq!((sent.value("To").as_str(), sent.value("From").as_str()), ("<sip:b@callee.test>", "<sip:a@caller.test>;tag=a1"));
+    let answer = sides.answer(&sent, 200, &sent.value("Contact"), &[], &[]);
+    assert_eq!((answer.value("To").as_str(), answer.value("From").as_str()), ("<sip:b@callee.test>;tag=tB", "<sip:a@caller.test>;tag=a1"));
     sides.nothing_shows();
 }
