@@ -64,12 +64,17 @@ pub(super) struct StandsFor {
 
 /// The Contact that a URI of ours stands for at a registrar ([`super::ContactPolicy::Token`], [`super::Hiding`]); none if it stands for none.
 pub fn original_contact(uri: &[u8], keys: &KeyRing) -> Option<Bytes> {
+    stands_for(uri, keys).map(|contact| contact.original)
+}
+
+/// The same with the way there.
+pub(super) fn stands_for(uri: &[u8], keys: &KeyRing) -> Option<Box<StandsFor>> {
     if hiding::is_sealed(uri) {
-        return hiding::registered(uri, keys);
+        return hiding::registered(uri, keys).map(Box::new);
     }
     may_be_token(uri).then_some(())?;
     match verify(&Uri::parse(uri)?, keys) {
-        ContactToken::Genuine(contact) => Some(contact.original),
+        ContactToken::Genuine(contact) => Some(contact),
         ContactToken::None | ContactToken::Stands(_) | ContactToken::Forged | ContactToken::Unknown => None,
     }
 }

@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 use super::super::base32::Octets;
 use super::super::contact::replace_uri;
+use super::super::contact_token::{StandsFor, stands_for};
+use super::super::environment::Environment;
 use super::super::forward::Copy;
 use super::super::keys::KeyRing;
 use super::super::noted_flow::{Binding, ListenerDigest, NotedFlow, take};
@@ -28,11 +30,15 @@ pub(in crate::proxy) fn is_sealed(uri: &[u8]) -> bool {
 }
 
 /// The Contact that a URI stands for which a registrar knows.
-pub(in crate::proxy) fn registered(uri: &[u8], keys: &KeyRing) -> Option<Bytes> {
+pub(in crate::proxy) fn registered(uri: &[u8], keys: &KeyRing) -> Option<StandsFor> {
     is_sealed(uri).then_some(())?;
     let uri = Uri::parse(uri)?;
     let value = Seals::new(keys).open(Kind::Registered, Bound::default(), uri.user()?.strip_prefix(PREFIX)?)?;
-    read(&value).map(|(_, original, _)| Bytes::copy_from_slice(original))
+    read(&value).map(|(flow, original, paths)| StandsFor {
+        flow,
+        original: Bytes::copy_from_slice(original),
+        paths: Bytes::copy_from_slice(paths),
+    })
 }
 
 /// The parts of an opened one: its flow, its URI and the Path values.
@@ -90,20 +96,22 @@ impl Copy<'_> {
     }
 }
 
-/// What the registrar says, for who has registered: his own Contacts, others of the same address of record so that they say nothing, his own Path, and
+/// Whether who has registered a Contact is at the side of a listener.
+fn is_of_side(contact: &StandsFor, to: &Listener, env: &Environment) -> bool {
+    let listener = env.own.listener_of(contact.flow.listener).and_then(|id| env.own.listener(id));
+    listener.is_some_and(|listener| listener.name == to.name)
+}
+
+/// What the registrar says, for who has registered: Contacts of his side, others of the same address of record so that they say nothing, his own Path, and
 /// one Service-Route of ours.
-pub(super) fn restore_registration(
-    response: &Message,
-    kept: &Kept,
-    to: &Listener,
-    (keys, seals): (&KeyRing, &Seals),
-    splice: &mut Splice<'_>,
-) {
+pub(super) fn restore_registration(response: &Message, kept: &Kept, to: &Listener, env: &Environment, splice: &mut Splice<'_>) {
+    let seals = env.own.seals();
     for value in response.values(&Name::Contact) {
         let Some(address) = NameAddr::parse(value.bytes) else { continue };
         let Some(uri) = address.uri_parsed().filter(|uri| uri.is_sip() || uri.is_sips()) else { continue };
         let others = || seals.seal(Kind::Redirect, Bound::default(), without_headers(&uri)).map(|text| at_listener(to, &uri, &text));
-        match super::super::contact_token::original_contact(uri.as_bytes(), keys).or_else(others) {
+        let own = stands_for(uri.as_bytes(), &env.settings.token_keys).filter(|contact| is_of_side(contact, to, env));
+        match own.map(|contact| contact.original).or_else(others) {
             Some(shown) => replace_uri(&value, &address, &shown, splice),
             None => splice.remove_value(&value),
         }

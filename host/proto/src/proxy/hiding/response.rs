@@ -41,10 +41,10 @@ impl Hidden {
         splice.remove(b"Via");
         splice.prepend(Name::Via, kept.vias.clone());
         show_record_routes(&message, kept, listener, env, &mut splice);
-        let (keys, seals) = (&env.settings.token_keys, env.own.seals());
+        let seals = env.own.seals();
         let owner = of_caller(message.call_id(), message.to_tag());
         match message.status() {
-            _ if message.method() == Method::REGISTER => restore_registration(&message, kept, listener, (keys, seals), &mut splice),
+            _ if message.method() == Method::REGISTER => restore_registration(&message, kept, listener, env, &mut splice),
             ..300 => hide_contacts(&message, listener, seals, Kind::Contact, owner, &mut splice),
             300.. => hide_contacts(&message, listener, seals, Kind::Redirect, Bound::default(), &mut splice),
         }

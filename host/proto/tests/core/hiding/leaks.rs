@@ -4,7 +4,7 @@ use data_encoding::BASE32_NOPAD;
 use jackfield_proto::net::{ListenerId, Transport};
 use jackfield_proto::proxy::{ContactPolicy, Mode, Plan, Target};
 
-use super::{ALL, LEAST, Sides, hiding_settings, invite};
+use super::{ALL, LEAST, Sides, hiding_settings, invite, uri};
 use crate::support::{Request, Sent, address, edge_flow, group, plan, target};
 
 /// Base 32 hides nothing from who has an alphabet: the flows that a token notes are those of both sides.
@@ -90,4 +90,25 @@ fn who_registers_keeps_his_address_of_record() {
     let answer = sides.answer(&sent, 200, &sent.value("Contact"), &[], &[]);
     assert_eq!((answer.value("To").as_str(), answer.value("From").as_str()), ("<sip:b@callee.test>;tag=tB", "<sip:a@caller.test>;tag=a1"));
     sides.nothing_shows();
+}
+
+/// RFC 3261 10.3 item 8: all bindings of an address of record are listed, and they may be of several sides.
+#[test]
+fn a_binding_shows_its_contact_to_its_own_side_alone() {
+    let mut settings = hiding_settings(ALL);
+    let [four, .., wan] = &mut settings.borders[..] else { panic!("no sides") };
+    let hiding = four.hiding.clone();
+    *wan = std::sync::Arc::new(jackfield_proto::proxy::Border { hiding, ..(**wan).clone() });
+    let mut sides = Sides::with(settings, Plan::to(Target { contact: ContactPolicy::Kept, ..target('B') }));
+    let request = |contact: &str, branch: &str| Request::new("REGISTER").uri("sip:x.test").branch(branch).field("Contact", contact);
+    let first = register(&mut sides, &request("<sip:a@192.0.2.97>", "1"), None);
+    let second = register(&mut sides, &request("<sip:a@192.0.2.97:5062>", "2"), Some(ListenerId(10)));
+    let both = format!("{}, {}", first.value("Contact"), second.value("Contact"));
+    let answer = sides.answer(&second, 200, &both, &[], &[]).values("Contact");
+    assert!(answer[0].starts_with("<sip:jh-") && answer[0].ends_with("@198.51.100.1:5070>"), "{answer:?}");
+    assert_eq!(answer[1], "<sip:a@192.0.2.97:5062>");
+    let answer = sides.answer(&first, 200, &both, &[], &[]).values("Contact");
+    assert_eq!(answer[0], "<sip:a@192.0.2.97>");
+    assert!(answer[1].starts_with("<sip:jh-") && answer[1].ends_with("@192.0.2.1:5060>"), "{answer:?}");
+    assert_ne!(uri(&answer[1]), uri(&second.value("Contact")));
 }
