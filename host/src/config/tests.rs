@@ -496,7 +496,7 @@ fn a_file_is_loaded_from_disk_with_its_directory_as_base() {
 fn the_configurations_of_this_repository_are_good() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut checked = 0;
-    for folder in ["tests/lab", "examples/quickstart"] {
+    for folder in ["tests/lab", "examples/quickstart", "examples/border", "examples/webrtc"] {
         for entry in std::fs::read_dir(repository.join(folder)).unwrap() {
             let file = entry.unwrap().path();
             if file.extension().is_some_and(|extension| extension == "toml") && !file.ends_with("Cargo.toml") {
@@ -506,7 +506,7 @@ fn the_configurations_of_this_repository_are_good() {
             }
         }
     }
-    assert!(checked >= 3, "{checked} files were found");
+    assert!(checked >= 5, "{checked} files were found");
 }
 
 /// The blocks of TOML in the README: whole files, or a part that goes with any listener.
