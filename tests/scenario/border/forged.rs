@@ -1,8 +1,6 @@
 //! Who has no right to it gets nowhere with what is sealed: not with what he has made up, nor with what he has overheard.
 
-use std::net::{IpAddr, Ipv4Addr};
-
-use super::end::{End, INNER};
+use super::end::{End, INNER, Network};
 use super::keys::refused;
 use super::{ALL, Border, Layout};
 use crate::support::dialog::{Dialog, ack_of_failure, uri_of, with_to_tag};
@@ -29,6 +27,9 @@ const METHODS: [&str; 15] = [
     "PUBLISH",
     "WHATEVER",
 ];
+
+/// The last number of his address.
+const STRANGER: u8 = 66;
 
 /// Somebody at one of the sides, who has overheard two calls there.
 struct Stranger<'a> {
@@ -66,10 +67,8 @@ impl Stranger<'_> {
         let [first, second] = &self.overheard;
         let (target, route, others) = (first.target.as_str(), first.route[0].as_str(), second.route[0].as_str());
         let made_up = format!("sip:jh-{}@{}", "A".repeat(80), self.end.listener);
-        let cut = |uri: &str| {
-            uri.replacen('@', "#", 1).replace("#", "@").split_once('@').map(|(text, host)| format!("{}@{host}", &text[..text.len() - 4]))
-        };
-        let cut = cut(target).expect("a target has a user");
+        let (user, host) = target.split_once('@').expect("a target has a user");
+        let cut = format!("{}@{host}", &user[..user.len() - 4]);
         let hidden_call_id = format!("jh-{}", "A".repeat(60));
         let swapped = format!("{};jh={}", before(route), sealed(others));
         let spoiled = format!("{};jh={}>", before(route), &sealed(route)[..sealed(route).len() - 5]);
@@ -121,10 +120,6 @@ fn sealed(route: &str) -> &str {
     route.split_once(";jh=").expect("a Route of ours has something sealed").1
 }
 
-fn address(text: &str) -> IpAddr {
-    text.parse::<Ipv4Addr>().expect("an address").into()
-}
-
 /// No token, wherever it stands, leads whoever has not been given it anywhere; and each is counted.
 #[test]
 fn what_a_stranger_makes_of_tokens_is_refused_and_counted() {
@@ -132,10 +127,8 @@ fn what_a_stranger_makes_of_tokens_is_refused_and_counted() {
     let mut border = Layout::udp(ALL).start_with(&[], |config, _, _| gauges.of(config));
     let mut calls = border.calls(2);
     let [(first_of_lan, first_of_wan), (second_of_lan, second_of_wan)] = [calls[0].clone(), calls[1].clone()];
-    for (end, host, overheard) in
-        [(&border.lan, "127.0.1.66", [first_of_lan, second_of_lan]), (&border.wan, "127.0.2.66", [first_of_wan, second_of_wan])]
-    {
-        let peer = border.scene.peer_at("stranger", address(host));
+    for (end, overheard) in [(&border.lan, [first_of_lan, second_of_lan]), (&border.wan, [first_of_wan, second_of_wan])] {
+        let peer = border.scene.peer_at("stranger", end.network.at(STRANGER));
         let stranger = Stranger { link: peer.to(end.listener), peer, end, overheard };
         for method in METHODS {
             for (what, because, draft) in stranger.attempts(method) {
@@ -172,7 +165,7 @@ fn nobody_has_heard_of_it(border: &Border, (of_lan, of_wan): &mut (Dialog, Dialo
 #[test]
 fn a_sealed_contact_of_a_redirection_gives_no_right() {
     for may in [false, true] {
-        let elsewhere = super::end::Network::Wan.at(INNER);
+        let elsewhere = Network::Wan.at(INNER);
         let border = Layout::udp(ALL).start_with(&[], |config, _, _| if may { config.relay_to(&elsewhere.to_string()) } else { config });
         let (lan, wan) = (&border.lan, &border.wan);
         let moved_to = border.scene.peer_at("moved", elsewhere);

@@ -4,6 +4,7 @@ use jackfield_proto::net::Transport;
 
 use super::end::End;
 use super::{Border, Layout};
+use crate::support::dialog::Dialog;
 use crate::support::draft::Draft;
 use crate::support::peer::Received;
 
@@ -120,7 +121,7 @@ fn an_anonymous_caller_stays_so_for_the_whole_dialog() {
         let answer = lan.expect_status(200);
         assert_eq!(answer.value("From"), draft.value("From"));
         let mut of_caller = of_caller(lan, &answer);
-        let mut of_callee = crate::support::dialog::Dialog::of_callee(&got, &wan.peer);
+        let mut of_callee = Dialog::of_callee(&got, &wan.peer);
         of_callee.route.retain(|hop| !wan.proxies().contains(hop));
         lan.send(&lan.next(&mut of_caller, "ACK"));
         heard_before(&wan.expect("ACK"));
@@ -149,8 +150,8 @@ fn an_anonymous_caller_stays_so_for_the_whole_dialog() {
 }
 
 /// The caller's dialog also where nothing hides that we have two Record-Routes.
-fn of_caller(end: &End, answer: &Received) -> crate::support::dialog::Dialog {
-    let mut dialog = crate::support::dialog::Dialog::of_caller(answer);
+fn of_caller(end: &End, answer: &Received) -> Dialog {
+    let mut dialog = Dialog::of_caller(answer);
     dialog.route.retain(|hop| !end.proxies().contains(hop));
     dialog
 }

@@ -100,6 +100,13 @@ fn config(town: &Town, phones: &[Peer; 2], transport: Transport, hide: &str) -> 
     phones.iter().zip(["lan", "wan"]).fold(config, way)
 }
 
+/// Who hangs up.
+#[derive(Clone, Copy)]
+enum Ends {
+    Caller,
+    Callee,
+}
+
 /// A call, with a re-INVITE of either end.
 fn call(caller: (&Peer, &Side), callee: (&Peer, &Side), transport: Transport, ends: Ends) {
     let ((caller, at), (callee, there)) = (caller, callee);
@@ -112,13 +119,6 @@ fn call(caller: (&Peer, &Side), callee: (&Peer, &Side), transport: Transport, en
         Ends::Caller => hang_up(caller, callee, &mut of_caller, &link),
         Ends::Callee => hang_up(callee, caller, &mut of_callee, &back),
     }
-}
-
-/// Who hangs up.
-#[derive(Clone, Copy)]
-enum Ends {
-    Caller,
-    Callee,
 }
 
 /// What captures at the lan and at the wan show of the other side, after calls both ways by UDP and TCP.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::conversations::everything;
 use super::end::End;
 use super::{ALL, Layout};
+use crate::support::dialog::ack_of_failure;
 use crate::support::gauges::{Gauges, calls_by_command};
 use crate::support::peer::Received;
 
@@ -65,7 +66,7 @@ fn calls_with_a_hidden_call_id_are_counted_until_either_end_hangs_up() {
         lan.send(&busy);
         let answer = lan.peer.expect_final();
         assert_eq!(answer.status(), 503);
-        lan.send(&crate::support::dialog::ack_of_failure(&busy, &answer));
+        lan.send(&ack_of_failure(&busy, &answer));
         for (number, (caller, callee, (mut of_caller, mut of_callee))) in calls.into_iter().enumerate() {
             match number / 2 {
                 0 => caller.asks(&mut of_caller, "BYE", callee),
