@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::super::nat::is_invalid_name;
-use crate::message::{Message, Name, NameAddr, Splice, Uri, host_address};
+use crate::message::{Message, Method, Name, NameAddr, Splice, Uri, host_address};
 
 /// Header fields that say who somebody is, or how a call has come here (RFC 3325, RFC 3515, RFC 3892, RFC 5806, RFC 7044, RFC 7315).
 const IDENTITIES: [Name<'static>; 11] = [
@@ -34,9 +34,18 @@ pub(super) fn host_of(sent_by: &str) -> &str {
 pub(super) fn party(message: &Message, name: Name<'_>, host: &str, splice: &mut Splice<'_>) {
     let Some(value) = message.values(&name).next() else { return };
     let Some(uri) = NameAddr::parse(value.bytes).and_then(|address| address.uri_parsed()) else { return };
-    if (uri.is_sip() || uri.is_sips()) && !is_invalid_name(uri.host()) {
+    if (uri.is_sip() || uri.is_sips()) && !is_invalid_name(uri.host()) && !is_at_registrar(message, &uri) {
         splice.replace(place_of_host(message, &uri), Bytes::copy_from_slice(host.as_bytes()));
     }
+}
+
+/// RFC 3261 10.2: an address of record in a REGISTER is at the domain of the registrar, who would take it for another's with another host; and the domain
+/// is of the side that it goes to.
+fn is_at_registrar(message: &Message, uri: &Uri<'_>) -> bool {
+    let registrar = || Uri::parse(message.request_uri());
+    message.is_request()
+        && message.method() == Method::REGISTER
+        && registrar().is_some_and(|registrar| registrar.host().eq_ignore_ascii_case(uri.host()))
 }
 
 /// Hosts that are addresses, in the URIs of these fields. A domain says nothing of a topology.
@@ -151,6 +160,21 @@ mod tests {
             ("From: <tel:+4930>;tag=1", "From: <tel:+4930>;tag=1"),
         ] {
             assert_eq!(edited(field, |message, splice| party(message, Name::From, "edge.test", splice)), expected);
+        }
+    }
+
+    /// RFC 3261 10.2.
+    #[test]
+    fn an_address_of_record_stays_at_its_registrar() {
+        for (method, to, expected) in [
+            ("REGISTER", "sip:a@Provider.test", "sip:a@Provider.test"),
+            ("REGISTER", "sip:a@10.0.0.7", "sip:a@edge.test"),
+            ("INVITE", "sip:a@provider.test", "sip:a@edge.test"),
+        ] {
+            let message = parsed(format!("{method} sip:provider.test SIP/2.0\r\nTo: <{to}>\r\n\r\n").into()).unwrap();
+            let mut splice = message.splice();
+            party(&message, Name::To, "edge.test", &mut splice);
+            assert_eq!(parsed(splice.finish()).unwrap().to().unwrap().uri(), expected.as_bytes(), "{method} {to}");
         }
     }
 
