@@ -15,11 +15,12 @@ pub struct Profile {
     pub rtcp_mux: RtcpMux,
     /// Which codecs.
     pub codecs: Codecs,
-    /// Whether the relay sends to where media comes from.
+    /// Whether the relay sends to where media of this side comes from.
     pub symmetry: Symmetry,
     /// What of the SDP is replaced beside the addresses of media. Default: the address of the origin.
     pub replace: Vec<Replace>,
-    /// Further flags of the ng protocol, passed on as they are.
+    /// Further flags of the ng protocol, passed on as they are with what this side receives. So one that rtpengine takes to be about the
+    /// sender of an SDP belongs into the profile of the other side.
     pub flags: Vec<Arc<str>>,
 }
 

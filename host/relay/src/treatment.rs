@@ -1,7 +1,8 @@
 //! A profile, ready for questions: its options as octets of the ng protocol, so that a question only copies them.
 //!
-//! An option speaks of the side that receives a message. So an offer from A to B carries B's options and the answer from B to A carries A's,
-//! and that holds for offers from either end.
+//! Most options speak of the side that receives a message. So an offer from A to B carries B's options and the answer from B to A carries
+//! A's, and that holds for offers from either end. What an SDP says of its own sender is the sender's: whether its address is to be taken at
+//! its word, for one.
 
 use std::sync::Arc;
 
@@ -16,16 +17,29 @@ const FIRST_INTERFACE: &str = "default";
 #[derive(Clone, Debug)]
 pub struct Treatment {
     interface: Option<Arc<str>>,
-    sends: Sends,
+    own: Own,
     offered_to: Options,
     answered_to: Options,
 }
 
-/// Options towards a side: what differs with who sent the message is written for both.
+/// Options towards a side: what differs with who sent the message is written for each.
 #[derive(Clone, Debug)]
 struct Options {
-    from_telephone: Vec<u8>,
-    from_browser: Vec<u8>,
+    from_telephone: BySymmetry,
+    from_browser: BySymmetry,
+}
+
+#[derive(Clone, Debug)]
+struct BySymmetry {
+    symmetric: Vec<u8>,
+    asymmetric: Vec<u8>,
+}
+
+/// What there is to know of who sends an SDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Own {
+    sends: Sends,
+    symmetry: Symmetry,
 }
 
 /// What a side's own SDP is like.
@@ -37,6 +51,27 @@ enum Sends {
     Candidates,
 }
 
+impl Options {
+    fn new(profile: &Profile, role: Role) -> Self {
+        let from = |sends| BySymmetry {
+            symmetric: options(profile, role, Own { sends, symmetry: Symmetry::Symmetric }),
+            asymmetric: options(profile, role, Own { sends, symmetry: Symmetry::Asymmetric }),
+        };
+        Self { from_telephone: from(Sends::Addresses), from_browser: from(Sends::Candidates) }
+    }
+
+    fn from(&self, sender: Own) -> &[u8] {
+        let by_symmetry = match sender.sends {
+            Sends::Addresses => &self.from_telephone,
+            Sends::Candidates => &self.from_browser,
+        };
+        match sender.symmetry {
+            Symmetry::Symmetric => &by_symmetry.symmetric,
+            Symmetry::Asymmetric => &by_symmetry.asymmetric,
+        }
+    }
+}
+
 impl Default for Treatment {
     fn default() -> Self {
         Self::new(&Profile::default())
@@ -46,12 +81,13 @@ impl Default for Treatment {
 impl Treatment {
     /// That of a profile.
     pub fn new(profile: &Profile) -> Self {
-        let options = |role| Options {
-            from_telephone: options(profile, role, Sends::Addresses),
-            from_browser: options(profile, role, Sends::Candidates),
-        };
         let sends = if profile.transport == Transport::Dtls { Sends::Candidates } else { Sends::Addresses };
-        Self { interface: profile.interface.clone(), sends, offered_to: options(Role::Offer), answered_to: options(Role::Answer) }
+        Self {
+            interface: profile.interface.clone(),
+            own: Own { sends, symmetry: profile.symmetry },
+            offered_to: Options::new(profile, Role::Offer),
+            answered_to: Options::new(profile, Role::Answer),
+        }
     }
 
     /// Appends the pairs of a question about a message that goes from the sender's side to this one.
@@ -64,10 +100,7 @@ impl Treatment {
             // The relay remembers the interfaces of the offer.
             Role::Answer => &self.answered_to,
         };
-        out.extend_from_slice(match sender.sends {
-            Sends::Addresses => &options.from_telephone,
-            Sends::Candidates => &options.from_browser,
-        });
+        out.extend_from_slice(options.from(sender.own));
     }
 
     fn put_direction(&self, sender: &Self, out: &mut Vec<u8>) {
@@ -83,11 +116,12 @@ impl Treatment {
     /// How many octets [`Treatment::put`] may append.
     pub(crate) fn size(&self) -> usize {
         const DIRECTION: usize = 64;
-        DIRECTION + self.offered_to.from_browser.len().max(self.answered_to.from_browser.len())
+        let longest = |options: &Options| options.from_browser.asymmetric.len();
+        DIRECTION + longest(&self.offered_to).max(longest(&self.answered_to))
     }
 }
 
-fn options(profile: &Profile, role: Role, sender: Sends) -> Vec<u8> {
+fn options(profile: &Profile, role: Role, sender: Own) -> Vec<u8> {
     let mut out = Vec::new();
     if role == Role::Offer {
         // In an answer the relay goes by what was offered.
@@ -104,8 +138,9 @@ fn options(profile: &Profile, role: Role, sender: Sends) -> Vec<u8> {
     }
     put_codecs(&profile.codecs, role, &mut out);
     let (mut flags, mut replace) = (Vec::new(), Vec::new());
-    match profile.symmetry {
+    match sender.symmetry {
         Symmetry::Symmetric => {}
+        // Said with the SDP of the end whose address counts.
         Symmetry::Asymmetric => flags.push("asymmetric"),
     }
     if profile.transport == Transport::Dtls && role == Role::Offer {
@@ -113,7 +148,7 @@ fn options(profile: &Profile, role: Role, sender: Sends) -> Vec<u8> {
         flags.push("generate mid");
     }
     replace.extend(profile.replace.iter().map(|replace| replaced(*replace)));
-    if sender == Sends::Candidates && profile.transport != Transport::Dtls {
+    if sender.sends == Sends::Candidates && profile.transport != Transport::Dtls {
         flags.push("original sendrecv");
         replace.push(replaced(Replace::ZeroAddress));
     }
@@ -247,5 +282,15 @@ mod tests {
         let profile =
             Profile { symmetry: Symmetry::Asymmetric, flags: vec!["loop protect".into(), "asymmetric".into()], ..Profile::default() };
         assert!(written(&profile, Role::Offer, &profile).contains("5:flagsl10:asymmetric12:loop protecte"));
+    }
+
+    #[test]
+    fn whose_address_counts_is_said_with_its_own_sdp() {
+        let asymmetric = Profile { symmetry: Symmetry::Asymmetric, ..Profile::default() };
+        let plain = Profile::default();
+        for role in [Role::Offer, Role::Answer] {
+            assert!(written(&plain, role, &asymmetric).contains("5:flagsl10:asymmetrice"), "{role:?}");
+            assert!(!written(&asymmetric, role, &plain).contains("asymmetric"), "{role:?}");
+        }
     }
 }
