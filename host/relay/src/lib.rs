@@ -10,6 +10,7 @@ mod answer;
 mod bencode;
 mod body;
 mod client;
+mod codecs;
 mod counters;
 mod deletion;
 mod exchange;

@@ -55,7 +55,7 @@ impl Packet {
         const KEYS: usize = 256;
         let exchange = ask.exchange;
         let sdp = exchange.found.sdp();
-        let size = KEYS + ask.call_id.len() + sdp.len() + ask.receiver.size();
+        let size = KEYS + ask.call_id.len() + sdp.len() + ask.receiver.size(ask.sender);
         let mut packet = match exchange.role {
             Role::Offer => Self::begin("offer", size),
             Role::Answer => Self::begin("answer", size),

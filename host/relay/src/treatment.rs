@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use crate::bencode::{put_list, put_pair, put_string};
+use crate::bencode::{put_list, put_pair};
+use crate::codecs::{codecs_size, put_codecs};
 use crate::exchange::Role;
 use crate::profile::{Codecs, Ice, Profile, Replace, RtcpMux, Symmetry, Transport};
 
@@ -18,6 +19,7 @@ const FIRST_INTERFACE: &str = "default";
 pub struct Treatment {
     interface: Option<Arc<str>>,
     own: Own,
+    codecs: Codecs,
     offered_to: Options,
     answered_to: Options,
 }
@@ -85,6 +87,7 @@ impl Treatment {
         Self {
             interface: profile.interface.clone(),
             own: Own { sends, symmetry: profile.symmetry },
+            codecs: profile.codecs.clone(),
             offered_to: Options::new(profile, Role::Offer),
             answered_to: Options::new(profile, Role::Answer),
         }
@@ -95,6 +98,7 @@ impl Treatment {
         let options = match role {
             Role::Offer => {
                 self.put_direction(sender, out);
+                put_codecs(&self.codecs, &sender.codecs, out);
                 &self.offered_to
             }
             // The relay remembers the interfaces of the offer.
@@ -114,10 +118,10 @@ impl Treatment {
     }
 
     /// How many octets [`Treatment::put`] may append.
-    pub(crate) fn size(&self) -> usize {
+    pub(crate) fn size(&self, sender: &Self) -> usize {
         const DIRECTION: usize = 64;
         let longest = |options: &Options| options.from_browser.asymmetric.len();
-        DIRECTION + longest(&self.offered_to).max(longest(&self.answered_to))
+        DIRECTION + longest(&self.offered_to).max(longest(&self.answered_to)) + codecs_size(&self.codecs) + codecs_size(&sender.codecs)
     }
 }
 
@@ -136,7 +140,6 @@ fn options(profile: &Profile, role: Role, sender: Own) -> Vec<u8> {
         RtcpMux::Keep => {}
         mux @ (RtcpMux::Demux | RtcpMux::Require | RtcpMux::Offer) => put_list(&mut out, "rtcp-mux", [mux.name()]),
     }
-    put_codecs(&profile.codecs, role, &mut out);
     let (mut flags, mut replace) = (Vec::new(), Vec::new());
     match sender.symmetry {
         Symmetry::Symmetric => {}
@@ -191,27 +194,6 @@ fn put_transport(transport: Transport, out: &mut Vec<u8>) {
     }
 }
 
-fn put_codecs(codecs: &Codecs, role: Role, out: &mut Vec<u8>) {
-    let names = |names: &'_ [Arc<str>]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-    let (allow, mut strip, transcode) = (names(&codecs.allow), names(&codecs.remove), names(&codecs.transcode));
-    let mut mask = Vec::new();
-    if !allow.is_empty() {
-        // What is masked can still be what the other side sends, where the relay transcodes.
-        let all = if role == Role::Offer && !transcode.is_empty() { &mut mask } else { &mut strip };
-        all.push("all".to_owned());
-    }
-    let transcode = if role == Role::Offer { transcode } else { Vec::new() };
-    if [&strip, &mask, &transcode].into_iter().all(Vec::is_empty) {
-        return;
-    }
-    put_string(out, b"codec");
-    out.push(b'd');
-    for (key, list) in [("except", &allow), ("mask", &mask), ("strip", &strip), ("transcode", &transcode)] {
-        put_list(out, key, list.iter().map(String::as_str));
-    }
-    out.push(b'e');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,7 +201,7 @@ mod tests {
     fn written(receiver: &Profile, role: Role, sender: &Profile) -> String {
         let mut out = Vec::new();
         Treatment::new(receiver).put(role, &Treatment::new(sender), &mut out);
-        assert!(out.len() <= Treatment::new(receiver).size());
+        assert!(out.len() <= Treatment::new(receiver).size(&Treatment::new(sender)));
         String::from_utf8(out).unwrap()
     }
 
@@ -262,19 +244,17 @@ mod tests {
     }
 
     #[test]
-    fn codecs_are_removed_allowed_and_transcoded() {
-        let names = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<_>>();
-        let with = |allow: &[&str], remove: &[&str], transcode: &[&str], role| {
-            let codecs = Codecs { allow: names(allow), remove: names(remove), transcode: names(transcode) };
-            let profile = Profile { codecs, replace: Vec::new(), ..Profile::default() };
-            written(&profile, role, &Profile::default())
-        };
-        for role in [Role::Offer, Role::Answer] {
-            assert_eq!(with(&["PCMA"], &[], &[], role), "5:codecd6:exceptl4:PCMAe5:stripl3:allee");
-            assert_eq!(with(&[], &["G729"], &[], role), "5:codecd5:stripl4:G729ee");
+    fn codecs_are_said_with_offers_alone() {
+        let limited = Profile { codecs: Codecs { allow: vec!["PCMA".into()], ..Codecs::default() }, ..Profile::default() };
+        let plain = Profile::default();
+        for (receiver, sender) in [(&limited, &plain), (&plain, &limited)] {
+            assert_eq!(
+                written(receiver, Role::Offer, sender),
+                "5:codecd6:exceptl4:PCMAe5:stripl3:allee7:replacel6:origine",
+                "a codec that one of them may not have is not offered at all"
+            );
+            assert_eq!(written(receiver, Role::Answer, sender), "7:replacel6:origine");
         }
-        assert_eq!(with(&["PCMA"], &[], &["opus"], Role::Offer), "5:codecd6:exceptl4:PCMAe4:maskl3:alle9:transcodel4:opusee");
-        assert_eq!(with(&[], &[], &["opus"], Role::Answer), "");
     }
 
     #[test]

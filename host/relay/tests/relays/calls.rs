@@ -246,3 +246,21 @@ async fn codecs_are_those_that_a_side_may_have() {
     assert!(offered.contains(&"0 PCMU/8000".to_owned()) && offered.iter().any(|codec| codec.ends_with("opus/48000/2")), "{offer}");
     assert!(!offer.contains("PCMA"), "{offer}");
 }
+
+/// A codec that the caller may not have is not what the callee can choose: there would be no codec left to talk by.
+#[tokio::test]
+async fn who_may_not_have_a_codec_does_not_offer_it() {
+    let Some(mut talk) = Talk::begin() else { return };
+    let codecs = Codecs { allow: vec!["PCMA".into(), "telephone-event".into()], ..Codecs::default() };
+    let provider = Treatment::new(&Profile { codecs, ..Profile::default() });
+    let sdp = |types: &str| {
+        let maps = [("9", "G722"), ("8", "PCMA"), ("101", "telephone-event")].into_iter().filter(|(number, _)| types.contains(number));
+        let maps: String = maps.map(|(number, name)| format!("a=rtpmap:{number} {name}/8000\r\n")).collect();
+        format!("v=0\r\no=- 7 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\nm=audio 5004 RTP/AVP {types}\r\n{maps}")
+    };
+    let formats = |sdp: &str| sdp.lines().find_map(|line| line.strip_prefix("m=audio ")).unwrap().split_once("AVP ").unwrap().1.to_owned();
+    let sides = (&provider, &Treatment::default());
+    let (offer, answer) = talk.invite(("a", "", "b"), sides, (&sdp("9 8 101"), &sdp("8 101"))).await;
+    assert_eq!((formats(&offer), formats(&answer)), ("8 101".to_owned(), "8 101".to_owned()), "{offer}{answer}");
+    talk.end().await;
+}
