@@ -33,7 +33,7 @@ pub use exchange::{Exchange, Role, exchange};
 pub use health::{Health, Probe};
 pub use note::{InviteOffer, Note, ProfileId, RelayId};
 pub use pool::{Pool, Status};
-pub use profile::{Codecs, Ice, Profile, Replace, RtcpMux, Symmetry, Transport};
+pub use profile::{Codecs, Family, Ice, Profile, Replace, RtcpMux, Symmetry, Transport};
 pub use question::{Ask, Call};
 pub use settings::{RelaySettings, Server, SettingsError, Unavailable};
 pub use treatment::Treatment;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 pub struct Profile {
     /// Name of the relay's interface that this side sends to; none: its first.
     pub interface: Option<Arc<str>>,
+    /// IPv4 or IPv6.
+    pub family: Family,
     /// How media is transported.
     pub transport: Transport,
     /// ICE (RFC 8445).
@@ -28,6 +30,7 @@ impl Default for Profile {
     fn default() -> Self {
         Self {
             interface: None,
+            family: Family::Keep,
             transport: Transport::Keep,
             ice: Ice::Keep,
             rtcp_mux: RtcpMux::Keep,
@@ -67,6 +70,19 @@ macro_rules! named {
             }
         }
     };
+}
+
+named! {
+    /// Of which kind the relay's address is that a side sends to. Between a side with IPv4 and one with IPv6 each has to say it: else the
+    /// relay offers an address of the kind that it was offered, of another interface if need be.
+    Family {
+        /// As on the other side.
+        Keep = "keep",
+        /// IPv4.
+        Ipv4 = "ipv4",
+        /// IPv6.
+        Ipv6 = "ipv6",
+    }
 }
 
 named! {
@@ -161,6 +177,9 @@ mod tests {
         }
         for name in Replace::NAMES {
             assert_eq!(Replace::named(name).map(Replace::name), Some(*name));
+        }
+        for name in Family::NAMES {
+            assert_eq!(Family::named(name).map(Family::name), Some(*name));
         }
         assert_eq!(Ice::named("forced"), None);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::bencode::{put_list, put_pair};
 use crate::codecs::{codecs_size, put_codecs};
 use crate::exchange::Role;
-use crate::profile::{Codecs, Ice, Profile, Replace, RtcpMux, Symmetry, Transport};
+use crate::profile::{Codecs, Family, Ice, Profile, Replace, RtcpMux, Symmetry, Transport};
 
 /// What stands for the first interface of a relay where only the other side of a call has one by name.
 const FIRST_INTERFACE: &str = "default";
@@ -130,6 +130,11 @@ fn options(profile: &Profile, role: Role, sender: Own) -> Vec<u8> {
     if role == Role::Offer {
         // In an answer the relay goes by what was offered.
         put_transport(profile.transport, &mut out);
+    }
+    match profile.family {
+        Family::Keep => {}
+        Family::Ipv4 => put_pair(&mut out, "address family", b"IP4"),
+        Family::Ipv6 => put_pair(&mut out, "address family", b"IP6"),
     }
     match profile.ice {
         Ice::Keep => {}
@@ -254,6 +259,16 @@ mod tests {
                 "a codec that one of them may not have is not offered at all"
             );
             assert_eq!(written(receiver, Role::Answer, sender), "7:replacel6:origine");
+        }
+    }
+
+    #[test]
+    fn offers_and_answers_say_which_addresses_their_receiver_has() {
+        let six = Profile { family: Family::Ipv6, replace: Vec::new(), ..Profile::default() };
+        let four = Profile { family: Family::Ipv4, ..six.clone() };
+        for role in [Role::Offer, Role::Answer] {
+            assert_eq!(written(&six, role, &four), "14:address family3:IP6");
+            assert_eq!(written(&four, role, &six), "14:address family3:IP4");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Calls at rtpengine itself.
 
-use jackfield_relay::{Client, Codecs, Found, Ice, Note, Pool, Profile, RelaySettings, RtcpMux, Transport, Treatment};
+use jackfield_relay::{Client, Codecs, Family, Found, Ice, Note, Pool, Profile, RelaySettings, RtcpMux, Transport, Treatment};
 use std::sync::Arc;
 
 use jackfield_proto::message::Message;
@@ -39,7 +39,10 @@ struct Talk {
 
 impl Talk {
     fn begin() -> Option<Self> {
-        let rtpengine = Rtpengine::start()?;
+        Self::begin_at(Rtpengine::start()?)
+    }
+
+    fn begin_at(rtpengine: Rtpengine) -> Option<Self> {
         let (client, pool) = client(RelaySettings { servers: vec![server("one", rtpengine.address)], ..RelaySettings::default() });
         Some(Self { rtpengine, client, pool, note: None })
     }
@@ -262,5 +265,29 @@ async fn who_may_not_have_a_codec_does_not_offer_it() {
     let sides = (&provider, &Treatment::default());
     let (offer, answer) = talk.invite(("a", "", "b"), sides, (&sdp("9 8 101"), &sdp("8 101"))).await;
     assert_eq!((formats(&offer), formats(&answer)), ("8 101".to_owned(), "8 101".to_owned()), "{offer}{answer}");
+    talk.end().await;
+}
+
+#[tokio::test]
+async fn a_side_with_ipv6_and_one_with_ipv4_each_get_an_address_of_their_own_kind() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        println!("SKIPPED: relays between IPv4 and IPv6: this machine has no ::1");
+        return;
+    }
+    let Some(mut talk) = Rtpengine::start_with(&["--interface=six/::1"]).and_then(Talk::begin_at) else { return };
+    let side = |interface: &str, family| Treatment::new(&Profile { interface: Some(interface.into()), family, ..Profile::default() });
+    let (four, six) = (side("private", Family::Ipv4), side("six", Family::Ipv6));
+    let plain_six = PLAIN.replace("IN IP4 192.0.2.7", "IN IP6 2001:db8::7");
+    let is_of = |sdp: &str, address: &str, other: &str| {
+        assert!(sdp.contains(&format!("c=IN {address}\r\n")), "{sdp}");
+        assert!(!sdp.contains(other), "{sdp}");
+    };
+    let (offer, answer) = talk.invite(("a", "", "b"), (&four, &six), (PLAIN, &plain_six)).await;
+    is_of(&offer, "IP6 ::1", "IP4");
+    is_of(&answer, "IP4 127.0.0.2", "IP6");
+    // And from the other end.
+    let (offer, answer) = talk.invite(("b", "a", "a"), (&six, &four), (&plain_six, PLAIN)).await;
+    is_of(&offer, "IP4 127.0.0.2", "IP6");
+    is_of(&answer, "IP6 ::1", "IP4");
     talk.end().await;
 }

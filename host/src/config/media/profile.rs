@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use jackfield_relay::{Codecs, Ice, Profile, Replace, RtcpMux, Symmetry, Transport};
+use jackfield_relay::{Codecs, Family, Ice, Profile, Replace, RtcpMux, Symmetry, Transport};
 
 use super::super::reader::{Item, Section};
 
-const KEYS: [&str; 8] = ["interface", "transport", "ice", "rtcp-mux", "codecs", "symmetric", "replace", "flags"];
+const KEYS: [&str; 9] = ["interface", "family", "transport", "ice", "rtcp-mux", "codecs", "symmetric", "replace", "flags"];
 
 pub(super) fn read(item: &Item<'_, '_>) -> Option<Profile> {
     let section = item.section(&KEYS)?;
@@ -14,6 +14,7 @@ pub(super) fn read(item: &Item<'_, '_>) -> Option<Profile> {
     let symmetry = section.item("symmetric").and_then(|item| item.truth());
     Some(Profile {
         interface: section.item("interface").and_then(|item| bare(&item, "a name of an interface as the relay knows it, like \"public\"")),
+        family: word(&section, "family", Family::NAMES, Family::named).unwrap_or(default.family),
         transport: word(&section, "transport", Transport::NAMES, Transport::named).unwrap_or(default.transport),
         ice: word(&section, "ice", Ice::NAMES, Ice::named).unwrap_or(default.ice),
         rtcp_mux: word(&section, "rtcp-mux", RtcpMux::NAMES, RtcpMux::named).unwrap_or(default.rtcp_mux),

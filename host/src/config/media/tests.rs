@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use jackfield_relay::{Codecs, Ice, Replace, RtcpMux, Symmetry, Transport};
+use jackfield_relay::{Codecs, Family, Ice, Replace, RtcpMux, Symmetry, Transport};
 
 use super::super::{Environment, Problem};
 use super::*;
@@ -41,6 +41,7 @@ weight = 0
 
 [media.profile.browser]
 interface = "public"
+family = "ipv6"
 transport = "dtls"
 ice = "force"
 rtcp-mux = "require"
@@ -55,6 +56,7 @@ flags = ["strict-source"]
     let names = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<Arc<str>>>();
     let browser = Profile {
         interface: Some("public".into()),
+        family: Family::Ipv6,
         transport: Transport::Dtls,
         ice: Ice::Force,
         rtcp_mux: RtcpMux::Require,
