@@ -344,9 +344,12 @@ impl<S: Clone> Context<S> {
         }
     }
 
-    /// Whether the request is still needed for what is to be asked or told of media.
+    /// Whether the request is still needed for what is to be asked or told of media. For a call that is known to be direct it is not.
     pub(super) fn has_media(&self) -> bool {
-        self.branches.iter().any(|branch| branch.media.is_some())
+        self.branches.iter().any(|branch| {
+            let is_asked = matches!(branch.phase, BranchPhase::AwaitingMedia | BranchPhase::MediaUnwanted);
+            is_asked || branch.media.as_ref().is_some_and(|media| media.note.is_some())
+        })
     }
 }
 

@@ -94,6 +94,7 @@ fn what_is_not_relayed_goes_as_it_is() {
     answer(&mut bench, 'b', 200, "answer");
     let (arrived, up) = (bench.last("b INVITE"), bench.last("a 200"));
     assert_eq!((body(&arrived), body(&up)), ("offer".into(), "answer".into()));
+    assert_eq!(Arc::strong_count(&bench.media[0].question.request), 2, "only this test still has the request, twice");
     bench.request(&with_body(offer().in_dialog("INVITE", &up.message, "again"), "other"));
     assert_eq!((body(&bench.last("b INVITE")), bench.media.len()), ("other".into(), 1));
 }
