@@ -37,6 +37,8 @@ impl Said {
         match result? {
             // What it warns of where there is no SDP is a call to delete that it has not found.
             b"ok" if sdp.is_none() && warning.is_some() => Some(Self::Unknown),
+            // What is no session description (RFC 4566 5: it begins with its version) must not take the place of one.
+            b"ok" if sdp.is_some_and(|sdp| !sdp.starts_with(b"v=")) => None,
             b"ok" => Some(Self::Done(sdp.map(|sdp| octets.slice_ref(sdp)))),
             b"pong" => Some(Self::Pong),
             b"load limit" => Some(Self::Full(words())),
@@ -56,11 +58,13 @@ mod tests {
         assert_eq!(read("d3:sdp5:v=0\r\n6:result2:oke"), Some(Said::Done(Some(Bytes::from_static(b"v=0\r\n")))));
         assert_eq!(read("d7:warning3:its6:result2:oke"), Some(Said::Unknown));
         assert_eq!(read("d6:result2:oke"), Some(Said::Done(None)));
-        assert_eq!(read("d7:warning3:its3:sdp0:6:result2:oke"), Some(Said::Done(Some(Bytes::new()))));
+        assert_eq!(read("d7:warning3:its3:sdp5:v=0\r\n6:result2:oke"), Some(Said::Done(Some(Bytes::from_static(b"v=0\r\n")))));
         assert_eq!(read("d6:result4:ponge"), Some(Said::Pong));
         assert_eq!(read("d6:result10:load limit7:message4:fulle"), Some(Said::Full("full".to_owned())));
         assert_eq!(read("d6:result5:error12:error-reason3:whye"), Some(Said::Error("why".to_owned())));
-        for none in ["", "de", "d6:resulti1ee", "d6:result3:wate", "l2:oke", "d6:result2:ok"] {
+        for none in
+            ["", "de", "d6:resulti1ee", "d6:result3:wate", "d3:sdp0:6:result2:oke", "d3:sdp3:m=a6:result2:oke", "l2:oke", "d6:result2:ok"]
+        {
             assert_eq!(read(none), None, "{none}");
         }
     }

@@ -362,9 +362,16 @@ fn has_media(response: &Message) -> bool {
     !response.body().is_empty() && is_answered_with_media(response.method())
 }
 
-/// The message with another body. What we have just written is a message again; if it were not, the one before stays.
+/// The message with another body. What we have just written is a message again; if it were not, none is better than the one before, which
+/// speaks of addresses that nobody relays.
 fn with_body(message: Arc<Message>, body: Bytes) -> Arc<Message> {
-    let mut splice = message.splice();
-    splice.replace_body(body);
-    message.edited(splice.finish()).map(Arc::new).unwrap_or(message)
+    let mut relayed = message.splice();
+    relayed.replace_body(body);
+    let relayed = message.edited(relayed.finish()).or_else(|_| {
+        let mut bare = message.splice();
+        bare.remove(b"Content-Type");
+        bare.replace_body(Bytes::new());
+        message.edited(bare.finish())
+    });
+    relayed.map(Arc::new).unwrap_or(message)
 }
