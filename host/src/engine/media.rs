@@ -243,8 +243,8 @@ impl<D: Decider> Worker<D> {
     fn unavailable(&self, error: &AskError) -> MediaAnswer {
         self.complain(error);
         match (error, self.shared.pool.unavailable()) {
-            // What the relay cannot read, the callee would not either: RFC 3261 21.4.26.
-            (AskError::Refused { reason, .. }, _) if reason.contains("SDP") => MediaAnswer::Refused(Reply::status(488)),
+            // What the relay cannot read, no callee would either: RFC 3261 21.4.26.
+            (AskError::Refused { reason, .. }, _) if reason.contains("SDP") => MediaAnswer::RefusedForAll(Reply::status(488)),
             (_, Unavailable::Reply(status)) => MediaAnswer::Refused(Reply::status(status)),
             (_, Unavailable::Direct) => MediaAnswer::Direct,
         }

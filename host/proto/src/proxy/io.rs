@@ -226,6 +226,8 @@ pub enum MediaAnswer {
     },
     /// It may not go: a target has failed with this. A response goes as it is all the same, and so does an ACK.
     Refused(Reply),
+    /// The same, for a reason that holds for every target, as a body that nobody can read does: no other is tried.
+    RefusedForAll(Reply),
 }
 
 /// The trunks at the two sides of a dialog.

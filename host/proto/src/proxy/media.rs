@@ -241,11 +241,11 @@ impl<S: Clone> Context<S> {
         branch.phase = if is_wanted { BranchPhase::Resolving } else { BranchPhase::Done };
         let (Some(media), target) = (&mut branch.media, branch.target.take()) else { return };
         let candidate = media.candidate.take();
-        let mut refusal = None;
+        let (mut refusal, is_for_all) = (None, matches!(answer, MediaAnswer::RefusedForAll(_)));
         (media.note, media.body) = match answer {
             MediaAnswer::Relayed { note, body } => (Some(note), body),
             MediaAnswer::Direct => (None, None),
-            MediaAnswer::Refused(reply) => {
+            MediaAnswer::Refused(reply) | MediaAnswer::RefusedForAll(reply) => {
                 // An ACK cannot be answered (17.1.1.1), and without it there would be no call at all.
                 refusal = (!is_stateless).then_some(reply);
                 (None, None)
@@ -257,7 +257,12 @@ impl<S: Clone> Context<S> {
         }
         let (Some(target), Some(request)) = (target.filter(|_| is_wanted), self.request.clone()) else { return };
         match refusal {
-            Some(reply) => self.refuse_target(index, target, reply, env, out),
+            Some(reply) => {
+                if is_for_all {
+                    self.hunt.stop();
+                }
+                self.refuse_target(index, target, reply, env, out);
+            }
             None => {
                 let prepared = self.prepared(&request, &target);
                 self.try_candidates(index, candidate, *target, &prepared, env, out);

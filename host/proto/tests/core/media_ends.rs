@@ -212,6 +212,20 @@ fn a_target_without_a_relay_has_failed() {
     bench.drain();
 }
 
+/// What no relay can read is no better for the next target: nobody else is asked about it.
+#[test]
+fn a_refusal_that_holds_for_every_target_ends_the_hunt() {
+    for refusal in [MediaAnswer::Refused as fn(Reply) -> MediaAnswer, MediaAnswer::RefusedForAll] {
+        let mut bench = relaying(Plan { next_on: StatusSet::failures(), ..serial("bcd") });
+        bench.on_media(move |_| Some(refusal(Reply::status(488))));
+        bench.request(&offer());
+        let asked = if matches!(refusal(Reply::status(488)), MediaAnswer::Refused(_)) { 3 } else { 1 };
+        assert_eq!((bench.ladder(), bench.media.len()), (vec!["a 488".to_string()], asked));
+        bench.drain();
+        assert!(bench.given_back().is_empty());
+    }
+}
+
 /// In a dialog it goes upstream, and the dialog goes on.
 #[test]
 fn a_change_of_media_may_be_refused() {
