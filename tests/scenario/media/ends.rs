@@ -55,9 +55,10 @@ fn a_challenged_bye_is_no_end_and_any_other_answer_is() {
     relay.has_no_calls();
 }
 
-/// RFC 5057 5.1: who knows of no dialog has none.
+/// RFC 3261 12.2.1.2: who hears that the other end knows of no dialog sends a BYE. Before that it is not over: a 481 may be of another usage (RFC
+/// 5057 5.1).
 #[test]
-fn a_dialog_that_one_end_has_forgotten_is_deleted() {
+fn a_dialog_that_one_end_has_forgotten_is_deleted_when_it_is_ended() {
     let relay = MediaRelay::start("one");
     let border = Border::with(&relay);
     let mut call = border.call(&relay);
@@ -68,6 +69,12 @@ fn a_dialog_that_one_end_has_forgotten_is_deleted() {
     border.provider.reply(&got, 481);
     border.provider.expect("ACK");
     fails(&border.pbx, &again, &border.inside, 481);
+    let bye = call.caller.request(&border.pbx, "BYE", &border.inside);
+    border.pbx.send(&bye, &border.inside);
+    let got = border.provider.expect("BYE");
+    relay.has_been_asked_nothing_more();
+    border.provider.reply(&got, 481);
+    border.pbx.expect_status(481);
     relay.deletes(&call.at_relay);
 }
 

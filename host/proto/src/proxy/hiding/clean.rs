@@ -39,13 +39,14 @@ pub(super) fn party(message: &Message, name: Name<'_>, host: &str, splice: &mut 
     }
 }
 
-/// RFC 3261 10.2: an address of record in a REGISTER is at the domain of the registrar, who would take it for another's with another host; and the domain
-/// is of the side that it goes to.
+/// RFC 3261 10.2: To in a REGISTER is the address of record, at a domain of the registrar, who would take it for another's with another host; and
+/// From is mostly the same. Those domains are of the side that it goes to; an address is not, unless the registrar is called by it.
 fn is_at_registrar(message: &Message, uri: &Uri<'_>) -> bool {
-    let registrar = || Uri::parse(message.request_uri());
+    let is_here = |other: Uri<'_>| other.host().eq_ignore_ascii_case(uri.host());
+    let is_recorded = || uri.host_ip().is_none() && message.to().and_then(|to| to.uri_parsed()).is_some_and(is_here);
     message.is_request()
         && message.method() == Method::REGISTER
-        && registrar().is_some_and(|registrar| registrar.host().eq_ignore_ascii_case(uri.host()))
+        && (Uri::parse(message.request_uri()).is_some_and(is_here) || is_recorded())
 }
 
 /// Hosts that are addresses, in the URIs of these fields. A domain says nothing of a topology.

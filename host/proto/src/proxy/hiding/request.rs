@@ -42,12 +42,10 @@ impl Copy<'_> {
         let seals = cover.extent.call_id.then_some(self.seals);
         cross_refer_to(&message, self.ingress, self.egress, seals, &mut splice);
         let host = cover.host_at(self.egress);
-        // A registrar knows by To whose bindings these are (RFC 3261 10.2).
-        let is_called = message.method() != Method::REGISTER;
-        if cover.extent.from && is_called {
+        if cover.extent.from {
             clean::party(&message, Name::From, host, &mut splice);
         }
-        if cover.extent.to && is_called {
+        if cover.extent.to {
             clean::party(&message, Name::To, host, &mut splice);
         }
         if cover.extent.identity {

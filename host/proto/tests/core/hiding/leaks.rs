@@ -86,7 +86,7 @@ fn who_registers_keeps_his_address_of_record() {
     let mut sides = registering();
     let request = Request::new("REGISTER").uri("sip:callee.test").field("Contact", "<sip:a@192.0.2.97>");
     let sent = register(&mut sides, &request, None);
-    assert_eq!((sent.value("To").as_str(), sent.value("From").as_str()), ("<sip:b@callee.test>", "<sip:a@caller.test>;tag=a1"));
+    assert_eq!((sent.value("To").as_str(), sent.value("From").as_str()), ("<sip:b@callee.test>", "<sip:a@[2001:db8::1]>;tag=a1"));
     let answer = sides.answer(&sent, 200, &sent.value("Contact"), &[], &[]);
     assert_eq!((answer.value("To").as_str(), answer.value("From").as_str()), ("<sip:b@callee.test>;tag=tB", "<sip:a@caller.test>;tag=a1"));
     sides.nothing_shows();
