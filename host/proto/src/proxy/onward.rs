@@ -158,9 +158,13 @@ fn after_flow_of_path(request: &Message, flow: &NotedFlow) -> AfterFlow {
     if may { AfterFlow::RequestUri } else { AfterFlow::Nothing }
 }
 
-/// Where a Contact of ours notes no flow, who has registered was at that address himself, and it is the only way.
+/// Where a Contact of ours notes no flow, who has registered was at that address himself, and it is the only way. Where it notes one that is not
+/// the only way, the address is left, unless a Path goes before it.
 fn after_flow_of_contact(contact: &StandsFor) -> AfterFlow {
-    if contact.flow.far_end.is_none() { AfterFlow::RequestUri } else { AfterFlow::Nothing }
+    let Some(FarEnd { remote, .. }) = contact.flow.far_end else { return AfterFlow::RequestUri };
+    let is_there = || Uri::parse(&contact.original).is_some_and(|uri| uri.host_ip() == Some(remote.ip()) && has_address(&uri));
+    let may = contact.flow.binding == Binding::Fallback && contact.paths.is_empty() && is_there();
+    if may { AfterFlow::RequestUri } else { AfterFlow::Nothing }
 }
 
 /// Whether the host of a URI may be an address that a connection can be opened to (RFC 7118 5), and no `maddr` leads elsewhere.

@@ -10,10 +10,12 @@ use super::nat;
 use super::noted_crossing::NotedCrossing;
 use super::noted_flow::{Binding, ListenerDigest, NotedFlow, Side};
 use super::noted_trunk::{Note, NotedTrunk};
+use super::onward::has_address;
+use super::own::transport_of;
 use super::plan::{Numbering, RecordRoute};
 use super::settings::PathPolicy;
 use super::token;
-use crate::message::{Message, Method, Name, NameAddr, Splice};
+use crate::message::{Message, Method, Name, NameAddr, Splice, Uri};
 use crate::net::{Listener, Transport, is_private};
 
 impl Copy<'_> {
@@ -110,11 +112,21 @@ impl Copy<'_> {
     fn flow_of_callee(&self) -> Option<NotedFlow> {
         let digest = ListenerDigest::of(self.egress);
         if matches!(self.prepared.next, NextHop::Flow(_)) {
-            return Some(NotedFlow::towards(self.path, digest, Binding::Exclusive));
+            let binding = if self.cover.is_some() && self.may_leave_flow() { Binding::Fallback } else { Binding::Exclusive };
+            return Some(NotedFlow::towards(self.path, digest, binding));
         }
         let leaves_with_route = self.prepared.first_route(self.request).is_some();
         let goes_there = !self.path.transport.is_secure() && !is_private(self.path.remote.ip()) && !leaves_with_route;
         goes_there.then(|| NotedFlow::towards(self.path, digest, Binding::Fallback))
+    }
+
+    /// Whether the Request-URI names the far end of the flow as well, so that who is there may be found when the flow has ended.
+    fn may_leave_flow(&self) -> bool {
+        let is_there = |uri: Uri<'_>| {
+            let is_same = uri.host_ip() == Some(self.path.remote.ip()) && transport_of(&uri) == self.path.transport;
+            is_same && has_address(&uri) && uri.param(b"ob").is_none()
+        };
+        Uri::parse(self.prepared.request_uri(self.request)).is_some_and(is_there)
     }
 
     /// RFC 3327 5.2: only where the sender has said that it knows what a Path is: a registrar refuses it otherwise (420).

@@ -15,14 +15,14 @@ use super::super::forward::Copy;
 use super::super::keys::KeyRing;
 use super::super::noted_flow::{Binding, ListenerDigest, NotedFlow, take};
 use super::super::onward::has_address;
-use super::super::record_route::Scheme;
+use super::super::record_route::{Scheme, registers_flow};
 use super::contact::{at_listener, user_at, without_headers};
 use super::kept::Kept;
 use super::request::{joined, route_of_ours};
 use super::seal::{Bound, Kind, PREFIX, Seals};
 use super::{CONTACT_MAX, ROUTES_MAX};
 use crate::message::{Message, Name, NameAddr, Splice, Uri};
-use crate::net::Listener;
+use crate::net::{Listener, Transport};
 
 /// Whether a URI may be a Contact of this kind: nearly none is.
 pub(in crate::proxy) fn is_sealed(uri: &[u8]) -> bool {
@@ -56,12 +56,21 @@ impl Copy<'_> {
         let paths = joined(message.values(&Name::Path).map(|value| value.bytes));
         let leads_on = message.values(&Name::Path).next().is_some_and(|path| !self.is_at_source(path.bytes));
         splice.remove(b"Path");
-        for value in message.values(&Name::Contact) {
-            let Some(address) = NameAddr::parse(value.bytes) else { continue };
-            let Some(uri) = address.uri_parsed().filter(|uri| uri.is_sip() || uri.is_sips()) else { continue };
+        for value in message.values(&Name::Contact).filter(|value| value.bytes != b"*") {
+            let address = NameAddr::parse(value.bytes);
+            let Some((address, uri)) = address.and_then(|address| address.uri_parsed().map(|uri| (address, uri))) else {
+                splice.remove_value(&value);
+                continue;
+            };
+            if !uri.is_sip() && !uri.is_sips() {
+                continue;
+            }
             let mut flow = self.flow_of_contact(&address, &uri);
             if leads_on && flow.far_end.is_none() {
                 flow = NotedFlow::of(self.flow, ListenerDigest::of(self.ingress), Binding::Exclusive);
+            }
+            if self.listens_at(&address, &uri) {
+                flow.binding = Binding::Fallback;
             }
             match self.sealed_registration(&flow, &uri, &paths) {
                 Some(ours) => replace_uri(&value, &address, &ours, splice),
@@ -75,6 +84,14 @@ impl Copy<'_> {
     fn is_at_source(&self, path: &[u8]) -> bool {
         let uri = NameAddr::parse(path).and_then(|address| address.uri_parsed());
         uri.is_some_and(|uri| uri.host_ip() == Some(self.flow.remote.ip()) && has_address(&uri))
+    }
+
+    /// Whether who registers may be found where his Contact says, once his connection has ended: as by a Path (RFC 5626 5.1), which is Exclusive under
+    /// the same conditions.
+    fn listens_at(&self, address: &NameAddr<'_>, uri: &Uri<'_>) -> bool {
+        let wants_flow = uri.param(b"ob").is_some() || registers_flow(self.request, address);
+        let is_web = matches!(self.flow.transport, Transport::Ws | Transport::Wss);
+        !wants_flow && !is_web && uri.host_ip() == Some(self.flow.remote.ip()) && has_address(uri)
     }
 
     /// The URI of ours. A `line` stays on the outside: there are registrars that write another user part.

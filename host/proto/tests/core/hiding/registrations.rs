@@ -141,6 +141,51 @@ fn a_browser_registers_and_is_called() {
     sides.nothing_shows();
 }
 
+/// The connection is the way as long as there is one. When it has ended, by a restart for instance, who listens where his Contact says is called there,
+/// and gets what follows in the dialog there.
+#[test]
+fn who_listens_at_his_contact_is_reached_when_his_connection_has_ended() {
+    let mut sides = sides(hiding_settings(ALL));
+    let flow = edge_flow('a', Transport::Tls);
+    let sent = register(&mut sides, 'a', flow, &[("Contact", "<sip:a@192.0.2.97:5061;transport=tls>")]);
+    let ours = uri(&sent.value("Contact"));
+    let invite = call(&mut sides, &ours);
+    assert_eq!(invite.path.over, Over::Only(flow.connection.unwrap()));
+    sides.answer(&invite, 200, "<sip:a@192.0.2.97:5061;transport=tls>", &[], &[]);
+    let answer = sides.bench.last("B 200");
+
+    sides.bench.ended.insert(flow.connection.unwrap());
+    let route = answer.value("Record-Route");
+    let bye =
+        Request::new("BYE").by('B', Transport::Udp).uri(&uri(&answer.value("Contact"))).tagged("ta").branch("bye").field("Route", &route);
+    sides.receive(&bye, edge_flow('B', Transport::Udp));
+    let sent = sides.last();
+    assert_eq!((sent.line().as_str(), sent.path.remote.to_string().as_str()), ("a/tls BYE", "192.0.2.97:5061"));
+    let sent = call(&mut sides, &ours);
+    assert_eq!((sent.line().as_str(), sent.path.remote.to_string().as_str()), ("a/tls INVITE", "192.0.2.97:5061"));
+    sides.nothing_shows();
+
+    // RFC 5626 5.3.1: not so for outbound, nor where a Path goes before.
+    for fields in [
+        [("Contact", "<sip:a@192.0.2.97:5061;transport=tls;ob>"), ("Supported", "path")],
+        [("Contact", "<sip:a@192.0.2.97:5061;transport=tls>"), ("Path", "<sip:192.0.2.98;lr>")],
+    ] {
+        let mut sides = self::sides(hiding_settings(ALL));
+        let sent = register(&mut sides, 'a', flow, &fields);
+        sides.bench.ended.insert(flow.connection.unwrap());
+        assert_eq!(call(&mut sides, &uri(&sent.value("Contact"))).line(), "B 430");
+    }
+}
+
+/// Nothing of a Contact that cannot be read is sealed, and so nothing of it leaves.
+#[test]
+fn a_contact_that_cannot_be_read_does_not_cross() {
+    let mut sides = sides(hiding_settings(ALL));
+    let sent = register(&mut sides, 'a', edge_flow('a', Transport::Udp), &[("Contact", "\"A <sip:a@192.0.2.97>")]);
+    assert_eq!(sent.values("Contact"), [""; 0]);
+    sides.nothing_shows();
+}
+
 /// RFC 3261 10.2.2: all bindings; and what is too long to be hidden.
 #[test]
 fn a_star_stays_and_what_is_too_long_is_refused() {
