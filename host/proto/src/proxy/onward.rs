@@ -3,6 +3,7 @@
 use super::contact_token::{self, ContactToken, StandsFor};
 use super::context::AfterFlow;
 use super::hiding;
+use super::io::RequestKind;
 use super::keys::KeyRing;
 use super::nat;
 use super::noted_flow::{Binding, FarEnd, NotedFlow};
@@ -34,13 +35,13 @@ pub(super) struct Leading<'a> {
 }
 
 /// The Contact of ours that a Request-URI is, at whatever port: some registrars write the one that they see.
-pub(super) fn contact_token(request: &Message, own: &OwnNames, keys: &KeyRing) -> ContactToken {
+pub(super) fn contact_token(request: &Message, kind: RequestKind, own: &OwnNames, keys: &KeyRing) -> ContactToken {
     let is_sealed = hiding::is_sealed(request.request_uri());
     if !is_sealed && !contact_token::may_be_token(request.request_uri()) {
         return ContactToken::None;
     }
     match Uri::parse(request.request_uri()) {
-        Some(uri) if is_sealed && own.owns_host(&uri) => hiding::sealed_contact(&uri, request, own.seals()),
+        Some(uri) if is_sealed && own.owns_host(&uri) => hiding::sealed_contact(&uri, request, kind, own.seals()),
         Some(uri) if own.owns_host(&uri) => contact_token::verify(&uri, keys),
         Some(_) | None => ContactToken::None,
     }

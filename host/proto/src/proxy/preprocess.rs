@@ -85,6 +85,9 @@ pub(super) fn preprocess(mut request: Message, flow: &Flow, own: &OwnNames, keys
         request = reparse(bytes, request);
     }
     let in_dialog = tokens.dialog.iter().any(Option::is_some) && request.to_tag().is_some();
+    if (hidden.is_some() && !in_dialog) || (in_dialog && tokens.noted.crossing.is_some() && names_hidden_host(&request, &contact)) {
+        tokens.hidden = Sealed::Refused;
+    }
     // The last of them is next to where the request goes: of a pair, and of two passes through here.
     let last = tokens.dialog.iter().flatten().next_back().filter(|_| in_dialog);
     let noted = last.and_then(|token| token.onward);
@@ -110,6 +113,13 @@ pub(super) fn preprocess(mut request: Message, flow: &Flow, own: &OwnNames, keys
     }
 }
 
+/// Whether who is in a hidden dialog names somebody at the other side by himself: all that he has been told is sealed.
+#[cold]
+fn names_hidden_host(request: &Message, contact: &ContactToken) -> bool {
+    let is_sip = Uri::parse(request.request_uri()).is_some_and(|uri| uri.is_sip() || uri.is_sips());
+    is_sip && matches!(contact, ContactToken::None)
+}
+
 /// Takes our Route values out, and the Contact of ours that the Request-URI is; none if there are none.
 fn take_out_own(request: &Message, tokens: &mut Tokens, own: &OwnNames, keys: &KeyRing) -> (Option<Bytes>, ContactToken) {
     // What a strict router's Request-URI has unfolded to is visited as it is, whoever wrote it.
@@ -119,7 +129,9 @@ fn take_out_own(request: &Message, tokens: &mut Tokens, own: &OwnNames, keys: &K
         // It is for another pass through here, and not for who comes before that.
         ContactToken::None
     } else {
-        contact_token(request, own, keys)
+        let is_proved = tokens.dialog.iter().any(Option::is_some) || routes.iter().any(|(_, route)| route.dialog.is_some());
+        let kind = if is_proved && request.to_tag().is_some() { RequestKind::InDialog } else { RequestKind::Initial };
+        contact_token(request, kind, own, keys)
     };
     (without_own(request, &routes, &contact, tokens, keys), contact)
 }

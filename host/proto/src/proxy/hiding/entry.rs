@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::super::contact_token::{ContactToken, StandsFor};
+use super::super::io::RequestKind;
 use super::super::keys::KeyRing;
 use super::super::noted_flow::Side;
 use super::super::token;
@@ -47,14 +48,14 @@ pub(super) fn of_caller<'a>(call_id: &'a [u8], tag: Option<&'a [u8]>) -> Bound<'
 }
 
 /// What the Request-URI stands for, which is at a host of ours.
-pub(in crate::proxy) fn sealed_contact(uri: &Uri<'_>, request: &Message, seals: &Seals) -> ContactToken {
+pub(in crate::proxy) fn sealed_contact(uri: &Uri<'_>, request: &Message, kind: RequestKind, seals: &Seals) -> ContactToken {
     let Some(text) = uri.user().and_then(|user| user.strip_prefix(PREFIX)) else { return ContactToken::None };
     if text.len() < TEXT_MIN {
         // Somebody may be called so, but nobody has a Contact at a host of ours in a dialog.
         return if request.to_tag().is_some() { ContactToken::Unknown } else { ContactToken::None };
     }
     let Some(octets) = octets(text) else { return ContactToken::Unknown };
-    let in_dialog = || contact_in_dialog(request, seals, &octets);
+    let in_dialog = || contact_in_dialog(request, kind, seals, &octets);
     if let Some(original) = in_dialog().or_else(|| seals.open_octets(Kind::Redirect, Bound::default(), &octets)) {
         return if Uri::parse(&original).is_some() { ContactToken::Stands(Box::new(original.into())) } else { ContactToken::Forged };
     }
@@ -69,10 +70,10 @@ pub(in crate::proxy) fn sealed_contact(uri: &Uri<'_>, request: &Message, seals: 
     }
 }
 
-/// A Contact of the dialog that the request is in, or of one that it wants to replace or join.
-fn contact_in_dialog(request: &Message, seals: &Seals, octets: &[u8]) -> Option<Vec<u8>> {
+/// A Contact of the dialog that the request is in, which a token of ours has to prove; or of one that it wants to replace or join.
+fn contact_in_dialog(request: &Message, kind: RequestKind, seals: &Seals, octets: &[u8]) -> Option<Vec<u8>> {
     let own = of_caller(request.call_id(), request.to_tag());
-    let opened = request.to_tag().and_then(|_| seals.open_octets(Kind::Contact, own, octets));
+    let opened = (kind == RequestKind::InDialog).then(|| seals.open_octets(Kind::Contact, own, octets)).flatten();
     opened.or_else(|| {
         let mut dialogs = named_dialogs(request, seals);
         dialogs.find_map(|(call_id, tag)| seals.open_octets(Kind::Contact, Bound { call_id: &call_id, tag: &tag }, octets))

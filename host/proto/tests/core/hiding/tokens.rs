@@ -131,19 +131,36 @@ fn nobody_is_led_on_by_what_is_hidden() {
     }
 }
 
-/// Where nothing proves the dialog but the Contact, the request is policed as any that would begin something.
+/// Where nothing proves the dialog but the Contact or the Call-ID, neither is opened: a plugin or a table could send the request to a third side,
+/// which would be told what they hold.
 #[test]
-fn a_contact_alone_gives_no_right() {
+fn neither_contact_nor_call_id_opens_without_the_token_of_the_dialog() {
+    for extent in [LEAST, ALL] {
+        let mut sides = Sides::new(extent);
+        let dialog = call(&mut sides, invite());
+        for (number, request) in both(&dialog).into_iter().enumerate() {
+            assert_eq!(sides.refuses(&with_branch(Request { fields: Vec::new(), ..request.clone() }, number)), 403);
+            if extent.call_id && request.call_id.starts_with("jh-") {
+                let elsewhere = Request { fields: Vec::new(), ..request }.uri("sip:me@[2001:db8::120];a=b");
+                assert_eq!(sides.refuses(&with_branch(elsewhere, 10 + number)), 403);
+            }
+        }
+        sides.nothing_shows();
+    }
+}
+
+/// All that who is in a hidden dialog has been told of the other side is sealed: who names a host there is trying which there are.
+#[test]
+fn nobody_in_a_hidden_dialog_reaches_other_hosts_of_the_other_side() {
     let mut sides = Sides::new(LEAST);
     let dialog = call(&mut sides, invite());
-    sides.bench.on_request(|_| Some(Verdict::Reply(jackfield_proto::proxy::Reply::status(403))));
-    let bare = Request { fields: Vec::new(), ..dialog.of_callee("INFO", "bare") };
-    sides.receive(&bare, edge_flow(CALLEES_PROXY, Transport::Udp));
-    let asked = sides.bench.asked.last().unwrap();
-    assert_eq!((asked.kind, asked.by_token), (jackfield_proto::proxy::RequestKind::Initial, false));
-    assert_eq!(super::request_uri(&asked.request), "sip:a@192.0.2.97:5060;ob");
-    assert_eq!(sides.last().message.status(), 403);
-    sides.nothing_shows();
+    for (number, request) in both(&dialog).into_iter().enumerate() {
+        let without_routes =
+            Request { fields: vec![("Route".into(), request.fields[0].1.split_once(";jh=").unwrap().0.to_string() + ">")], ..request };
+        for (other, uri) in ["sip:192.0.2.99:22222", "sip:x@[2001:db8::99]", "sips:pbx.lan"].into_iter().enumerate() {
+            assert_eq!(sides.refuses(&with_branch(without_routes.clone().uri(uri), 10 * number + other)), 403);
+        }
+    }
 }
 
 /// Whoever is called so: a user part that is too short for a token is anybody's.
