@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::accepted_media::Accepted;
 use super::branch::{Branch, BranchPhase, Candidate};
 use super::context::{Answer, Context, Received, Server};
 use super::environment::Environment;
@@ -52,6 +53,8 @@ pub(super) struct BranchMedia {
     asked: Option<Received>,
     /// Those that have come after it, in order.
     waiting: VecDeque<Answer>,
+    /// What went upstream with the first 2xx.
+    accepted: Option<Accepted>,
 }
 
 /// Who answers for a note.
@@ -295,13 +298,19 @@ impl<S: Clone> Context<S> {
             return;
         }
         match (answer, self.request.clone(), egress) {
-            (Answer::Received(received), Some(request), Some(egress)) if media.note.is_some() && has_media(&received.message) => {
+            // What came before has ended the branch: only a final response counts now.
+            (answer, ..) if answer.status() < 200 && branch.phase == BranchPhase::Done => {}
+            (Answer::Received(mut received), Some(request), Some(egress)) if media.note.is_some() && has_media(&received.message) => {
+                // A proxy beyond us has forked. The media stay with whom the caller has heard of first: the other one's call is what it
+                // will end (RFC 3261 13.2.2.4), or change by an offer of its own.
+                if let Some(body) = media.accepted.as_ref().and_then(|accepted| accepted.body_for(&received.message)) {
+                    received.message = with_body(received.message, body);
+                    return self.process(index, Answer::Received(received), env, out);
+                }
                 let response = Arc::clone(&received.message);
                 media.asked = Some(received);
                 out.extend(self.media_question(index, request, Some(response), egress));
             }
-            // What came before has ended the branch: only a final response counts now.
-            (answer, ..) if answer.status() < 200 && branch.phase == BranchPhase::Done => {}
             (answer, ..) => self.process(index, answer, env, out),
         }
     }
@@ -316,9 +325,13 @@ impl<S: Clone> Context<S> {
     ) {
         let Some(branch) = self.branch(index) else { return };
         let is_done = branch.phase == BranchPhase::Done;
+        let is_accepted = response.method() == Method::INVITE && (200..300).contains(&response.status());
         let is_that = |asked: &mut Received| Arc::ptr_eq(&asked.message, response);
         let Some(mut received) = branch.media.as_mut().and_then(|media| media.asked.take_if(is_that)) else { return };
         if let MediaAnswer::Relayed { body: Some(body), .. } = answer {
+            if let Some(media) = branch.media.as_mut().filter(|media| media.accepted.is_none() && is_accepted) {
+                media.accepted = Accepted::new(response, &body);
+            }
             received.message = with_body(received.message, body);
         }
         if !(is_done && received.message.status() < 200) {

@@ -3,6 +3,7 @@
 //! [`Core`] is a shard of it. A request that comes in is validated (16.3), preprocessed (16.4) and turned into the question
 //! [`Output::SelectTargets`]; the [`Verdict`] is carried out branch by branch (16.5, 16.6), responses go back by 16.7.
 
+mod accepted_media;
 mod admission;
 mod base32;
 mod border;

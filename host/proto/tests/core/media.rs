@@ -182,6 +182,42 @@ fn responses_of_a_branch_keep_their_order() {
     assert!(bench.media_over.is_empty());
 }
 
+/// 13.2.2.4: of several that accept one copy the caller keeps one, which is the first as a rule. So the relay is not told of another, whose
+/// answer would send the media there.
+#[test]
+fn media_stay_with_the_first_of_several_that_accept_one_copy() {
+    let mut bench = relaying(serial("b"));
+    bench.request(&offer());
+    let accept = |bench: &mut Bench, tag: &'static str, body: &'static str| {
+        bench.answer_with('b', 200, |response| response.to_tag(tag.as_bytes()).body(SDP, body));
+    };
+    for tag in ["one", "two"] {
+        bench.answer_with('b', 183, |response| response.to_tag(tag.as_bytes()).body(SDP, "early"));
+    }
+    bench.on_media(|_| None);
+    accept(&mut bench, "one", "of one");
+    accept(&mut bench, "two", "of two");
+    bench.answer_with('b', 183, |response| response.to_tag(b"three").body(SDP, "too late"));
+    bench.ladder();
+    bench.relayed(3, note(1));
+    assert_eq!(bench.ladder(), ["a 200", "a 200"]);
+    let last = bench.last("a 200");
+    assert_eq!((body(&last), last.message.to_tag()), ("relayed of one".into(), Some(&b"two"[..])));
+    // Repeated until it is acknowledged; a body of another kind is another matter.
+    accept(&mut bench, "two", "of two");
+    bench.answer_with('b', 183, |response| response.to_tag(b"three").body(SDP, "too late"));
+    assert_eq!((bench.ladder(), body(&bench.last("a 200"))), (vec!["a 200".to_string()], "relayed of one".into()));
+    assert_eq!(bench.asked_about(), ["INVITE", "183", "183", "200"]);
+    bench.answer_with('b', 200, |response| response.to_tag(b"two").body("multipart/mixed", "of two"));
+    accept(&mut bench, "one", "of one");
+    assert_eq!(bench.asked_about(), ["INVITE", "183", "183", "200", "200"]);
+    bench.relayed(4, note(1));
+    bench.relayed(5, note(1));
+    assert_eq!(body(&bench.last("a 200")), "relayed of one");
+    bench.drain();
+    assert!(bench.media_over.is_empty());
+}
+
 /// Of many that wait provisional ones may be lost, as in any network, but never the final one.
 #[test]
 fn no_final_response_is_lost_however_many_wait() {
