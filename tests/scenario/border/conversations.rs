@@ -94,13 +94,13 @@ fn a_registration_and_a_call_by_it(phone: &End, registrar: &End) {
     let contact = format!("{};expires=600;reg-id=1;+sip.instance=\"<urn:uuid:{}>\"", phone.contact(), unique());
     let mut draft = phone.request("REGISTER", &format!("sip:{}", registrar.network.domain())).with("Contact", &contact);
     draft = draft.without("Record-Route").header("Supported", "path, outbound");
-    // The name that the registrar knows is at its own domain, and stays (RFC 3261 10.2).
+    // The name that the registrar knows is at its own domain, and stays, as in From (RFC 3261 10.2).
     let name = format!("<sip:4930@{}>", registrar.network.domain());
-    draft = draft.with("To", &name);
+    draft = draft.with("To", &name).with("From", format!("{name};tag={}", unique()));
     let path = phone.proxies().join(", ");
     phone.send(&if path.is_empty() { draft } else { draft.header("Path", &path) });
     let got = registrar.expect("REGISTER");
-    assert_eq!(got.value("To"), name);
+    assert!(got.value("To") == name && got.value("From").starts_with(&name), "{} {}", got.value("To"), got.value("From"));
     let (ours, none) = (got.value("Contact"), got.values("Path"));
     assert!(ours.starts_with("<sip:jh-") && none.is_empty(), "{ours} {none:?}");
     let other = format!("<sip:another@{}>;expires=5", registrar.network.at(INNER));
