@@ -6,7 +6,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::Said;
-use crate::deletion::Unfinished;
+use crate::deletion::{Deletions, Unfinished};
 use crate::health::Shown;
 use crate::note::{InviteOffer, Note, ProfileId, RelayId};
 use crate::pool::{Member, Pool, Roster};
@@ -46,7 +46,7 @@ pub(crate) struct Inner {
     questions: AtomicU64,
     waiting: Waiting,
     /// Deletions under way.
-    pub(crate) deletions: AtomicUsize,
+    pub(crate) deletions: Deletions,
 }
 
 /// What a relay has answered.
@@ -147,7 +147,7 @@ impl Client {
             cookies: fastrand::u64(..),
             questions: AtomicU64::new(0),
             waiting: Waiting::default(),
-            deletions: AtomicUsize::new(0),
+            deletions: Deletions::default(),
         })))
     }
 

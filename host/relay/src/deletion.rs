@@ -1,7 +1,7 @@
 //! Deleting calls, in the background: an order is repeated until the relay answers or it is given up.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::answer::Said;
@@ -22,8 +22,11 @@ enum Begun {
 }
 
 impl Client {
-    /// Deletions of one client that are under way at a time.
+    /// Deletions of one client that are under way at a time, at relays that are there.
     pub const OPEN_DELETIONS: usize = 4_096;
+    /// Those at relays that are silent. They have a bound of their own, so that a relay that is gone with all its calls takes no place from
+    /// those at the others; and both together leave room for offers and answers ([`Client::OPEN_QUESTIONS`]).
+    pub const SILENT_DELETIONS: usize = 2_048;
 
     /// Deletes a call with all its branches, in the background. It returns at once and wants the runtime of the client's worker. A call that
     /// the relay does not know is deleted already.
@@ -34,50 +37,101 @@ impl Client {
     fn delete_what_has(&self, begun: Begun, note: &Note, call_id: &[u8]) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let inner = &self.0;
-        if inner.deletions.fetch_add(1, Relaxed) >= Self::OPEN_DELETIONS {
-            inner.deletions.fetch_sub(1, Relaxed);
+        let is_up = inner.pool.roster().member(note.relay).is_some_and(|member| member.is_up());
+        let Some(under_way) = UnderWay::begin(inner, if is_up { At::Answering } else { At::Silent }) else {
             inner.pool.counters.undeleted.count();
             return;
-        }
-        let under_way = UnderWay(inner.clone());
+        };
         let (note, packet) = (*note, Packet::delete(note, call_id));
-        runtime.spawn(async move { under_way.0.delete(begun, note, packet).await });
+        runtime.spawn(async move { under_way.delete(begun, note, packet).await });
     }
 }
 
-/// A deletion under way.
-struct UnderWay(Arc<Inner>);
+/// How many deletions are under way.
+#[derive(Debug, Default)]
+pub(crate) struct Deletions {
+    answering: AtomicUsize,
+    silent: AtomicUsize,
+}
+
+/// What the relay of a deletion is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Answering,
+    Silent,
+}
+
+impl Deletions {
+    fn at(&self, at: At) -> (&AtomicUsize, usize) {
+        match at {
+            At::Answering => (&self.answering, Client::OPEN_DELETIONS),
+            At::Silent => (&self.silent, Client::SILENT_DELETIONS),
+        }
+    }
+}
+
+/// A deletion under way, which has a place.
+struct UnderWay {
+    inner: Arc<Inner>,
+    at: At,
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.deletions.fetch_sub(1, Relaxed);
+        self.inner.deletions.at(self.at).0.fetch_sub(1, Relaxed);
     }
 }
 
-impl Inner {
-    async fn delete(&self, mut begun: Begun, note: Note, mut packet: Packet) {
+impl UnderWay {
+    /// None if there is no place.
+    fn begin(inner: &Arc<Inner>, at: At) -> Option<Self> {
+        let (number, most) = inner.deletions.at(at);
+        let under_way = (number.fetch_add(1, Relaxed) < most).then(|| Self { inner: inner.clone(), at });
+        if under_way.is_none() {
+            number.fetch_sub(1, Relaxed);
+        }
+        under_way
+    }
+
+    /// The relay was silent; none if too many wait for silent ones.
+    fn after_silence(self) -> Option<Self> {
+        match self.at {
+            At::Answering => Self::begin(&self.inner, At::Silent),
+            At::Silent => Some(self),
+        }
+    }
+
+    async fn delete(mut self, mut begun: Begun, note: Note, mut packet: Packet) {
+        let inner = self.inner.clone();
         for pause in [0].into_iter().chain(PAUSES).map(Duration::from_secs) {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
-            let roster = self.pool.roster();
+            let roster = inner.pool.roster();
             // Nobody is left to ask: who takes a relay out of the configuration leaves its calls to their end.
             let Some(member) = roster.member(note.relay) else { break };
-            match (self.put(&mut packet, member, roster.settings.timeout).await, begun) {
+            match (inner.put(&mut packet, member, roster.settings.timeout).await, begun) {
                 // Asked about again, it is known or never will be.
-                (Ok(Said::Unknown), Begun::Perhaps) => begun = Begun::Said,
+                (Ok(Said::Unknown), Begun::Perhaps) => {
+                    begun = Begun::Said;
+                    continue;
+                }
                 (Ok(Said::Done(_)), _) | (Ok(Said::Unknown), Begun::Said) => {
-                    self.pool.counters.deleted.count();
+                    inner.pool.counters.deleted.count();
                     return;
                 }
                 (Ok(Said::Error(reason)), _) => {
-                    tracing::debug!(relay = %member.name, reason, "media relay will not delete a call");
-                    break;
+                    // So it says while it ends or lacks memory, too: what it will not now it may later.
+                    tracing::debug!(relay = %member.name, reason, "media relay does not delete a call");
                 }
                 (Ok(Said::Pong | Said::Full(_)) | Err(_), _) => {}
             }
+            match self.after_silence() {
+                Some(under_way) => self = under_way,
+                None => break,
+            }
         }
-        self.pool.counters.undeleted.count();
+        inner.pool.counters.undeleted.count();
     }
 }
 

@@ -174,6 +174,34 @@ async fn a_deletion_is_repeated_until_it_is_answered() {
 }
 
 #[tokio::test]
+async fn a_deletion_that_a_relay_refuses_is_tried_again() {
+    let relay = Scripted::start(|question, before| match before {
+        0 => question.answered("d6:result5:error12:error-reason13:Shutting downe"),
+        _ => question.answered("d6:result2:oke"),
+    })
+    .await;
+    let (client, pool) = client(settings(&[("one", &relay)]));
+    client.delete(&Note { relay: RelayId::of("one"), leg: 1, offer: InviteOffer::Present, profile: None }, b"id");
+    eventually("it is deleted", || pool.counts().deleted == 1).await;
+    assert_eq!(pool.counts().undeleted, 0);
+}
+
+#[tokio::test]
+async fn a_silent_relay_takes_no_place_from_deletions_at_another() {
+    let (silent, willing) = (Scripted::silent().await, Scripted::willing("v=1").await);
+    let (client, pool) = client(preferring(&silent, &willing));
+    offer(&client, None).await.unwrap();
+    assert_eq!(health(&pool), [Health::Down, Health::Up]);
+    let at = |relay: &str| Note { relay: RelayId::of(relay), leg: 1, offer: InviteOffer::Present, profile: None };
+    for _ in 0..=Client::OPEN_DELETIONS {
+        client.delete(&at("first"), b"id");
+    }
+    assert!(pool.counts().undeleted > 0);
+    client.delete(&at("second"), b"id");
+    eventually("it is deleted", || pool.counts().deleted == 1).await;
+}
+
+#[tokio::test]
 async fn a_question_that_is_dropped_leaves_no_call() {
     let relay = Scripted::start(|question, _| if question.is("delete") { question.answered("d6:result2:oke") } else { Vec::new() }).await;
     let (client, pool) = client(settings(&[("one", &relay)]));
