@@ -258,6 +258,17 @@ async fn pings_find_out_who_is_there() {
 }
 
 #[tokio::test]
+async fn a_silent_relay_does_not_keep_the_others_from_their_pings() {
+    let willing = Scripted::willing("v=1").await;
+    let probe = Probe { interval: Duration::from_millis(5), ..Probe::default() };
+    let time = Duration::from_secs(30);
+    let servers = settings(&[("one", &Scripted::silent().await), ("two", &willing)]);
+    let (client, _) = client(RelaySettings { probe, timeout: time, total: time, ..servers });
+    tokio::spawn(async move { client.ping().await });
+    eventually("it is asked again and again", || willing.asked("ping").len() >= 3).await;
+}
+
+#[tokio::test]
 async fn one_that_was_only_slow_is_back_before_the_next_interval() {
     let relay = Scripted::start(|question, before| match question {
         question if question.is("ping") => question.answered("d6:result4:ponge"),
