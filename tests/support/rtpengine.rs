@@ -96,9 +96,9 @@ impl Rtpengine {
         serde_bencode::from_bytes(octets.get(..length)?.strip_prefix(cookie.as_bytes())?).ok()
     }
 
-    /// The calls that it has.
+    /// The calls that it has; a thousand at most, so that they fit into a datagram. Unless it is told so it names 32.
     pub(crate) fn calls(&self) -> Vec<String> {
-        let list = || match self.told("d7:command4:liste")? {
+        let list = || match self.told("d7:command4:list5:limiti1000ee")? {
             Value::Dict(mut values) => values.remove(&b"calls"[..]),
             _ => None,
         };
