@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::VALUES_MAX;
 use super::seal::{Bound, Kind, PREFIX, Seals};
 use crate::message::{Message, Name, Params, Splice};
 
@@ -27,7 +28,11 @@ pub(super) fn across(call_id: &[u8], seals: &Seals) -> Option<Bytes> {
 /// Writes the Call-IDs in other fields as the other side knows them.
 pub(super) fn cross_named(message: &Message, seals: &Seals, splice: &mut Splice<'_>) {
     for name in NAMING {
-        for value in message.values(&name) {
+        for (number, value) in message.values(&name).enumerate() {
+            if number >= VALUES_MAX {
+                splice.remove_value(&value);
+                continue;
+            }
             let call_id = call_id_of(value.bytes);
             if let Some(other) = across(call_id, seals) {
                 splice.replace(value.range.start..value.range.start + call_id.len(), other);

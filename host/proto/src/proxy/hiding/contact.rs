@@ -5,16 +5,20 @@ use bytes::Bytes;
 use super::super::branch_parameter::Scratch;
 use super::super::contact::replace_uri;
 use super::super::record_route::{Scheme, begin, is_sips};
-use super::CONTACT_MAX;
 use super::seal::{Bound, Kind, PREFIX, Seals};
+use super::{CONTACT_MAX, VALUES_MAX};
 use crate::message::{Message, Name, NameAddr, Splice, Uri};
 use crate::net::Listener;
 
 /// Writes ours in the place of all Contacts. Header parameters and display names stay, and so does what is no SIP URI: `*`, and where somebody is
 /// redirected to another service (RFC 3261 21.3). One that cannot be hidden goes.
 pub(super) fn hide_contacts(message: &Message, listener: &Listener, seals: &Seals, kind: Kind, bound: Bound<'_>, splice: &mut Splice<'_>) {
-    for value in message.values(&Name::Contact) {
+    for (number, value) in message.values(&Name::Contact).enumerate() {
         if value.bytes == b"*" {
+            continue;
+        }
+        if number >= VALUES_MAX {
+            splice.remove_value(&value);
             continue;
         }
         let address = NameAddr::parse(value.bytes);

@@ -7,8 +7,10 @@ use super::super::context::{Context, Server};
 use super::super::environment::Environment;
 use super::super::io::RequestKind;
 use super::super::plan::{Reply, Target};
+use super::contact::without_headers;
 use super::kept::Kept;
-use super::{CALL_ID_MAX, CONTACT_MAX, PATHS_MAX, ROUTES_MAX};
+use super::seal::VALUE_MAX;
+use super::{CALL_ID_MAX, CONTACT_MAX, PATHS_MAX, ROUTES_MAX, VALUES_MAX};
 use crate::message::{Message, Method, Name, NameAddr};
 use crate::net::ListenerId;
 
@@ -100,9 +102,16 @@ fn too_long(request: &Message, extent: Extent) -> Option<&'static str> {
     if request.method() == Method::REGISTER && octets(Name::Path) > PATHS_MAX {
         return Some("Path");
     }
+    if request.values(&Name::Contact).nth(VALUES_MAX).is_some() {
+        return Some("Contact");
+    }
     let is_long = |value: &[u8]| NameAddr::parse(value).is_some_and(|contact| contact.uri().len() > CONTACT_MAX);
     if request.values(&Name::Contact).any(|value| is_long(value.bytes)) {
         return Some("Contact");
+    }
+    let refer_to = request.values(&Name::ReferTo).next().and_then(|value| NameAddr::parse(value.bytes)?.uri_parsed());
+    if refer_to.is_some_and(|uri| without_headers(&uri).len() > VALUE_MAX) {
+        return Some("Refer-To");
     }
     (extent.call_id && request.call_id().len() > CALL_ID_MAX).then_some("Call-ID")
 }

@@ -28,7 +28,8 @@
 //!
 //! A value of `n` octets becomes `4 (n + 17) / 3` characters, rounded up ([`seal`]). A Contact of 40 octets, which is usual, becomes a user part of
 //! 79; one Record-Route of 26 octets becomes a `jh` of 58, two of them with their comma one of 94. Vias do not grow: all of the other side go. Bounds:
-//! [`ROUTES_MAX`], [`CONTACT_MAX`], [`PATHS_MAX`] and [`CALL_ID_MAX`], so that no message grows by more than some 2,300 octets. A request beyond them
+//! [`ROUTES_MAX`], [`CONTACT_MAX`], [`PATHS_MAX`] and [`CALL_ID_MAX`], so that no message with one Contact grows by more than some 2,300 octets. There may
+//! be [`VALUES_MAX`] of them, each of which grows by itself; of Refer-To and of the Call-IDs in other fields the same holds. A request beyond them
 //! is answered with 400, whose reason phrase says what is too long: 513 would speak of the whole message, and its sender could only send
 //! the same again. In a response what is beyond them is left out, as there is nobody to refuse it to. A request that goes round in a loop
 //! (16.3 item 4) has another Contact each time, sealed once more, and so ends at the bound of that after a few rounds.
@@ -54,6 +55,9 @@ pub(super) use seal::Seals;
 
 /// Octets of the Record-Route values of one side.
 const ROUTES_MAX: usize = 1_024;
+
+/// Values of one field that are sealed one by one: Contacts, and Call-IDs that a field lists.
+const VALUES_MAX: usize = 32;
 
 /// Octets of the URI of a Contact.
 const CONTACT_MAX: usize = 512;

@@ -3,29 +3,49 @@
 
 use bytes::Bytes;
 
+use super::super::border::Extent;
 use super::super::contact::replace_uri;
 use super::super::record_route::{Scheme, begin, is_sips};
 use super::call_id::across;
 use super::clean::host_of;
-use super::seal::{PREFIX, Seals};
-use crate::message::{Message, Name, NameAddr, Splice, Uri, unescaped};
+use super::contact::without_headers;
+use super::request::is_address_of;
+use super::seal::{Bound, Kind, PREFIX, Seals};
+use crate::message::{Message, Name, NameAddr, Param, Splice, Uri, unescaped};
 use crate::net::Listener;
 
-/// Rewrites it for who is reached from `to`. With `seals`, Call-IDs cross as well.
-pub(super) fn cross_refer_to(message: &Message, from: &Listener, to: &Listener, seals: Option<&Seals>, splice: &mut Splice<'_>) {
+/// Rewrites it for who is reached from `to`. An address is one of the side that it comes from: it becomes a URI of ours, as in a redirection, and where
+/// it leads is decided when somebody follows it. Where Call-IDs are hidden they cross as well.
+pub(super) fn cross_refer_to(message: &Message, [from, to]: [&Listener; 2], seals: &Seals, extent: Extent, splice: &mut Splice<'_>) {
     let Some(value) = message.values(&Name::ReferTo).next() else { return };
     let Some(address) = NameAddr::parse(value.bytes) else { return };
     let Some(uri) = address.uri_parsed() else { return };
     let is_ours = uri.host().eq_ignore_ascii_case(host_of(&from.sent_by).as_bytes());
+    let crossing = extent.call_id.then_some(seals);
     if let Some(user) = uri.user().filter(|user| is_ours && user.starts_with(PREFIX)) {
-        replace_uri(&value, &address, &at(to, user, &uri, seals), splice);
+        replace_uri(&value, &address, &at(to, user, uri.params(), &uri, crossing), splice);
+    } else if is_address_of(&uri, from) {
+        replace_uri(&value, &address, &at(to, uri.user().unwrap_or_default(), uri.params(), &uri, crossing), splice);
+    } else if (uri.is_sip() || uri.is_sips()) && uri.host_ip().is_some() {
+        // Its parameters are in it. What is too long has been refused.
+        match seals.seal(Kind::Redirect, Bound::default(), without_headers(&uri)) {
+            Some(text) => {
+                replace_uri(&value, &address, &at(to, &[PREFIX, text.as_bytes()].concat(), method_of(&uri), &uri, crossing), splice)
+            }
+            None => splice.remove_value(&value),
+        }
     }
 }
 
-fn at(listener: &Listener, user: &[u8], uri: &Uri<'_>, seals: Option<&Seals>) -> Bytes {
+/// Which request is to be sent there (RFC 3261 19.1.1) is for who follows the URI.
+fn method_of<'u>(uri: &Uri<'u>) -> impl Iterator<Item = Param<'u>> {
+    uri.params().filter(|param| param.name.eq_ignore_ascii_case(b"method"))
+}
+
+fn at<'u>(listener: &Listener, user: &[u8], params: impl Iterator<Item = Param<'u>>, uri: &Uri<'u>, seals: Option<&Seals>) -> Bytes {
     let scheme = if is_sips(uri.as_bytes()) { Scheme::Sips } else { Scheme::Sip };
     let mut ours = begin(listener, scheme, |out| out.extend_from_slice(user));
-    for param in uri.params().filter(|param| !param.name.eq_ignore_ascii_case(b"transport")) {
+    for param in params.filter(|param| !param.name.eq_ignore_ascii_case(b"transport")) {
         ours.push(b';');
         ours.extend_from_slice(param.raw);
     }

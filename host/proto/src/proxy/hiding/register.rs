@@ -20,7 +20,7 @@ use super::contact::{at_listener, user_at, without_headers};
 use super::kept::Kept;
 use super::request::{joined, route_of_ours};
 use super::seal::{Bound, Kind, PREFIX, Seals};
-use super::{CONTACT_MAX, ROUTES_MAX};
+use super::{CONTACT_MAX, ROUTES_MAX, VALUES_MAX};
 use crate::message::{Message, Name, NameAddr, Splice, Uri};
 use crate::net::{Listener, Transport};
 
@@ -123,7 +123,11 @@ fn is_of_side(contact: &StandsFor, to: &Listener, env: &Environment) -> bool {
 /// one Service-Route of ours.
 pub(super) fn restore_registration(response: &Message, kept: &Kept, to: &Listener, env: &Environment, splice: &mut Splice<'_>) {
     let seals = env.own.seals();
-    for value in response.values(&Name::Contact) {
+    for (number, value) in response.values(&Name::Contact).enumerate() {
+        if number >= VALUES_MAX {
+            splice.remove_value(&value);
+            continue;
+        }
         let Some(address) = NameAddr::parse(value.bytes) else { continue };
         let Some(uri) = address.uri_parsed().filter(|uri| uri.is_sip() || uri.is_sips()) else { continue };
         let others = || seals.seal(Kind::Redirect, Bound::default(), without_headers(&uri)).map(|text| at_listener(to, &uri, &text));

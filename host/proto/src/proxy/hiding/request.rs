@@ -7,6 +7,7 @@ use super::super::branch_parameter::Scratch;
 use super::super::forward::Copy;
 use super::super::noted_crossing::NotedCrossing;
 use super::super::noted_flow::Side;
+use super::super::own::transport_of;
 use super::super::record_route::{Scheme, begin};
 use super::super::token;
 use super::contact::hide_contacts;
@@ -39,8 +40,7 @@ impl Copy<'_> {
         if cover.extent.call_id {
             self.cross_call_ids(&message, &mut splice);
         }
-        let seals = cover.extent.call_id.then_some(self.seals);
-        cross_refer_to(&message, self.ingress, self.egress, seals, &mut splice);
+        cross_refer_to(&message, [self.ingress, self.egress], self.seals, cover.extent, &mut splice);
         let host = cover.host_at(self.egress);
         if cover.extent.from {
             clean::party(&message, Name::From, host, &mut splice);
@@ -61,7 +61,7 @@ impl Copy<'_> {
     /// One that credentials may have been worked out for stays (RFC 3261 22.4).
     fn hide_our_address(&self, message: &Message, splice: &mut Splice<'_>) {
         let (from, to) = (self.ingress.address.ip(), self.egress.address.ip());
-        let Some(uri) = Uri::parse(message.request_uri()).filter(|uri| from != to && uri.host_ip() == Some(from)) else { return };
+        let Some(uri) = Uri::parse(message.request_uri()).filter(|uri| from != to && is_address_of(uri, self.ingress)) else { return };
         if self.renumbered.is_none() {
             splice.replace(clean::place_of_host(message, &uri), Bytes::copy_from_slice(self.egress.sent_by.as_bytes()));
         }
@@ -91,6 +91,12 @@ impl Copy<'_> {
         }
         call_id::cross_named(message, self.seals, splice);
     }
+}
+
+/// Whether a URI names the address of a listener; at another port of it somebody else may be.
+pub(super) fn is_address_of(uri: &Uri<'_>, listener: &Listener) -> bool {
+    let port = uri.port().unwrap_or(transport_of(uri).default_port());
+    uri.host_ip() == Some(listener.address.ip()) && port == listener.address.port()
 }
 
 impl Cover {
