@@ -14,8 +14,11 @@ const KEYS: [&str; 6] = ["trusted", "accept", "tell", "form", "privacy", "assert
 /// Header fields that say who somebody is, in the order of [`Fields`].
 const FIELDS: [&str; 4] = ["P-Asserted-Identity", "Remote-Party-ID", "Diversion", "History-Info"];
 
+/// What a word stands for.
+type Made = fn() -> Identity;
+
 /// What may be written in the place of a table.
-const WORDS: [(&str, fn() -> Identity); 2] = [("trusted", Identity::default), ("untrusted", Identity::untrusted)];
+const WORDS: [(&str, Made); 2] = [("trusted", Identity::default), ("untrusted", Identity::untrusted)];
 
 /// What a table says of identities; none where it says nothing.
 pub(super) fn read(section: &Section<'_, '_>) -> Option<Arc<Identity>> {
@@ -70,7 +73,7 @@ fn fields(list: &Item<'_, '_>) -> Fields {
         let Some(name) = item.string() else { continue };
         let Fields { asserted, remote_party, diversion, history } = &mut fields;
         let is_named = |field: &&str| Name::from_bytes(field.as_bytes()) == Name::from_bytes(name.as_bytes());
-        let Some(at) = FIELDS.iter().position(|field| is_named(&field)) else {
+        let Some(at) = FIELDS.iter().position(is_named) else {
             item.error(match nearest(name, &FIELDS) {
                 Some(near) => format!("`{name}` is no field that says who somebody is; did you mean \"{near}\"?"),
                 None => format!("`{name}` is no field that says who somebody is; write one of {}", FIELDS.join(", ")),

@@ -30,6 +30,7 @@ pub(super) struct Undecided<'a> {
 
 /// Where it goes.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "taken apart where it is made, for most requests in the largest variant")]
 pub(super) enum Leads {
     /// One target, which may leave the way to the request.
     Follow(Target),
