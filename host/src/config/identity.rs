@@ -142,7 +142,7 @@ mod tests {
                 "identity: is the truth value true; write \"trusted\", \"untrusted\", or a table like { trusted = false, tell = [\"P-Asserted-Identity\"] }",
             ),
             ("\"trust\"", "identity: `trust` is not known; write one of trusted, untrusted"),
-            ("{ trust = true }", "identity.trust: unknown key; did you mean `trusted`?"),
+            ("{ trust = true }", "identity.trust: unknown key; known here: trusted, accept, tell, form, privacy, assert"),
             (
                 "{ tell = [\"P-Asserted-Identiy\"] }",
                 "identity.tell[0]: `P-Asserted-Identiy` is no field that says who somebody is; did you mean \"P-Asserted-Identity\"?",

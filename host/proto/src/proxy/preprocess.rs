@@ -58,11 +58,8 @@ impl Preprocessed {
 pub(super) fn preprocess(mut request: Message, flow: &Flow, own: &OwnNames, keys: &KeyRing) -> Preprocessed {
     let mut tokens = Tokens::default();
     let mut hidden = None;
-    // In a dialog in which Call-ID is hidden, so is Contact; or a strict router has put our Record-Route there.
     let has_params = has_uri_params(&request);
-    if (has_params || hiding::is_sealed(request.request_uri()))
-        && let Some((inside, received)) = hiding::inside_call_id(&request, keys, own.seals())
-    {
+    if let Some((inside, received)) = hiding::inside_call_id(&request, keys, own.seals()) {
         (request, hidden) = (inside, Some(Hidden::received_with(received)));
     }
     let request = match has_params.then(|| repair_strict_route(&request, own, keys)).flatten() {

@@ -37,6 +37,11 @@ pub(super) fn clean(message: &Message, host: &str, splice: &mut Splice<'_>) {
     }
 }
 
+/// Whether the body of a message is a session description, and nothing else.
+pub(super) fn is_body(message: &Message) -> bool {
+    !message.body().is_empty() && message.field(&Name::ContentType).is_some_and(is_sdp)
+}
+
 fn is_sdp(content_type: &[u8]) -> bool {
     media_type(content_type).eq_ignore_ascii_case(b"application/sdp")
 }

@@ -52,8 +52,19 @@ impl Hidden {
             splice.set(b"Call-ID", kept.call_id.clone());
         }
         clean_response(&message, kept, cover, listener, &mut splice);
+        if speaks_of_no_session(&message) {
+            splice.remove(b"Content-Type");
+            splice.replace_body(Bytes::new());
+        }
         Some(splice.finish())
     }
+}
+
+/// Whether a session description only says what somebody could do (RFC 3261 11.2, 21.4.26): nobody relays that, and all that the other side
+/// could learn from it is where he is.
+fn speaks_of_no_session(response: &Message) -> bool {
+    let is_of_session = response.status() < 300 && matches!(response.method(), Method::INVITE | Method::UPDATE | Method::PRACK);
+    !is_of_session && origin::is_body(response)
 }
 
 /// From and To as the request had them, and what is cleaned on the way.

@@ -118,3 +118,18 @@ fn what_a_decision_adds_is_hidden_too() {
     assert!(arrived.value("Contact").starts_with("<sip:jh-"), "{}", arrived.text());
     sides.nothing_shows();
 }
+
+/// RFC 3261 11.2, 21.4.26: what somebody could do is said with where he is, and no relay has anything to do with that.
+#[test]
+fn a_description_of_no_session_stays_on_its_side() {
+    let body = "v=0\r\no=b 1 2 IN IP6 2001:db8::66\r\nc=IN IP6 2001:db8::66\r\n";
+    for (method, status, stays) in [("OPTIONS", 200, true), ("INVITE", 488, true), ("INVITE", 200, false), ("INVITE", 183, false)] {
+        let mut sides = Sides::new(LEAST);
+        let request = if method == "INVITE" { invite() } else { Request::new(method).by('p', Transport::Udp) };
+        sides.receive(&request, edge_flow('p', Transport::Udp));
+        let sent = sides.last();
+        let answer = sides.answer(&sent, status, "<sip:B@[2001:db8::66]>", &[], &[("Content-Type", "application/sdp"), ("body", body)]);
+        let expected = if stays { ("", 0) } else { ("application/sdp", body.len()) };
+        assert_eq!((answer.value("Content-Type").as_str(), answer.message.body().len()), expected, "{method} {status}");
+    }
+}
