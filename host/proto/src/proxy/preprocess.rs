@@ -126,8 +126,9 @@ fn take_out_own(request: &Message, tokens: &mut Tokens, own: &OwnNames, keys: &K
         // It is for another pass through here, and not for who comes before that.
         ContactToken::None
     } else {
-        let is_proved = tokens.dialog.iter().any(Option::is_some) || routes.iter().any(|(_, route)| route.dialog.is_some());
-        let kind = if is_proved && request.to_tag().is_some() { RequestKind::InDialog } else { RequestKind::Initial };
+        let is_proved = || tokens.dialog.iter().any(Option::is_some) || routes.iter().any(|(_, route)| route.dialog.is_some());
+        // Only what is sealed is of a dialog.
+        let kind = if is_sealed && is_proved() && request.to_tag().is_some() { RequestKind::InDialog } else { RequestKind::Initial };
         contact_token(request, kind, own, keys)
     };
     (without_own(request, &routes, &contact, tokens, keys), contact)

@@ -103,9 +103,12 @@ pub(super) fn noted(uri: &Uri<'_>, request: &Message, keys: &KeyRing) -> NotedSi
 #[inline]
 fn genuine<'o>(octets: &'o [u8], request: &Message, keys: &KeyRing) -> Option<(Side, Cow<'o, [u8]>)> {
     let (key, digest, notes) = split(octets)?;
-    let made_for = |tag| keys.named(key).find(|key| dialog_digest(key, request.call_id(), tag, notes) == digest);
-    let readings = [(Side::Callee, request.from_tag()), (Side::Caller, request.to_tag())];
-    let (side, tag, key) = readings.into_iter().find_map(|(side, tag)| Some((side, tag, made_for(tag)?)))?;
+    let made_for = |side, tag| {
+        let key = keys.named(key).find(|key| dialog_digest(key, request.call_id(), tag, notes) == digest)?;
+        Some((side, tag, key))
+    };
+    // Nearly always it is the caller's.
+    let (side, tag, key) = made_for(Side::Callee, request.from_tag()).or_else(|| made_for(Side::Caller, request.to_tag()))?;
     if !sealed_notes::are_sealed(notes) {
         return Some((side, Cow::Borrowed(notes)));
     }
