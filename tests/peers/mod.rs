@@ -6,7 +6,6 @@ pub(crate) mod browser;
 mod dns;
 mod page;
 mod phone;
-mod rtpengine;
 mod sipp;
 mod webrtc;
 

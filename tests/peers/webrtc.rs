@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::browser::{Browser, PATIENCE, files};
 use super::page::Page;
 use super::phone::{Phone, Setup};
-use super::rtpengine::{Rtpengine, WEB};
 use crate::support::home::Home;
 use crate::support::proxy::Proxy;
+use crate::support::rtpengine::Rtpengine;
 use crate::support::stage::{Stage, V4};
 use crate::support::{config::Config, wait};
 
@@ -44,7 +44,8 @@ struct Counted {
 impl Scene {
     /// Bob answers when he is told to, or at once.
     fn set(answers: &str) -> Self {
-        let (stage, home, relay, setup) = (Stage::new(), Home::start(), Rtpengine::start(), Setup::new());
+        let relay = Rtpengine::start("one").expect("rtpengine is installed");
+        let (stage, home, setup) = (Stage::new(), Home::start(), Setup::new());
         let page = Page::serve(files());
         let proxy = Proxy::start(&config(&stage, &home, &relay, &page, &setup), &["header-match"]);
         // A tone to say, in the only form that its module makes it, and what it hears in files.
@@ -96,13 +97,14 @@ impl Scene {
             // The beeps of the fake microphone are some way apart.
             (enough && counted.said > 1e-4 && counted.heard > 1e-4).then_some(counted)
         });
-        assert_eq!((counted.dtls.as_str(), counted.remote.as_str()), ("connected", WEB), "{counted:?}");
+        let web = self.relay.public.to_string();
+        assert_eq!((counted.dtls.as_str(), &counted.remote), ("connected", &web), "{counted:?}");
         let (packets, loudest) = wait::within(PATIENCE, "sound at the telephone", || {
             let (packets, loudest) = self.bob.heard();
             (packets > ENOUGH && loudest > LOUD).then_some((packets, loudest))
         });
         println!(
-            "{whose}: the browser sent {} and received {} packets by DTLS-SRTP with {WEB}; baresip heard {packets}, at their loudest {loudest}",
+            "{whose}: the browser sent {} and received {} packets by DTLS-SRTP with {web}; baresip heard {packets}, at their loudest {loudest}",
             counted.sent, counted.received
         );
     }
@@ -160,10 +162,9 @@ fn config(stage: &Stage, home: &Home, relay: &Rtpengine, page: &Page, setup: &Se
         page.address
     );
     let media = format!(
-        "[media.relay.one]\naddress = \"{}\"\n\
-         [media.profile.web]\ninterface = \"web\"\ntransport = \"dtls\"\nice = \"force\"\nrtcp-mux = \"offer\"\n\
-         [media.profile.phone]\ninterface = \"lan\"\ntransport = \"rtp\"\nice = \"remove\"\nrtcp-mux = \"demux\"",
-        relay.address()
+        "{}[media.profile.web]\ninterface = \"public\"\ntransport = \"dtls\"\nice = \"force\"\nrtcp-mux = \"offer\"\n\
+         [media.profile.phone]\ninterface = \"private\"\ntransport = \"rtp\"\nice = \"remove\"\nrtcp-mux = \"demux\"",
+        relay.table("")
     );
     Config::new()
         .speaking(&["udp"])

@@ -110,6 +110,11 @@ impl Rtpengine {
         calls.into_iter().map(text).collect()
     }
 
+    /// Waits until it has exactly so many calls.
+    pub(crate) fn has_calls(&self, wanted: usize) {
+        wait::until(&format!("{wanted} calls at rtpengine"), || (self.calls().len() == wanted).then_some(()));
+    }
+
     /// Waits until it has no call.
     pub(crate) fn has_no_calls(&self, patience: Duration) {
         let mut last = Vec::new();
