@@ -5,13 +5,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use jackfield_host::config::{Plugin, Plugins};
-use jackfield_host::metrics::Metrics;
-use jackfield_host::plugin::{PluginHost, PluginSettings, RequestView};
+use jackfield_metrics::Metrics;
+use jackfield_plugin_host::settings::{Plugin, Plugins};
+use jackfield_plugin_host::{PluginHost, PluginSettings, RequestView};
 use jackfield_proto::message::{Framing, Limits, Message};
 use jackfield_proto::net::{Flow, Listener, ListenerId, ListenerState, Transport};
 
-#[path = "../tests/plugin/guests.rs"]
+#[path = "../plugin/tests/plugin/guests.rs"]
 #[expect(dead_code, reason = "the tests use the rest of it")]
 mod guests;
 

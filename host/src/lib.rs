@@ -6,8 +6,7 @@ pub mod config;
 pub mod engine;
 pub mod keys;
 pub mod logging;
-pub mod metrics;
-pub mod plugin;
 pub mod run;
 pub mod signals;
-mod watch;
+
+pub use {jackfield_metrics as metrics, jackfield_plugin_host as plugin};

@@ -8,11 +8,12 @@ use serde_json::Value;
 use toml::de::DeValue;
 
 use super::reader::{Item, Section};
-use super::{OnError, Plugin, Plugins};
+use super::{Grants, OnError, Plugin, Plugins};
 
 /// Keys of `[plugins]` itself; every other one is the name of a plugin.
 const OWN_KEYS: [&str; 3] = ["directory", "chain", "debounce"];
-const PLUGIN_KEYS: [&str; 5] = ["on-error", "memory", "cpu", "init-cpu", "config"];
+const PLUGIN_KEYS: [&str; 7] = ["on-error", "memory", "cpu", "init-cpu", "wait", "grant", "config"];
+const GRANT_KEYS: [&str; 6] = ["kv", "tables", "http", "dns", "timers", "state"];
 
 pub(super) fn read(root: &Section<'_, '_>, base: &Path) -> Plugins {
     let Some(section) = root.item("plugins").and_then(|item| item.open_section()) else {
@@ -83,6 +84,26 @@ fn plugin(item: &Item<'_, '_>) -> Option<Plugin> {
         memory: section.item("memory").and_then(|item| item.size(1 << 20..=1 << 30)).unwrap_or(default.memory),
         cpu_per_hook: time("cpu", Duration::from_secs(1), default.cpu_per_hook),
         cpu_init: time("init-cpu", Duration::from_secs(60), default.cpu_init),
+        wait: time("wait", Duration::from_secs(60), default.wait),
+        grants: section.item("grant").and_then(|item| grants(&item)).unwrap_or_default(),
+    })
+}
+
+fn grants(item: &Item<'_, '_>) -> Option<Grants> {
+    let section = item.section(&GRANT_KEYS)?;
+    let names = |key| {
+        let item = section.item(key);
+        let items = item.as_ref().and_then(|item| item.strings()).unwrap_or_default();
+        items.iter().filter_map(|item| item.string().map(str::to_owned)).collect()
+    };
+    let truth = |key| section.item(key).and_then(|item| item.truth()).unwrap_or_default();
+    Some(Grants {
+        kv: names("kv"),
+        tables: names("tables"),
+        http: names("http"),
+        dns: truth("dns"),
+        timers: truth("timers"),
+        state: truth("state"),
     })
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::watch::{Found, Notices, Stamp, Watched};
+use jackfield_watch::{Found, Notices, Stamp, Watched};
 
 /// How often the files are looked at without a notice: a symlink may change where no notice comes from.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

@@ -1,0 +1,355 @@
+//! The thread that keeps the chain up to date: it looks at the files, loads what has changed, and swaps the chain's generation.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use super::chain::{Chain, Link};
+use super::load::{LoadError, Loader, Program};
+use super::names::names_in;
+use super::state::Digest;
+use super::status::{Board, Entry, PluginState};
+use super::version::Version;
+use crate::settings::{self, Plugins};
+use jackfield_metrics::{Hook, Metrics};
+use jackfield_watch::{Found, Notices, Stamp, Watched};
+
+/// How often the files are looked at without a notice: a file behind a symlink may change where no notice comes from.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How often a file is read anew when it changes while it is read.
+const READS: usize = 5;
+
+/// How much lower than the workers' the thread's priority is.
+const NICENESS: i32 = 10;
+
+/// What the keeper is asked to do.
+pub(super) enum Command {
+    /// Look at the files: something may have changed.
+    Look,
+    /// Take up a changed configuration; the answer is one line for each thing that is wrong.
+    Reconfigure(Box<Plugins>, SyncSender<Result<(), Vec<String>>>),
+    /// End.
+    Stop,
+}
+
+/// A plugin of the chain.
+#[derive(Clone)]
+struct Member {
+    name: String,
+    file: PathBuf,
+    settings: settings::Plugin,
+    program: Program,
+    version: Arc<Version>,
+    /// The generation that this version came with.
+    generation: u64,
+    state: PluginState,
+    refused: Option<String>,
+    watched: Watched,
+}
+
+/// The keeper.
+pub(super) struct Keeper {
+    loader: Loader,
+    metrics: Arc<Metrics>,
+    settings: Plugins,
+    members: Vec<Member>,
+    chain: Arc<ArcSwap<Chain>>,
+    board: Arc<Board>,
+    notices: Option<Notices>,
+    sender: SyncSender<Command>,
+    not_in_chain: Vec<String>,
+}
+
+impl Keeper {
+    /// Loads the chain for the first time.
+    ///
+    /// # Errors
+    /// One line for each plugin that cannot be loaded.
+    pub(super) fn start(
+        loader: Loader,
+        metrics: Arc<Metrics>,
+        settings: Plugins,
+        sender: SyncSender<Command>,
+    ) -> Result<Self, Vec<String>> {
+        // That the priority cannot be lowered costs no call.
+        let _ = rustix::process::nice(NICENESS);
+        let chain = Arc::new(ArcSwap::from_pointee(Chain::new(0, Vec::new())));
+        let mut keeper = Self {
+            loader,
+            metrics,
+            settings: Plugins::default(),
+            members: Vec::new(),
+            chain,
+            board: Arc::default(),
+            notices: None,
+            sender,
+            not_in_chain: Vec::new(),
+        };
+        keeper.reconfigure(settings)?;
+        Ok(keeper)
+    }
+
+    pub(super) fn chain(&self) -> Arc<ArcSwap<Chain>> {
+        Arc::clone(&self.chain)
+    }
+
+    pub(super) fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
+    }
+
+    /// Runs until it is told to stop, or until nobody is left who could.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        let mut look_again = Instant::now() + LOOK_EVERY;
+        loop {
+            match commands.recv_timeout(look_again.saturating_duration_since(Instant::now())) {
+                Ok(Command::Look) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Command::Reconfigure(settings, answer)) => {
+                    let _ = answer.send(self.reconfigure(*settings));
+                }
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            look_again = self.look(Instant::now());
+        }
+    }
+
+    /// Looks at all files and takes up what has changed; when to look again.
+    fn look(&mut self, now: Instant) -> Instant {
+        let mut again = now + LOOK_EVERY;
+        self.notices.iter_mut().for_each(Notices::renew);
+        for place in 0..self.members.len() {
+            let Some(member) = self.members.get_mut(place) else { continue };
+            match member.watched.look(Stamp::of(&member.file), now, self.settings.debounce) {
+                Found::Same => {}
+                Found::Unsettled(until) => again = again.min(until),
+                Found::Changed(stamp) => self.file_changed(place, stamp),
+            }
+        }
+        self.look_for_others();
+        again
+    }
+
+    fn file_changed(&mut self, place: usize, stamp: Option<Stamp>) {
+        let Some(member) = self.members.get_mut(place) else { return };
+        let file = member.file.display().to_string();
+        let serving = member.version.identity().version;
+        let Some(stamp) = stamp else {
+            tracing::warn!(target: "jackfield::plugin", plugin = member.name, version = %serving, "{file} is gone; the version that was in it goes on serving");
+            member.state = PluginState::FileGone;
+            return self.publish();
+        };
+        match load(&self.loader, &member.name, &member.file, &member.settings, stamp, Some(member)) {
+            Ok(Loaded { program, version, stamp }) => {
+                member.watched = Watched::new(Some(stamp));
+                let is_new = !Arc::ptr_eq(&version, &member.version);
+                (member.program, member.version) = (program, version);
+                (member.state, member.refused) = (PluginState::Serving, None);
+                if is_new {
+                    self.metrics.plugin(&member.name).reload_applied();
+                    self.swap();
+                }
+            }
+            Err(refused) => {
+                let NotLoaded { error, stamp } = *refused;
+                member.watched = Watched::new(stamp);
+                tracing::error!(target: "jackfield::plugin", plugin = member.name, version = %serving, "{file} {error}; the version before it goes on serving");
+                self.metrics.plugin(&member.name).reload_refused();
+                (member.state, member.refused) = (PluginState::Refused, Some(format!("{file} {error}")));
+            }
+        }
+        self.publish();
+    }
+
+    /// Takes up a configuration as a whole, or nothing of it.
+    fn reconfigure(&mut self, settings: Plugins) -> Result<(), Vec<String>> {
+        let directory = settings.directory.clone().unwrap_or_default();
+        let (mut members, mut wrong) = (Vec::new(), Vec::new());
+        for name in &settings.chain {
+            let wanted = settings.settings(name);
+            match self.member(name, &directory.join(format!("{name}.wasm")), wanted) {
+                Ok(member) => members.push(member),
+                Err(line) => wrong.push(line),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        if settings.directory != self.settings.directory || self.notices.is_none() {
+            self.notices = settings.directory.as_ref().map(|directory| {
+                let sender = self.sender.clone();
+                // When the channel is full, the keeper is going to look anyway.
+                Notices::new(directory, move || drop(sender.try_send(Command::Look)))
+            });
+        }
+        self.settings = settings;
+        self.members = members;
+        self.swap();
+        self.look_for_others();
+        self.publish();
+        Ok(())
+    }
+
+    /// A plugin of a new configuration: the one that serves if nothing has changed for it, its program with the new settings if only these
+    /// have, else what is in the file.
+    fn member(&self, name: &str, file: &Path, settings: settings::Plugin) -> Result<Member, String> {
+        let known = self.members.iter().find(|member| member.name == name && member.file == file);
+        let Some(known) = known else { return self.member_of_file(name, file, settings) };
+        let same = settings::Plugin { on_error: settings.on_error, ..known.settings.clone() } == settings;
+        if same {
+            return Ok(Member { settings, ..known.clone() });
+        }
+        // A new table may be what the file, refused with the old one, has been waiting for; or it is meant for the version that serves.
+        self.member_of_file(name, file, settings.clone()).or_else(|refused| {
+            let version = self.loader.instantiate(name, &known.program, &settings).map_err(|_| refused)?;
+            Ok(Member { settings, version, ..known.clone() })
+        })
+    }
+
+    /// A plugin as it is in its file.
+    fn member_of_file(&self, name: &str, file: &Path, settings: settings::Plugin) -> Result<Member, String> {
+        let stamp = Stamp::of(file).ok_or_else(|| format!("{} does not exist, but the chain names the plugin `{name}`", file.display()))?;
+        let loaded = load(&self.loader, name, file, &settings, stamp, None);
+        let Loaded { program, version, stamp } = loaded.map_err(|refused| format!("{} {}", file.display(), refused.error))?;
+        Ok(Member {
+            name: name.to_owned(),
+            file: file.to_owned(),
+            settings,
+            program,
+            version,
+            generation: 0,
+            state: PluginState::Serving,
+            refused: None,
+            watched: Watched::new(Some(stamp)),
+        })
+    }
+
+    /// Makes the next generation of the chain from the members. Requests that come from now on go along it.
+    fn swap(&mut self) {
+        let serving = self.chain.load();
+        let generation = serving.generation + 1;
+        for member in &mut self.members {
+            let served = serving.links.iter().any(|link| Arc::ptr_eq(&link.version, &member.version));
+            if !served {
+                member.generation = generation;
+                announce(member);
+            }
+        }
+        let link = |member: &Member| Link { version: Arc::clone(&member.version), on_error: member.settings.on_error };
+        self.chain.store(Arc::new(Chain::new(generation, self.members.iter().map(link).collect())));
+    }
+
+    /// Files that the chain does not name are mentioned once: somebody who drops a new plugin in wants to know what is missing.
+    fn look_for_others(&mut self) {
+        let Some(directory) = &self.settings.directory else { return };
+        let mut others = names_in(directory).unwrap_or_default();
+        others.retain(|name| !self.settings.chain.contains(name));
+        if others == self.not_in_chain {
+            return;
+        }
+        for name in others.iter().filter(|name| !self.not_in_chain.contains(name)) {
+            tracing::info!(target: "jackfield::plugin", plugin = name, "{name}.wasm is not loaded: the chain in [plugins] does not name it");
+        }
+        self.not_in_chain = others;
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let members = self.members.iter().map(|member| Entry {
+            name: member.name.clone(),
+            file: member.file.clone(),
+            state: member.state,
+            hooks: hooks(&member.version),
+            generation: member.generation,
+            refused: member.refused.clone(),
+            identity: Some(Arc::clone(&member.version.blueprint.identity)),
+        });
+        let directory = self.settings.directory.clone().unwrap_or_default();
+        let others = self.not_in_chain.iter().map(|name| Entry {
+            name: name.clone(),
+            file: directory.join(format!("{name}.wasm")),
+            state: PluginState::NotInChain,
+            hooks: Vec::new(),
+            generation: 0,
+            refused: None,
+            identity: None,
+        });
+        self.board.write(members.chain(others).collect());
+    }
+}
+
+fn announce(member: &Member) {
+    tracing::info!(
+        target: "jackfield::plugin",
+        plugin = member.name,
+        version = %member.version.identity().version,
+        generation = member.generation,
+        hooks = ?hooks(&member.version),
+        compiled_in = ?member.program.compiled_in,
+        "a plugin serves"
+    );
+}
+
+fn hooks(version: &Version) -> Vec<Hook> {
+    let subscriptions = &version.subscriptions;
+    let wanted = [
+        (Hook::Request, !subscriptions.request.is_empty()),
+        (Hook::Response, !subscriptions.response.is_empty()),
+        (Hook::Failure, !subscriptions.failure.is_empty()),
+        (Hook::Registration, subscriptions.registration),
+        (Hook::Timer, subscriptions.timer),
+        (Hook::Complete, !subscriptions.complete.is_empty()),
+    ];
+    wanted.into_iter().filter_map(|(hook, wanted)| wanted.then_some(hook)).collect()
+}
+
+struct Loaded {
+    program: Program,
+    version: Arc<Version>,
+    stamp: Stamp,
+}
+
+/// Why there is nothing to load in a file, and how the file was then.
+struct NotLoaded {
+    error: LoadError,
+    stamp: Option<Stamp>,
+}
+
+/// Loads what is in a file, which was as `stamp` says. A file with the content that serves already changes nothing.
+fn load(
+    loader: &Loader,
+    name: &str,
+    file: &Path,
+    settings: &settings::Plugin,
+    stamp: Stamp,
+    serving: Option<&Member>,
+) -> Result<Loaded, Box<NotLoaded>> {
+    let refuse = |error, stamp| Box::new(NotLoaded { error, stamp });
+    let mut stamp = Some(stamp);
+    let mut octets = Vec::new();
+    // What is read while it is written is neither the old nor the new file.
+    for _ in 0..READS {
+        octets = loader.read(file).map_err(|error| refuse(error, stamp))?;
+        let after = Stamp::of(file);
+        if after == stamp {
+            break;
+        }
+        stamp = after;
+    }
+    let Some(stamp) = stamp else { return Err(refuse(LoadError::Unreadable(std::io::ErrorKind::NotFound.into()), None)) };
+    if let Some(serving) = serving.filter(|member| member.version.identity().version == Digest::of(&octets)) {
+        return Ok(Loaded { program: serving.program.clone(), version: Arc::clone(&serving.version), stamp });
+    }
+    let program = compile(loader, &octets).map_err(|error| refuse(error, Some(stamp)))?;
+    let version = loader.instantiate(name, &program, settings).map_err(|error| refuse(error, Some(stamp)))?;
+    Ok(Loaded { program, version, stamp })
+}
+
+/// Compiles. A compiler that breaks down over a file must not take this thread, and with it every later reload, down.
+fn compile(loader: &Loader, octets: &[u8]) -> Result<Program, LoadError> {
+    let compiled = catch_unwind(AssertUnwindSafe(|| loader.compile(octets)));
+    compiled.unwrap_or_else(|_| Err(LoadError::Damaged("the compiler broke down over it".to_owned())))
+}

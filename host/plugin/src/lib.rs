@@ -1,0 +1,50 @@
+//! Plugins: WebAssembly components that decide about requests, responses and failures, and are told of registrations.
+//!
+//! A plugin runs in instances of its own, one for each worker, with a bounded memory, a bounded CPU time for each call and nothing of the
+//! outside world but what the plugin interface offers. What it decides is checked before it counts. One that traps, loops, wants too much memory or
+//! decides what cannot be done changes nothing; its instance is replaced by a spare.
+//!
+//! ```text
+//! files --(watch, load, cache)--> Version --(chain)--> Chain --> decisions
+//!            keeper's thread        instances + spares    one generation, swapped as a whole
+//! ```
+
+mod asking;
+mod bindings;
+mod cache;
+mod call;
+mod chain;
+mod completion;
+mod decision;
+mod edit;
+mod engine;
+mod failure;
+mod getters;
+mod host;
+mod instance;
+mod keeper;
+mod limits;
+mod load;
+mod log;
+mod machine;
+mod names;
+mod nursery;
+mod outcome;
+mod random;
+mod registration;
+mod services;
+pub mod settings;
+mod state;
+mod status;
+mod subscription;
+mod ticker;
+mod version;
+mod view;
+mod wasi;
+
+pub use call::{CallState, TransactionId};
+pub use chain::{Chain, ChainAnswer, RequestView};
+pub use host::{PluginHost, PluginSettings};
+pub use outcome::{FailureView, ResponseView};
+pub use registration::{RegistrationKind, RegistrationView};
+pub use status::{PluginState, PluginStatus};

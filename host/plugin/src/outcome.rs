@@ -1,0 +1,220 @@
+//! The later hooks of a transaction: what plugins say of its responses and its failures.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jackfield_proto::message::Message;
+use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Group, Reply, Reviewed};
+
+use super::bindings::{on_failure, on_response};
+use super::call::{Answer, Call, CallState};
+use super::chain::Link;
+use super::decision::{self, Rules};
+use super::edit::{Invalid, response_edits};
+use super::failure::{CallFailure, report};
+use super::instance::Instance;
+use super::subscription::{Outcome, Subject};
+use super::view::{Edits, View};
+use jackfield_metrics::Hook;
+
+/// A response to review.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseView<'a> {
+    /// The tag of the target that sent it.
+    pub tag: &'a Arc<str>,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// From sending the request to this response.
+    pub elapsed: Duration,
+    /// The request as received.
+    pub request: &'a Arc<Message>,
+    /// The response as received.
+    pub response: &'a Arc<Message>,
+    /// Where it came from.
+    pub source: SocketAddr,
+}
+
+/// A failed branch.
+#[derive(Clone, Copy, Debug)]
+pub struct FailureView<'a> {
+    /// The tag of the target that failed.
+    pub tag: &'a Arc<str>,
+    /// Why.
+    pub cause: Cause,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// Targets of the plan not tried yet.
+    pub remaining: u32,
+    /// The request as received.
+    pub request: &'a Arc<Message>,
+    /// The response, where one came.
+    pub response: Option<&'a Arc<Message>>,
+}
+
+/// What one plugin says of a response.
+enum Review {
+    Edit(Vec<Edit>),
+    Replace(Reply),
+}
+
+/// What one plugin says of a failure; none: nothing.
+type Choice = Option<FailureOutcome>;
+
+impl CallState {
+    /// May this response pass, and how? Each plugin of the chain sees the edits of those before; the first that replaces it ends the
+    /// chain. A plugin that fails changes nothing.
+    pub fn on_response(&self, worker: usize, view: ResponseView<'_>) -> Reviewed {
+        let mut call: Option<Box<Call>> = None;
+        let status = view.response.status();
+        for (place, link) in self.chain.links.iter().enumerate() {
+            let seen = call.as_ref().and_then(|call| call.answer_view());
+            let response = Some(seen.unwrap_or_else(|| View::new(view.response, Edits::One(&[]))));
+            if !link.version.subscriptions.response.want_outcome(&self.subject(view.request), &Outcome { status, response }) {
+                continue;
+            }
+            let answer = || Answer { message: Arc::clone(view.response), source: Some(view.source), edits: Vec::new() };
+            self.take_in_hand(&mut call, place, view.request, Some(answer));
+            let branch = on_response::Branch {
+                tag: view.tag.to_string(),
+                attempt: view.attempt,
+                rtt_ms: u32::try_from(view.elapsed.as_millis()).unwrap_or(u32::MAX),
+            };
+            let review = self.ask(link, Hook::Response, place, worker, &mut call, |instance, call| {
+                let outcome = instance.on_response(call, &branch)?;
+                review(outcome, &view).map_err(|invalid| CallFailure::of_decision(&invalid))
+            });
+            match review {
+                Some(Review::Edit(edits)) => {
+                    call.iter_mut().flat_map(|call| &mut call.answer).for_each(|answer| answer.edits.extend_from_slice(&edits));
+                }
+                Some(Review::Replace(reply)) => return Reviewed::Replace(reply),
+                None => {}
+            }
+        }
+        Reviewed::Pass(call.and_then(|call| call.answer).map(|answer| answer.edits).unwrap_or_default())
+    }
+
+    /// What comes after this failure? The first plugin of the chain that chooses something decides; one that says `next` leaves it to those
+    /// behind it, and in the end to the plan. Where a hook failed, and none chose, the next target is tried.
+    pub fn on_failure(&self, worker: usize, view: FailureView<'_>) -> FailureOutcome {
+        let mut call: Option<Box<Call>> = None;
+        let mut failed = false;
+        let status = view.response.map_or_else(|| status_of(view.cause), |response| response.status());
+        for (place, link) in self.chain.links.iter().enumerate() {
+            let response = view.response.map(|response| View::new(response, Edits::One(&[])));
+            if !link.version.subscriptions.failure.want_outcome(&self.subject(view.request), &Outcome { status, response }) {
+                continue;
+            }
+            let answer = view.response.map(|response| || Answer { message: Arc::clone(response), source: None, edits: Vec::new() });
+            self.take_in_hand(&mut call, place, view.request, answer);
+            let failure = on_failure::Failure {
+                cause: cause(view.cause),
+                tag: view.tag.to_string(),
+                attempt: view.attempt,
+                remaining: view.remaining,
+            };
+            let choice = self.ask(link, Hook::Failure, place, worker, &mut call, |instance, call| {
+                let outcome = instance.on_failure(call, &failure)?;
+                self.choice(outcome, &view, instance).map_err(|invalid| CallFailure::of_decision(&invalid))
+            });
+            match choice {
+                Some(Some(outcome)) => return outcome,
+                Some(None) => {}
+                None => failed = true,
+            }
+        }
+        if failed { FailureOutcome::Next } else { FailureOutcome::Undecided }
+    }
+
+    fn subject<'a>(&self, request: &'a Message) -> Subject<'a> {
+        Subject {
+            method: request.method().as_bytes(),
+            uri: request.request_uri(),
+            request: View::new(request, Edits::One(&[])),
+            initial: self.origin.initial,
+        }
+    }
+
+    /// Makes the call for the first plugin that is asked, and gives it to the one at `place`.
+    fn take_in_hand(&self, call: &mut Option<Box<Call>>, place: usize, request: &Arc<Message>, answer: Option<impl FnOnce() -> Answer>) {
+        let call = call.get_or_insert_with(|| {
+            let mut call = Call::new(self.origin.clone(), Arc::clone(request), self.notes().clone());
+            call.answer = answer.map(|make| make());
+            Box::new(call)
+        });
+        call.plugin = place;
+    }
+
+    /// Calls a hook; none if that failed.
+    fn ask<T>(
+        &self,
+        link: &Link,
+        hook: Hook,
+        place: usize,
+        worker: usize,
+        call: &mut Option<Box<Call>>,
+        run: impl FnOnce(&mut Instance, &mut Option<Box<Call>>) -> Result<T, CallFailure>,
+    ) -> Option<T> {
+        let identity = link.version.identity();
+        identity.metrics.called(hook);
+        let answered = link.version.with_instance(worker, |instance| run(instance, call));
+        let call = call.as_mut()?;
+        match answered {
+            Ok(value) => {
+                if call.keep_notes() {
+                    self.notes().adopt(place, call.notes.clone());
+                }
+                Some(value)
+            }
+            Err(failure) => {
+                call.forget_notes();
+                report(identity, hook, Some(call.id()), &failure);
+                None
+            }
+        }
+    }
+
+    fn choice(&self, outcome: on_failure::Outcome, view: &FailureView<'_>, instance: &mut Instance) -> Result<Choice, Invalid> {
+        Ok(match outcome {
+            on_failure::Outcome::Next => None,
+            on_failure::Outcome::Stop => Some(FailureOutcome::Stop),
+            on_failure::Outcome::Instead(groups) => {
+                let origin = &self.origin;
+                let (listeners, trunks, profiles) = (&origin.listeners, &origin.trunks, &origin.profiles);
+                let mut rules = Rules { listeners, trunks, profiles, random: instance.random() };
+                let groups: Vec<Group> = rules.groups(groups)?;
+                Some(FailureOutcome::Instead(groups))
+            }
+            on_failure::Outcome::Reply(reply) => Some(FailureOutcome::Reply(decision::reply(reply, view.request.method())?)),
+        })
+    }
+}
+
+fn review(outcome: on_response::Outcome, view: &ResponseView<'_>) -> Result<Review, Invalid> {
+    match outcome {
+        on_response::Outcome::Forward(edits) => response_edits(edits).map(Review::Edit),
+        on_response::Outcome::Replace(_) if view.request.method().is_invite() && view.response.status() / 100 == 2 => {
+            Err(Invalid::ReplacedSuccess)
+        }
+        on_response::Outcome::Replace(reply) => decision::reply(reply, view.request.method()).map(Review::Replace),
+    }
+}
+
+/// The status that a failure without a response counts as (RFC 3261 8.1.3.1, 16.9).
+fn status_of(cause: Cause) -> u16 {
+    match cause {
+        Cause::Timeout => 408,
+        Cause::Status | Cause::Transport | Cause::Resolve | Cause::Unusable => 503,
+    }
+}
+
+fn cause(cause: Cause) -> on_failure::Cause {
+    match cause {
+        Cause::Status => on_failure::Cause::Status,
+        Cause::Timeout => on_failure::Cause::Timeout,
+        Cause::Transport => on_failure::Cause::Transport,
+        Cause::Resolve => on_failure::Cause::Dns,
+        Cause::Unusable => on_failure::Cause::RefusedByHost,
+    }
+}

@@ -1,0 +1,3 @@
+//! What plugins may ask beyond the message in hand: key-value buckets, tables, HTTP. Nothing here knows WebAssembly.
+
+pub mod ask;
