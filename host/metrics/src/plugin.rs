@@ -103,9 +103,9 @@ impl Decision {
 #[derive(Debug)]
 pub struct PluginMetrics {
     name: String,
-    calls: Counts<4>,
-    failures: [Counts<6>; 4],
-    decisions: Counts<5>,
+    calls: Counts<{ Hook::ALL.len() }>,
+    failures: [Counts<{ Failure::ALL.len() }>; Hook::ALL.len()],
+    decisions: Counts<{ Decision::ALL.len() }>,
     reloads_applied: Count,
     reloads_refused: Count,
     series: Arc<SeriesTable>,
@@ -219,6 +219,6 @@ mod tests {
         }
         Decision::ALL.into_iter().for_each(|decision| plugin.decided(decision));
         assert_eq!(Decision::ALL.map(|decision| plugin.decisions_of(decision)), [1; 5]);
-        assert_eq!((plugin.calls(), plugin.failures()), (4, 24));
+        assert_eq!((plugin.calls(), plugin.failures()), (Hook::ALL.len() as u64, (Hook::ALL.len() * Failure::ALL.len()) as u64));
     }
 }
