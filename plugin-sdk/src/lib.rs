@@ -28,13 +28,15 @@
 //!
 //! A plugin has one function for each thing that it takes part in, and the host calls those that are written: [`Plugin::on_request`] says
 //! where a request goes, [`Plugin::on_response`] what becomes of a response, [`Plugin::on_failure`] what comes after a target that failed,
-//! and [`Plugin::on_registration`] is told what happens to the registrations that go through the proxy.
+//! [`Plugin::on_registration`] is told what happens to the registrations that go through the proxy, [`Plugin::on_complete`] how requests
+//! ended, and [`Plugin::on_timer`] when a timer of the plugin's has run out.
 //!
 //! `cargo build --target wasm32-wasip2 --release` makes the component; put it into the plugin directory of the proxy.
 
 // The attribute macro and the bindings name this crate as authors see it.
 extern crate self as jackfield;
 
+mod completed;
 mod config;
 mod decision;
 mod edit;
@@ -69,6 +71,7 @@ use guest as backend;
 #[cfg(not(target_family = "wasm"))]
 use native as backend;
 
+pub use completed::Completed;
 pub use decision::{Decision, Outcome, Recovery, Reply};
 pub use edit::Edit;
 pub use error::{Error, Result};

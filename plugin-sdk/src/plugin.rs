@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::{Decision, Outcome, Recovery, Registration, Request, Response, Result, Subscription, config};
+use crate::{Completed, Decision, Outcome, Recovery, Registration, Request, Response, Result, Subscription, config};
 
 /// A routing plugin. Written with the attribute [`macro@crate::plugin`], which fills in what the author leaves out: `Config`, `new`,
 /// and the subscriptions to the hooks that are written.
@@ -68,6 +68,37 @@ pub trait Plugin: Sized + 'static {
     /// assert_eq!(jackfield::testing::take_log()[0].1, "no refresh has come for a line of telekom");
     /// ```
     fn on_registration(&self, event: &Registration) {
+        let _ = event;
+    }
+
+    /// A timer that this plugin has started has run out: `id` is what it is called. There is nothing to answer. Runs in one instance at a
+    /// time.
+    fn on_timer(&self, id: &str) {
+        let _ = id;
+    }
+
+    /// A request has had its final response: for accounting, limits and routing by what was learned. There is nothing to answer. Called
+    /// for the requests that the subscription names by method, status and being outside a dialog; header fields do not narrow it.
+    ///
+    /// ```
+    /// use jackfield::prelude::*;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Count {}
+    ///
+    /// #[jackfield::plugin(methods("INVITE"))]
+    /// impl Plugin for Count {
+    ///     fn on_complete(&self, event: &Completed) {
+    ///         let status = event.status().unwrap_or_default().to_string();
+    ///         metrics::Counter::new("calls", &[("status", &status)]).add(1);
+    ///     }
+    /// }
+    ///
+    /// let request = Request::parse("INVITE sip:1@sbc.example");
+    /// Count::from_toml("").unwrap().on_complete(&Completed::of(&request, 486));
+    /// assert_eq!(jackfield::testing::metric("calls", &[("status", "486")]), 1.0);
+    /// ```
+    fn on_complete(&self, event: &Completed) {
         let _ = event;
     }
 

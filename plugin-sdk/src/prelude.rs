@@ -3,7 +3,7 @@
 pub use serde::Deserialize;
 
 pub use crate::{
-    Branch, Cause, Decision, Edit, Endpoint, Error, Failure, Group, Hook, Mode, Outcome, Plan, Plugin, Recovery, Registration,
+    Branch, Cause, Completed, Decision, Edit, Endpoint, Error, Failure, Group, Hook, Mode, Outcome, Plan, Plugin, Recovery, Registration,
     RegistrationKind, Reply, Request, Response, Result, Subscription, Target, Transport, bail, clock, log, metrics, random,
 };
 pub use std::collections::{BTreeMap, HashMap};

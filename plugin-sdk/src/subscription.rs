@@ -11,6 +11,11 @@ pub enum Hook {
     Failure,
     /// [`Plugin::on_registration`](crate::Plugin::on_registration). It is called for all of them: nothing narrows it.
     Registration,
+    /// [`Plugin::on_timer`](crate::Plugin::on_timer). Nothing narrows it.
+    Timer,
+    /// [`Plugin::on_complete`](crate::Plugin::on_complete). Methods, statuses and being outside a dialog narrow it, header fields and
+    /// parameters do not: the request is gone.
+    Complete,
 }
 
 /// Which messages the host calls some hooks for. The host checks this before it calls: what no plugin asked for costs nothing.
@@ -24,7 +29,7 @@ pub struct Subscription {
     pub hooks: Vec<Hook>,
     /// Methods, like `INVITE`.
     pub methods: Vec<String>,
-    /// Statuses or classes, like `503` or `5xx`: for responses and failures only.
+    /// Statuses or classes, like `503` or `5xx`: for responses, failures and ends of requests only.
     pub statuses: Vec<String>,
     /// Header fields of which the message has at least one.
     pub if_header: Vec<String>,

@@ -19,8 +19,8 @@ use std::time::Duration;
 use crate::clock::LocalTime;
 use crate::log::Level;
 use crate::native::services::{series, world};
-use crate::native::{message, registration};
-use crate::{Endpoint, Plan, Registration, RegistrationKind, Request, Response, Transport};
+use crate::native::{completed, message, registration};
+use crate::{Completed, Endpoint, Plan, Registration, RegistrationKind, Request, Response, Transport};
 
 impl Request {
     /// Reads a request from a text. The line ends, the version and the header fields that RFC 3261 8.1.1 demands may be left out, and
@@ -140,6 +140,32 @@ impl Registration {
     /// The same, come in on the listener of this name.
     pub fn with_listener(mut self, name: &str) -> Self {
         self.0.listener = name.to_owned();
+        self
+    }
+}
+
+impl Completed {
+    /// The end of this request with this status, or with `None` where nothing was sent. It has the notes that the request has now; one
+    /// target was sent to, and it has no tag until that is said.
+    pub fn of(request: &Request, status: impl Into<Option<u16>>) -> Self {
+        Self(completed::Completed::new(&request.0, status.into()))
+    }
+
+    /// The same, answered by the target with this tag.
+    pub fn with_tag(mut self, tag: &str) -> Self {
+        self.0.tag = Some(tag.to_owned());
+        self
+    }
+
+    /// The same after so many targets.
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
+        self
+    }
+
+    /// The same after so long, in whole milliseconds.
+    pub fn with_setup(mut self, setup: Duration) -> Self {
+        self.0.setup_ms = u32::try_from(setup.as_millis()).unwrap_or(u32::MAX);
         self
     }
 }

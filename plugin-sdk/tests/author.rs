@@ -201,3 +201,47 @@ fn registrations_can_be_made_for_tests() {
     assert_eq!(testing::metric("registrations", &[("kind", "moved"), ("trunk", "")]), 1.0);
     assert_eq!(testing::take_log()[0].1, "sip:1@tel.t-online.de failed from 10.0.0.5 by lan");
 }
+
+#[derive(Deserialize)]
+struct Accounts {}
+
+#[jackfield::plugin(methods("INVITE"), if_header("X-Account"))]
+impl Plugin for Accounts {
+    fn on_request(&self, request: &Request) -> Result<Decision> {
+        request.set_note("account", &request.header("X-Account").unwrap_or_default());
+        Ok(Decision::pass())
+    }
+
+    fn on_complete(&self, event: &Completed) {
+        let (account, tag) = (event.note("account").unwrap_or_default(), event.tag().unwrap_or_default());
+        let (status, setup) = (event.status().unwrap_or_default(), event.setup().as_millis());
+        jackfield::info!("{} {account} by {tag} {status} after {setup} ms, {} tried", event.uri(), event.attempts());
+    }
+
+    fn on_timer(&self, id: &str) {
+        jackfield::info!("{id} has run out");
+    }
+}
+
+#[test]
+fn end_of_a_request_is_told_by_method_and_timers_without_a_filter() {
+    let plugin = Accounts::from_toml("").unwrap();
+    let request = Subscription::to([Hook::Request]).methods(["INVITE"]).if_header(["X-Account"]);
+    let complete = Subscription::to([Hook::Complete]).methods(["INVITE"]);
+    assert_eq!(plugin.subscriptions(), [complete, Subscription::to([Hook::Timer]), request]);
+}
+
+#[test]
+fn end_of_a_request_knows_its_notes() {
+    testing::take_log();
+    let plugin = Accounts::from_toml("").unwrap();
+    let request = Request::parse("INVITE sip:1@sbc\nX-Account: 7\nCall-ID: c@x");
+    plugin.on_request(&request).unwrap();
+    let end = Completed::of(&request, 200).with_tag("a").with_attempts(2).with_setup(Duration::from_millis(1250));
+    assert_eq!((end.call_id().as_str(), end.method().as_str(), end.transaction_id()), ("c@x", "INVITE", request.transaction_id()));
+    plugin.on_complete(&end);
+    plugin.on_timer("refresh");
+    let lines: Vec<String> = testing::take_log().into_iter().map(|(_, line)| line).collect();
+    assert_eq!(lines, ["sip:1@sbc 7 by a 200 after 1250 ms, 2 tried", "refresh has run out"]);
+    assert_eq!(Completed::of(&Request::parse("ACK sip:1@sbc"), None).status(), None);
+}

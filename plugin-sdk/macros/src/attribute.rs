@@ -7,7 +7,7 @@ use syn::punctuated::Punctuated;
 use syn::{Error, Ident, LitStr, Result, Token, parenthesized};
 
 /// A filter as written.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Filter {
     methods: Vec<LitStr>,
     statuses: Vec<LitStr>,
@@ -61,6 +61,21 @@ impl Filter {
             built = quote!(#built.if_uri_param(#name));
         }
         if *in_dialog { quote!(#built.in_dialog()) } else { built }
+    }
+
+    /// The same without what looks at the request, for a hook that comes when it is gone.
+    pub(crate) fn afterwards(&self) -> Self {
+        Self { if_header: Vec::new(), if_uri_param: None, ..self.clone() }
+    }
+
+    /// A request that has ended is not looked at any more.
+    pub(crate) fn refuse_looks(&self) -> Result<()> {
+        match self.if_header.first().or(self.if_uri_param.as_ref()) {
+            Some(name) => {
+                Err(Error::new(name.span(), "on_complete goes by methods(...), statuses(...) and in_dialog: the request is gone"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// A request has no status.

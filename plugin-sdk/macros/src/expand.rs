@@ -7,8 +7,14 @@ use syn::{Error, FnArg, ImplItem, ImplItemFn, ItemImpl, Result, Type, parse_quot
 use crate::attribute::{Filter, take_subscribe};
 
 /// The hooks and how the SDK names them.
-const HOOKS: [(&str, &str); 4] =
-    [("on_request", "Request"), ("on_response", "Response"), ("on_failure", "Failure"), ("on_registration", "Registration")];
+const HOOKS: [(&str, &str); 6] = [
+    ("on_request", "Request"),
+    ("on_response", "Response"),
+    ("on_failure", "Failure"),
+    ("on_registration", "Registration"),
+    ("on_timer", "Timer"),
+    ("on_complete", "Complete"),
+];
 
 /// What else may be written.
 const OTHERS: [&str; 5] = ["new", "validate", "subscriptions", "self_check", "shutdown"];
@@ -46,7 +52,8 @@ fn written(item: &ItemImpl) -> Result<Vec<String>> {
         };
         let name = function.sig.ident.to_string();
         if !HOOKS.iter().any(|(hook, _)| *hook == name) && !OTHERS.contains(&name.as_str()) {
-            let known = "a plugin has on_request, on_response, on_failure, on_registration, new, validate, subscriptions, self_check and shutdown; \
+            let known = "a plugin has on_request, on_response, on_failure, on_registration, on_timer, on_complete, new, validate, subscriptions, \
+                         self_check and shutdown; \
                          put other functions into an `impl` of their own";
             return Err(Error::new_spanned(&function.sig.ident, known));
         }
@@ -55,7 +62,7 @@ fn written(item: &ItemImpl) -> Result<Vec<String>> {
     if !names.iter().any(|name| HOOKS.iter().any(|(hook, _)| hook == name)) {
         return Err(Error::new_spanned(
             &item.self_ty,
-            "a plugin needs at least one of on_request, on_response, on_failure and on_registration",
+            "a plugin needs at least one of on_request, on_response, on_failure, on_registration, on_timer and on_complete",
         ));
     }
     Ok(names)
@@ -76,12 +83,19 @@ fn subscriptions(item: &mut ItemImpl, common: &Filter) -> Result<Vec<TokenStream
             return Err(Error::new_spanned(&function.sig.ident, "#[subscribe] belongs on a hook"));
         };
         let hook = format_ident!("{hook}");
-        if hook == "Registration" {
-            // Filters look at messages, and this hook has none: neither its own nor the common ones could narrow it.
+        if hook == "Registration" || hook == "Timer" {
+            // Filters look at messages, and these hooks have none: neither their own nor the common ones could narrow them.
             if !filters.is_empty() {
-                return Err(Error::new_spanned(&function.sig.ident, "#[subscribe] looks at messages: on_registration is told everything"));
+                let refusal = format!("#[subscribe] looks at messages: {name} is told everything");
+                return Err(Error::new_spanned(&function.sig.ident, refusal));
             }
-            expressions.push(quote!(::jackfield::Subscription::to([::jackfield::Hook::Registration])));
+            expressions.push(quote!(::jackfield::Subscription::to([::jackfield::Hook::#hook])));
+            continue;
+        }
+        if hook == "Complete" {
+            filters.iter().try_for_each(Filter::refuse_looks)?;
+            let all = if filters.is_empty() { vec![common.afterwards()] } else { filters };
+            expressions.extend(all.iter().map(|filter| filter.subscription(&[quote!(#hook)])));
             continue;
         }
         for filter in &filters {

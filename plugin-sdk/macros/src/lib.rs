@@ -19,13 +19,15 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// The hooks that are written (`on_request`, `on_response`, `on_failure`, `on_registration`) are the hooks that the host calls. The
-/// arguments of the attribute narrow all of them but `on_registration`, which has no message that they could look at; `#[subscribe(...)]` on a hook narrows that hook instead, and more than one are alternatives:
+/// The hooks that are written (`on_request`, `on_response`, `on_failure`, `on_registration`, `on_timer`, `on_complete`) are the hooks that
+/// the host calls. The arguments of the attribute narrow all of them but `on_registration` and `on_timer`, which have no message that they
+/// could look at, and `on_complete` by method, status and dialog only; `#[subscribe(...)]` on a hook narrows that hook instead, and more
+/// than one are alternatives:
 ///
 /// | argument | the host calls only for |
 /// |---|---|
 /// | `methods("INVITE", ...)` | these methods |
-/// | `statuses("503", "5xx", ...)` | these statuses or classes (`on_response` and `on_failure`) |
+/// | `statuses("503", "5xx", ...)` | these statuses or classes (`on_response`, `on_failure` and `on_complete`) |
 /// | `if_header("X-Account", ...)` | messages with at least one of these header fields |
 /// | `if_uri_param("line")` | requests with this parameter in the Request-URI or in the URI of To |
 /// | `initial_only` | requests outside a dialog; so it is unless `in_dialog` is given |

@@ -17,7 +17,11 @@ fn author_learns_what_is_wrong() {
     );
     for (arguments, item, error) in [
         (quote!(), quote!(impl X {}), "#[jackfield::plugin] stands on `impl Plugin for YourType`"),
-        (quote!(), quote!(impl Plugin for X {}), "a plugin needs at least one of on_request, on_response, on_failure and on_registration"),
+        (
+            quote!(),
+            quote!(impl Plugin for X {}),
+            "a plugin needs at least one of on_request, on_response, on_failure, on_registration, on_timer and on_complete",
+        ),
         (
             quote!(),
             quote!(
@@ -69,6 +73,20 @@ fn misplaced_functions_are_named() {
         }
     );
     assert_eq!(refusal(quote!(), narrowed), "#[subscribe] looks at messages: on_registration is told everything");
+    let timed = quote!(
+        impl Plugin for X {
+            #[subscribe(in_dialog)]
+            fn on_timer(&self, id: &str) {}
+        }
+    );
+    assert_eq!(refusal(quote!(), timed), "#[subscribe] looks at messages: on_timer is told everything");
+    let gone = quote!(
+        impl Plugin for X {
+            #[subscribe(if_header("X-Account"))]
+            fn on_complete(&self, event: &Completed) {}
+        }
+    );
+    assert_eq!(refusal(quote!(), gone), "on_complete goes by methods(...), statuses(...) and in_dialog: the request is gone");
     let constructor = quote!(
         impl Plugin for X {
             fn new() -> Self {}

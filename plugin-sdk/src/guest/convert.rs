@@ -106,6 +106,8 @@ impl IntoWit for Subscription {
             Hook::Response => wit::Hooks::RESPONSE,
             Hook::Failure => wit::Hooks::FAILURE,
             Hook::Registration => wit::Hooks::REGISTRATION,
+            Hook::Timer => wit::Hooks::TIMER,
+            Hook::Complete => wit::Hooks::COMPLETE,
         });
         wit::Subscription {
             hooks: hooks.collect(),

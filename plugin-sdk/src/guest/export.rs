@@ -4,13 +4,15 @@ use std::cell::OnceCell;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use super::bindings::exports::jackfield::plugin::{lifecycle, on_failure, on_registration, on_request, on_response};
+use super::bindings::exports::jackfield::plugin::{lifecycle, on_complete, on_failure, on_registration, on_request, on_response, on_timer};
 use super::bindings::jackfield::plugin::events;
 use super::bindings::jackfield::plugin::message as wit;
 use super::bindings::jackfield::plugin::types;
 use super::convert::IntoWit as _;
-use super::{message, registration};
-use crate::{Branch, Cause, Decision, Error, Failure, Outcome, Plugin, Recovery, Registration, Request, Response, Result, panics};
+use super::{completed, message, registration};
+use crate::{
+    Branch, Cause, Completed, Decision, Error, Failure, Outcome, Plugin, Recovery, Registration, Request, Response, Result, panics,
+};
 
 /// The exports of a component whose plugin is `P`. The attribute macro hands it to the bindings' `export!`.
 pub struct Exports<P>(PhantomData<P>);
@@ -21,6 +23,8 @@ trait Hooks {
     fn response(&self, request: &Request, response: &Response, branch: &Branch) -> Result<Outcome>;
     fn failure(&self, request: &Request, response: Option<&Response>, failure: &Failure) -> Result<Recovery>;
     fn registration(&self, event: &Registration);
+    fn timer(&self, id: &str);
+    fn complete(&self, event: &Completed);
     fn check(&self) -> Result<()>;
     fn stop(&self);
 }
@@ -37,6 +41,12 @@ impl<P: Plugin> Hooks for P {
     }
     fn registration(&self, event: &Registration) {
         self.on_registration(event);
+    }
+    fn timer(&self, id: &str) {
+        self.on_timer(id);
+    }
+    fn complete(&self, event: &Completed) {
+        self.on_complete(event);
     }
     fn check(&self) -> Result<()> {
         self.self_check()
@@ -56,6 +66,14 @@ fn with_plugin<T>(call: impl FnOnce(&dyn Hooks) -> Result<T>) -> Result<T, Strin
         Some(plugin) => call(plugin.as_ref()).map_err(text),
         None => Err("a hook was called before init".to_owned()),
     })
+}
+
+/// For what has no answer. Before init nothing is subscribed and no timer runs.
+fn tell(call: impl FnOnce(&dyn Hooks)) {
+    let _ = with_plugin(|plugin| {
+        call(plugin);
+        Ok(())
+    });
 }
 
 fn text(error: Error) -> String {
@@ -85,10 +103,7 @@ impl<P: Plugin> lifecycle::Guest for Exports<P> {
     }
 
     fn shutdown() {
-        let _ = with_plugin(|plugin| {
-            plugin.stop();
-            Ok(())
-        });
+        tell(|plugin| plugin.stop());
     }
 }
 
@@ -139,10 +154,18 @@ impl<P: Plugin> on_failure::Guest for Exports<P> {
 
 impl<P: Plugin> on_registration::Guest for Exports<P> {
     fn handle(event: &events::Registration) {
-        // Before init nothing is subscribed.
-        let _ = with_plugin(|plugin| {
-            plugin.registration(registration::registration(event));
-            Ok(())
-        });
+        tell(|plugin| plugin.registration(registration::registration(event)));
+    }
+}
+
+impl<P: Plugin> on_timer::Guest for Exports<P> {
+    fn handle(id: String) {
+        tell(|plugin| plugin.timer(&id));
+    }
+}
+
+impl<P: Plugin> on_complete::Guest for Exports<P> {
+    fn handle(event: &events::Completed) {
+        tell(|plugin| plugin.complete(completed::completed(event)));
     }
 }

@@ -113,6 +113,10 @@ impl Request {
         self.notes.borrow().get(key).cloned()
     }
 
+    pub(crate) fn notes(&self) -> BTreeMap<String, String> {
+        self.notes.borrow().clone()
+    }
+
     pub(crate) fn set_note(&self, key: &str, value: &str) {
         self.notes.borrow_mut().insert(key.to_owned(), value.to_owned());
     }
