@@ -12,10 +12,11 @@ use super::bindings::types;
 use super::call::{Call, CallState, Notes, Origin};
 use super::decision::{self, Rules};
 use super::edit::{Invalid, request_edits};
-use super::failure::{CallFailure, report};
+use super::failure::CallFailure;
 use super::instance::Instance;
+use super::link::Link;
 use super::subscription::Subject;
-use super::version::Version;
+use super::version::{Seat, Version};
 use super::view::{Edits, View};
 use crate::settings::OnError;
 use jackfield_metrics::{Decision as Decided, Hook};
@@ -27,13 +28,6 @@ pub struct Chain {
     /// Start and count of the transactions' names.
     seed: u64,
     transactions: AtomicU64,
-}
-
-/// A plugin in the chain.
-#[derive(Clone)]
-pub(super) struct Link {
-    pub(super) version: Arc<Version>,
-    pub(super) on_error: OnError,
 }
 
 /// A request to decide about.
@@ -106,7 +100,7 @@ impl Chain {
     pub fn on_request(self: &Arc<Self>, worker: usize, view: RequestView<'_>) -> ChainAnswer {
         let mut pass = Pass { chain: self, view, call: None, plan: None };
         for place in 0..self.links.len() {
-            if let Some(answer) = pass.visit(worker, place) {
+            if let Some(answer) = pass.visit(Seat::Worker(worker), place) {
                 return answer;
             }
         }
@@ -175,7 +169,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// Asks one plugin, if it wants the request; the answer if that ends the chain.
-    fn visit(&mut self, worker: usize, place: usize) -> Option<ChainAnswer> {
+    fn visit(&mut self, seat: Seat, place: usize) -> Option<ChainAnswer> {
         let link = self.chain.links.get(place)?;
         if !link.version.subscriptions.request.want_request(&self.subject()) {
             return None;
@@ -184,19 +178,17 @@ impl Pass<'_> {
             self.call = Some(Box::new(Call::new(self.origin(), Arc::clone(self.view.request), Notes::default())));
         }
         self.call.as_mut()?.plugin = place;
-        let metrics = &link.version.identity().metrics;
-        metrics.called(Hook::Request);
         let keep_plan = place + 1 < self.chain.links.len();
-        let step = link.version.with_instance(worker, |instance| {
-            let decision = instance.on_request(&mut self.call)?;
+        let step = link.call(Hook::Request, seat, &mut self.call, |instance, call| {
+            let decision = instance.on_request(call)?;
             let kind = decided(&decision);
             let step = Step::read(decision, &self.view, keep_plan, instance).map_err(|invalid| CallFailure::of_decision(&invalid))?;
-            metrics.decided(kind);
+            link.version.identity().metrics.decided(kind);
             Ok(step)
         });
         match step {
             Ok(step) => self.apply(step),
-            Err(failure) => self.fail(link, &failure),
+            Err(_) => self.fail(link.on_error),
         }
     }
 
@@ -260,11 +252,9 @@ impl Pass<'_> {
         self.plan = Some(plan);
     }
 
-    fn fail(&mut self, link: &Link, failure: &CallFailure) -> Option<ChainAnswer> {
-        let call = self.call.as_mut()?;
-        call.forget_notes();
-        report(link.version.identity(), Hook::Request, Some(call.id()), failure);
-        match link.on_error {
+    /// What a failed hook leaves to the operator's choice.
+    fn fail(&self, on_error: OnError) -> Option<ChainAnswer> {
+        match on_error {
             OnError::Next => None,
             OnError::Reply(_) if is_unanswerable(self.view.request.method()) => Some(ChainAnswer::Drop),
             OnError::Reply(status) => Some(ChainAnswer::Reply(Reply::status(status))),

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::chain::{Chain, Link};
+use super::chain::Chain;
+use super::link::Link;
 use super::load::{LoadError, Loader, Program};
 use super::names::names_in;
 use super::state::Digest;

@@ -24,6 +24,7 @@ mod host;
 mod instance;
 mod keeper;
 mod limits;
+mod link;
 mod load;
 mod log;
 mod machine;

@@ -9,12 +9,13 @@ use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Group, Reply, Reviewed
 
 use super::bindings::{on_failure, on_response};
 use super::call::{Answer, Call, CallState};
-use super::chain::Link;
 use super::decision::{self, Rules};
 use super::edit::{Invalid, response_edits};
-use super::failure::{CallFailure, report};
+use super::failure::CallFailure;
 use super::instance::Instance;
+use super::link::Link;
 use super::subscription::{Outcome, Subject};
+use super::version::Seat;
 use super::view::{Edits, View};
 use jackfield_metrics::Hook;
 
@@ -80,7 +81,7 @@ impl CallState {
                 attempt: view.attempt,
                 rtt_ms: u32::try_from(view.elapsed.as_millis()).unwrap_or(u32::MAX),
             };
-            let review = self.ask(link, Hook::Response, place, worker, &mut call, |instance, call| {
+            let review = self.ask(link, Hook::Response, place, Seat::Worker(worker), &mut call, |instance, call| {
                 let outcome = instance.on_response(call, &branch)?;
                 review(outcome, &view).map_err(|invalid| CallFailure::of_decision(&invalid))
             });
@@ -114,7 +115,7 @@ impl CallState {
                 attempt: view.attempt,
                 remaining: view.remaining,
             };
-            let choice = self.ask(link, Hook::Failure, place, worker, &mut call, |instance, call| {
+            let choice = self.ask(link, Hook::Failure, place, Seat::Worker(worker), &mut call, |instance, call| {
                 let outcome = instance.on_failure(call, &failure)?;
                 self.choice(outcome, &view, instance).map_err(|invalid| CallFailure::of_decision(&invalid))
             });
@@ -152,27 +153,16 @@ impl CallState {
         link: &Link,
         hook: Hook,
         place: usize,
-        worker: usize,
+        seat: Seat,
         call: &mut Option<Box<Call>>,
         run: impl FnOnce(&mut Instance, &mut Option<Box<Call>>) -> Result<T, CallFailure>,
     ) -> Option<T> {
-        let identity = link.version.identity();
-        identity.metrics.called(hook);
-        let answered = link.version.with_instance(worker, |instance| run(instance, call));
+        let value = link.call(hook, seat, call, run).ok()?;
         let call = call.as_mut()?;
-        match answered {
-            Ok(value) => {
-                if call.keep_notes() {
-                    self.notes().adopt(place, call.notes.clone());
-                }
-                Some(value)
-            }
-            Err(failure) => {
-                call.forget_notes();
-                report(identity, hook, Some(call.id()), &failure);
-                None
-            }
+        if call.keep_notes() {
+            self.notes().adopt(place, call.notes.clone());
         }
+        Some(value)
     }
 
     fn choice(&self, outcome: on_failure::Outcome, view: &FailureView<'_>, instance: &mut Instance) -> Result<Choice, Invalid> {

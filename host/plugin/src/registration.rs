@@ -13,6 +13,7 @@ use super::chain::Chain;
 use super::failure::report;
 use super::getters::endpoint;
 use super::state::{Registration, State};
+use super::version::Seat;
 use super::view::text;
 use jackfield_metrics::Hook;
 
@@ -119,7 +120,7 @@ impl Chain {
             let event = event.get_or_insert_with(|| Arc::new(RegistrationEvent::new(view)));
             let identity = link.version.identity();
             identity.metrics.called(Hook::Registration);
-            if let Err(failure) = link.version.with_instance(worker, |instance| instance.on_registration(Arc::clone(event))) {
+            if let Err(failure) = link.version.with_instance(Seat::Worker(worker), |instance| instance.on_registration(Arc::clone(event))) {
                 report(identity, Hook::Registration, None, &failure);
             }
         }

@@ -13,6 +13,15 @@ use jackfield_metrics::Failure;
 /// Initialised instances that wait for one to fail.
 const SPARES: usize = 4;
 
+/// Where a hook runs, which chooses the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seat {
+    /// On a worker, which has an instance of its own.
+    Worker(usize),
+    /// On a thread that may wait: in an instance that nobody else has in hand then.
+    Waiting,
+}
+
 /// A version. Hooks of one transaction may run in any of its instances.
 pub(super) struct Version {
     pub(super) blueprint: Blueprint,
@@ -22,6 +31,8 @@ pub(super) struct Version {
     /// One for each worker: the lock is its own, and nobody waits for it.
     slots: Box<[Mutex<Option<Instance>>]>,
     spares: Mutex<Vec<Instance>>,
+    /// Those that calls which wait have used.
+    idle: Mutex<Vec<Instance>>,
     nursery: Nursery,
     /// For the nursery, which must not keep a version alive.
     this: Weak<Self>,
@@ -49,6 +60,7 @@ impl Version {
             init_cost,
             slots,
             spares: Mutex::new(spares),
+            idle: Mutex::default(),
             nursery,
             this: this.clone(),
         }))
@@ -58,12 +70,12 @@ impl Version {
         &self.blueprint.identity
     }
 
-    /// Runs a call in the worker's instance. After a failure that is the instance's own a spare takes its place.
-    pub(super) fn with_instance<T>(
-        &self,
-        worker: usize,
-        run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>,
-    ) -> Result<T, CallFailure> {
+    /// Runs a call in an instance. After a failure that is the instance's own a spare takes its place.
+    pub(super) fn with_instance<T>(&self, seat: Seat, run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>) -> Result<T, CallFailure> {
+        let worker = match seat {
+            Seat::Worker(worker) => worker,
+            Seat::Waiting => return self.with_idle_instance(run),
+        };
         let Some(slot) = self.slots.get(worker % self.slots.len()) else {
             return Err(CallFailure::no_instance("there are no instances"));
         };
@@ -76,8 +88,7 @@ impl Version {
         };
         let result = run(instance);
         let replace = match &result {
-            // An answered error is the plugin's considered opinion; its memory is sound.
-            Err(failure) => failure.failure != Failure::Error,
+            Err(failure) => is_spoiled(failure),
             // A worn instance still works: it waits for its successor.
             Ok(_) => instance.is_worn() && !self.spares().is_empty(),
         };
@@ -87,6 +98,30 @@ impl Version {
             self.nursery.refill(self.this.clone());
         }
         result
+    }
+
+    /// The same where calls wait: as many instances are made as calls wait at a time, and the one that was used last is used next.
+    fn with_idle_instance<T>(&self, run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>) -> Result<T, CallFailure> {
+        let idle = self.idle().pop().or_else(|| self.spares().pop());
+        let mut instance = match idle {
+            Some(instance) => instance,
+            None => {
+                let made = self.blueprint.instantiate(self.blueprint.cpu_init);
+                made.map_err(|failure| CallFailure::no_instance(&format!("a new instance failed: {failure}")))?.0
+            }
+        };
+        let result = run(&mut instance);
+        if instance.is_worn() || result.as_ref().is_err_and(is_spoiled) {
+            self.nursery.discard(instance);
+            self.nursery.refill(self.this.clone());
+        } else {
+            self.idle().push(instance);
+        }
+        result
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Instance>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A spare; where failures came faster than spares, a new instance made on the spot, unless its `init` is slower than a hook may be.
@@ -117,11 +152,16 @@ impl Version {
     }
 }
 
+/// Whether an instance that failed so must not be called again. An answered error is the plugin's considered opinion; its memory is sound.
+fn is_spoiled(failure: &CallFailure) -> bool {
+    failure.failure != Failure::Error
+}
+
 /// The last transaction that began with this version has ended. Its instances are taken apart elsewhere: that takes longer than the
 /// worker which happened to hold the last reference should spend.
 impl Drop for Version {
     fn drop(&mut self) {
-        let spares = std::mem::take(&mut *self.spares());
+        let spares = std::mem::take(&mut *self.spares()).into_iter().chain(std::mem::take(&mut *self.idle()));
         let slots = std::mem::take(&mut self.slots).into_vec().into_iter();
         let serving = slots.filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
         serving.chain(spares).for_each(|instance| self.nursery.retire(instance));
