@@ -31,6 +31,9 @@
 //! [`Plugin::on_registration`] is told what happens to the registrations that go through the proxy, [`Plugin::on_complete`] how requests
 //! ended, and [`Plugin::on_timer`] when a timer of the plugin's has run out.
 //!
+//! What it may ask beyond the message in hand: [`kv`], [`tables`], [`http`], [`dns`], [`state`] and [`timers`], each of which the
+//! configuration grants; [`clock`], [`log`], [`metrics`] and [`random`] need no grant.
+//!
 //! `cargo build --target wasm32-wasip2 --release` makes the component; put it into the plugin directory of the proxy.
 
 // The attribute macro and the bindings name this crate as authors see it.
@@ -48,15 +51,22 @@ mod plugin;
 mod registration;
 mod request;
 mod response;
+mod service;
 mod subscription;
 mod target;
 
 pub mod clock;
+pub mod dns;
+pub mod http;
+pub mod kv;
 pub mod log;
 pub mod metrics;
 pub mod prelude;
 pub mod random;
+pub mod state;
+pub mod tables;
 pub mod targets;
+pub mod timers;
 
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
@@ -81,5 +91,6 @@ pub use plugin::{Branch, Cause, Failure, Plugin};
 pub use registration::{Registration, RegistrationKind};
 pub use request::{Endpoint, Request, Transport};
 pub use response::Response;
+pub use service::ServiceError;
 pub use subscription::{Hook, Subscription};
 pub use target::Target;

@@ -71,7 +71,7 @@ pub trait Plugin: Sized + 'static {
         let _ = event;
     }
 
-    /// A timer that this plugin has started has run out: `id` is what it is called. There is nothing to answer. Runs in one instance at a
+    /// A timer that this plugin has started has run out ([`timers`](crate::timers)): `id` is what it is called. There is nothing to answer. Runs in one instance at a
     /// time.
     fn on_timer(&self, id: &str) {
         let _ = id;
@@ -100,6 +100,11 @@ pub trait Plugin: Sized + 'static {
     /// ```
     fn on_complete(&self, event: &Completed) {
         let _ = event;
+    }
+
+    /// Called in the first instance of a version, and in no other: the place to start timers. An error refuses the version.
+    fn start(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Work to be tried in one instance before a new version takes traffic. An error refuses the version.

@@ -17,7 +17,7 @@ const HOOKS: [(&str, &str); 6] = [
 ];
 
 /// What else may be written.
-const OTHERS: [&str; 5] = ["new", "validate", "subscriptions", "self_check", "shutdown"];
+const OTHERS: [&str; 6] = ["new", "validate", "subscriptions", "start", "self_check", "shutdown"];
 
 pub(crate) fn plugin(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let common: Filter = syn::parse2(arguments)?;
@@ -52,7 +52,7 @@ fn written(item: &ItemImpl) -> Result<Vec<String>> {
         };
         let name = function.sig.ident.to_string();
         if !HOOKS.iter().any(|(hook, _)| *hook == name) && !OTHERS.contains(&name.as_str()) {
-            let known = "a plugin has on_request, on_response, on_failure, on_registration, on_timer, on_complete, new, validate, subscriptions, \
+            let known = "a plugin has on_request, on_response, on_failure, on_registration, on_timer, on_complete, new, validate, subscriptions, start, \
                          self_check and shutdown; \
                          put other functions into an `impl` of their own";
             return Err(Error::new_spanned(&function.sig.ident, known));

@@ -80,6 +80,9 @@ fn text(error: Error) -> String {
     error.to_string()
 }
 
+/// Instances of a version are counted from here.
+const FIRST: u32 = 0;
+
 /// The default hook would do half of it: its words are no line of the log.
 fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
@@ -90,9 +93,12 @@ fn report_panics() {
 }
 
 impl<P: Plugin> lifecycle::Guest for Exports<P> {
-    fn init(config: String, _environment: lifecycle::Environment) -> Result<Vec<types::Subscription>, String> {
+    fn init(config: String, environment: lifecycle::Environment) -> Result<Vec<types::Subscription>, String> {
         report_panics();
         let plugin = P::from_json(&config).map_err(text)?;
+        if environment.instance == FIRST {
+            plugin.start().map_err(text)?;
+        }
         let subscriptions = plugin.subscriptions();
         PLUGIN.with(|slot| slot.set(Box::new(plugin))).map_err(|_| "init was called twice".to_owned())?;
         Ok(subscriptions.into_wit())

@@ -12,6 +12,7 @@ pub mod bindings {
     });
 }
 
+pub(crate) mod asking;
 pub(crate) mod completed;
 mod convert;
 mod export;

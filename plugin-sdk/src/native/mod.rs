@@ -1,5 +1,6 @@
 //! The side of unit tests: messages parsed here, services that do what the test says.
 
+pub(crate) mod asking;
 pub(crate) mod completed;
 pub(crate) mod message;
 pub(crate) mod registration;

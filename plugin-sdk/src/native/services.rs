@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use super::asking::Services;
 use crate::clock::LocalTime;
 use crate::log::Level;
 
@@ -13,12 +14,17 @@ pub(crate) struct World {
     pub(crate) unix_ms: u64,
     pub(crate) local: Option<LocalTime>,
     pub(crate) random: u64,
+    pub(crate) services: Services,
+}
+
+impl World {
+    pub(crate) const fn new() -> Self {
+        Self { log: Vec::new(), metrics: BTreeMap::new(), unix_ms: 1_735_689_600_000, local: None, random: 1, services: Services::new() }
+    }
 }
 
 thread_local! {
-    static WORLD: RefCell<World> = const {
-        RefCell::new(World { log: Vec::new(), metrics: BTreeMap::new(), unix_ms: 1_735_689_600_000, local: None, random: 1 })
-    };
+    static WORLD: RefCell<World> = const { RefCell::new(World::new()) };
 }
 
 pub(crate) fn world<T>(look: impl FnOnce(&mut World) -> T) -> T {

@@ -14,6 +14,8 @@
 //! assert_eq!(response.status(), 503);
 //! ```
 
+mod services;
+
 use std::time::Duration;
 
 use crate::clock::LocalTime;
@@ -21,6 +23,11 @@ use crate::log::Level;
 use crate::native::services::{series, world};
 use crate::native::{completed, message, registration};
 use crate::{Completed, Endpoint, Plan, Registration, RegistrationKind, Request, Response, Transport};
+
+pub use services::{
+    Service, advance, answer_http, answer_http_with, fail, mend, reset, run_timers, set_active_calls, set_addresses, set_contacts,
+    set_location, set_naptr, set_srv, set_table, set_trunk_down, set_trunk_up, set_txt, take_http, timers,
+};
 
 impl Request {
     /// Reads a request from a text. The line ends, the version and the header fields that RFC 3261 8.1.1 demands may be left out, and
