@@ -139,6 +139,13 @@ impl Tally {
     pub(crate) fn failed(&self) -> u64 {
         self.refused.values().sum::<u64>() + self.lost
     }
+
+    /// The time that so many of a hundred calls were set up in.
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
+        let mut setups = self.setups.clone();
+        setups.sort_unstable();
+        setups.get(setups.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
+    }
 }
 
 /// Calls under way on a thread of their own.

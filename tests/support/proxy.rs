@@ -1,6 +1,7 @@
 //! The proxy as a child process.
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -149,6 +150,16 @@ impl Proxy {
     /// Everything it has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read(self.file("log")).map(|octets| String::from_utf8_lossy(&octets).into_owned()).unwrap_or_default()
+    }
+
+    /// What it has logged beyond the first so many octets.
+    pub(crate) fn log_after(&self, octets: usize) -> String {
+        let mut rest = Vec::new();
+        let read = File::open(self.file("log")).and_then(|mut file| {
+            file.seek(SeekFrom::Start(octets as u64))?;
+            file.read_to_end(&mut rest)
+        });
+        read.map(|_| String::from_utf8_lossy(&rest).into_owned()).unwrap_or_default()
     }
 
     /// Waits until a line of its log has all these words.
