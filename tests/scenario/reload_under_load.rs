@@ -49,7 +49,9 @@ fn reloads_half_of_them_broken_cost_no_call_no_time_and_no_memory() {
         };
         let logged = proxy.log().len();
         install(&file, &octets);
-        wait::within(Duration::from_secs(60), &format!("reload {number} ({sign})"), || proxy.log_after(logged).contains(sign).then_some(()));
+        wait::within(Duration::from_secs(60), &format!("reload {number} ({sign})"), || {
+            proxy.log_after(logged).contains(sign).then_some(())
+        });
         if (number + 1) % (reloads / 4) == 0 {
             memory.push(proxy.memory());
             changing.store(false, Relaxed);
