@@ -1,4 +1,14 @@
 //! What plugins may ask beyond the message in hand: key-value buckets, tables, HTTP. Nothing here knows WebAssembly.
 
 pub mod ask;
+pub mod http;
+pub mod kv;
+mod outside;
+mod runtime;
+mod samples;
+pub mod settings;
 pub mod tables;
+mod tls;
+
+pub use outside::{ForPlugin, Granted, Outside, SetupError};
+pub use samples::{BucketSample, Counts, Samples, StoreSample};
