@@ -34,5 +34,5 @@ mod weight;
 pub use counters::Figures;
 pub use health::{FailingPath, Health, Probe};
 pub use record::{Answer, Asked, Failure, Kind, Naptr, Question, Records, Source, Srv};
-pub use resolver::{Draw, Resolver, name_servers};
+pub use resolver::{Draw, Resolver, Routes, name_servers};
 pub use settings::{Family, LONGEST, Servers, Settings};

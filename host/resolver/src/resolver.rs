@@ -17,10 +17,14 @@ use crate::health::{Health, Probe};
 use crate::record::Source;
 use crate::settings::Settings;
 use crate::shared::{Origin, Shared};
+use crate::source_address::SourceAddresses;
 use crate::upstream::Upstream;
 
 /// Randomness: a number from 0 to the given one, both included.
 pub type Draw = Arc<dyn Fn(u32) -> u32 + Send + Sync>;
+
+/// From which address of ours something leaves for another; none if there is no way there.
+pub type Routes = Arc<dyn Fn(IpAddr) -> Option<IpAddr> + Send + Sync>;
 
 /// The name servers of the settings, or else of the system, as [`Resolver::start`] asks them: for who wants to see what they say, and hands them
 /// to [`Resolver::with_source`] behind something that listens.
@@ -78,6 +82,13 @@ impl Resolver {
     /// A resolver with another source of records, whose questions run on `runtime`.
     pub fn with_source(settings: Settings, source: Box<dyn Source>, draw: Draw, runtime: Handle) -> Self {
         Self { shared: Arc::new(Shared::new(settings, source, Origin::Handed, draw, runtime)), _background: None }
+    }
+
+    /// The same for a simulation, in which nobody asks the kernel either: `routes` says from which address of ours something would leave.
+    pub fn apart(settings: Settings, source: Box<dyn Source>, draw: Draw, routes: Routes, runtime: Handle) -> Self {
+        let mut shared = Shared::new(settings, source, Origin::Handed, draw, runtime);
+        shared.source_addresses = SourceAddresses::told(routes);
+        Self { shared: Arc::new(shared), _background: None }
     }
 
     /// The addresses to try, in order, if that can be said without asking anybody. Does not wait; for the data path. Weights are drawn

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::resolver::Routes;
+
 /// How long an answer of the kernel counts: routes and addresses change, and nobody says so.
 const VALID: Duration = Duration::from_secs(1);
 
@@ -14,20 +16,32 @@ const VALID: Duration = Duration::from_secs(1);
 const DESTINATIONS: usize = 4096;
 
 /// What the kernel said lately.
-#[derive(Debug, Default)]
-pub(crate) struct SourceAddresses(RwLock<HashMap<IpAddr, (Option<IpAddr>, Instant)>>);
+#[derive(Default)]
+pub(crate) struct SourceAddresses {
+    known: RwLock<HashMap<IpAddr, (Option<IpAddr>, Instant)>>,
+    /// Who is asked instead of the kernel.
+    told: Option<Routes>,
+}
 
 impl SourceAddresses {
+    /// The kernel is not asked.
+    pub(crate) fn told(routes: Routes) -> Self {
+        Self { known: RwLock::default(), told: Some(routes) }
+    }
+
     /// The address; none if there is no way to the destination.
     pub(crate) fn towards(&self, destination: IpAddr, now: Instant) -> Option<IpAddr> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&destination).copied();
+        if let Some(told) = &self.told {
+            return told(destination);
+        }
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&destination).copied();
         if let Some((source, asked)) = known
             && now < asked + VALID
         {
             return source;
         }
         let source = ask_kernel(destination);
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= DESTINATIONS {
             known.clear();
         }
@@ -63,9 +77,9 @@ mod tests {
         for number in 0..u32::try_from(DESTINATIONS).unwrap() + 10 {
             sources.towards(Ipv4Addr::from(0x7f00_0001 + number).into(), start);
         }
-        assert!(sources.0.read().unwrap().len() <= DESTINATIONS);
+        assert!(sources.known.read().unwrap().len() <= DESTINATIONS);
         let address = IpAddr::from([127, 0, 0, 1]);
-        sources.0.write().unwrap().insert(address, (None, start));
+        sources.known.write().unwrap().insert(address, (None, start));
         assert_eq!(sources.towards(address, start + VALID / 2), None);
         assert_eq!(sources.towards(address, start + VALID), Some(address));
     }

@@ -123,14 +123,19 @@ impl Authentication {
     /// # Errors
     /// The system gives no randomness.
     pub fn start(config: &Config, lists: UserLists) -> io::Result<Self> {
+        Ok(Self::with_key(config, lists, super::seed()?, super::seed()? as u64))
+    }
+
+    /// The same with a key of the nonces and a number for the first of them: for a simulation, which is to print the same each time.
+    pub fn with_key(config: &Config, lists: UserLists, key: u128, first: u64) -> Self {
         let authentication = Self {
-            key: NonceKey(super::seed()?.to_ne_bytes()),
-            challenges: AtomicU64::new(super::seed()? as u64),
+            key: NonceKey(key.to_ne_bytes()),
+            challenges: AtomicU64::new(first),
             setting: Mutex::default(),
             guards: ArcSwap::default(),
         };
         authentication.reconfigure(config, lists);
-        Ok(authentication)
+        authentication
     }
 
     /// Takes up a changed configuration with its users.

@@ -16,6 +16,7 @@ use super::Shared;
 use super::decider::Decider;
 use super::kept::RelayedCall;
 use super::shard::Shard;
+use super::told::Told;
 use super::worker::{State, Work, Worker};
 use crate::config::Config;
 
@@ -135,6 +136,12 @@ impl<D: Decider> Worker<D> {
             }
             Course::Ask(errand) => errand,
         };
+        if self.transport.notebook().is_some() {
+            self.transport.tell(|| Told::Media { question: if response.is_some() { "answer" } else { "offer" } });
+            let answer = unchanged(&errand.question);
+            self.step(shard, work, |core, now, out| core.media_answered(now, branch, response, answer, out));
+            return;
+        }
         let awaited = Awaited { worker: Arc::clone(self), shard: shard.index, branch, response, answer: None };
         tokio::spawn(async move {
             let mut awaited = awaited;
@@ -183,6 +190,10 @@ impl<D: Decider> Worker<D> {
 
     /// The callee will offer: the relay that will be asked then is noted now.
     fn begin_without_offer(&self, invite: &Message, chosen: Option<ProfileId>) -> MediaAnswer {
+        if self.transport.notebook().is_some() {
+            self.transport.tell(|| Told::Media { question: "offer" });
+            return MediaAnswer::Direct;
+        }
         match self.relays().ok_or(AskError::NoRelay).and_then(|client| client.begin_without_offer(invite, chosen)) {
             Ok(note) => MediaAnswer::Relayed { note: note.into(), body: None },
             Err(error) => self.unavailable(&error),
@@ -191,6 +202,9 @@ impl<D: Decider> Worker<D> {
 
     /// The client of the relays, which is made when it is first wanted; none if the system gives it no socket.
     fn relays(&self) -> Option<Client> {
+        if self.transport.notebook().is_some() {
+            return None;
+        }
         let mut known = self.relay_client.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_none() {
             match Client::bind(Arc::clone(&self.shared.pool)) {

@@ -21,12 +21,16 @@ mod resolving;
 mod routing;
 mod samples;
 mod shard;
+mod shared;
+mod simulation;
 mod source_limits;
 mod timers;
+mod told;
 mod trunk_probes;
 mod trunk_samples;
 mod trunks;
 mod upkeep;
+mod wire;
 mod worker;
 
 #[cfg(test)]
@@ -34,7 +38,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -42,9 +46,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jackfield_proto::message;
 use jackfield_proto::net::{Listener, ListenerId};
-use jackfield_proto::proxy::{Border, Core, KeyRing, MediaPolicy, RetriedInvites, Settings, SideId};
+use jackfield_proto::proxy::{Border, KeyRing, MediaPolicy, Settings, SideId};
 use tokio::runtime::Builder;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::metrics::{Metrics, Sample};
@@ -58,14 +62,16 @@ use jackfield_trunk::{Access, Table};
 
 pub use authentication::Authentication;
 pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
+pub use simulation::{Fixed, Simulation};
+pub use told::{Next, Told, Verdict};
 
 use clock::Clock;
 use media::ListenerMedia;
 use policy::Policy;
 use shard::Shard;
-use trunk_probes::TrunkProbes;
-use trunks::Trunks;
-use worker::{State, Worker};
+use shared::{Outside, Shared};
+use wire::Wire;
+use worker::Worker;
 
 /// How long nothing may have come before a draining engine that has answered everything ends.
 const DRAIN_QUIET: Duration = Duration::from_millis(200);
@@ -102,39 +108,6 @@ pub enum StartError {
     /// The system gives no thread, no runtime or no randomness.
     #[error("cannot start a worker: {0}")]
     Worker(#[from] io::Error),
-}
-
-/// What the workers share.
-pub(crate) struct Shared<D: Decider> {
-    clock: Clock,
-    shards: Box<[Shard<State<D>>]>,
-    decider: Arc<D>,
-    rules: ArcSwap<Rules>,
-    resolver: Resolver,
-    authentication: Arc<Authentication>,
-    trunks: Trunks,
-    /// The media relays.
-    pool: Arc<Pool>,
-    /// Tells that there are others.
-    relays_changed: Notify,
-    metrics: Arc<Metrics>,
-    /// Tells that an address has failed, and wants to be probed.
-    probing: Notify,
-    /// The number of the next probe.
-    probes: AtomicU64,
-    trunk_probes: TrunkProbes,
-    draining: AtomicBool,
-    panics: AtomicU64,
-}
-
-impl<D: Decider> Shared<D> {
-    fn shard_count(&self) -> u8 {
-        u8::try_from(self.shards.len()).unwrap_or(u8::MAX)
-    }
-
-    fn shard(&self, index: u8) -> Option<&Shard<State<D>>> {
-        self.shards.get(usize::from(index))
-    }
 }
 
 /// What a change of configuration may change outside the core.
@@ -263,31 +236,12 @@ pub struct Snapshot {
 impl<D: Decider> Engine<D> {
     /// Starts a worker for each share of the sockets; returns when all of them receive.
     pub fn start(sockets: Sockets, decider: Arc<D>, setup: Setup<'_>) -> Result<Self, StartError> {
-        let Setup { config, token_keys, authentication, trunks, registrations, metrics } = setup;
+        let token_keys = setup.token_keys.clone();
         let (listeners, transport) = (sockets.listeners(), sockets.monitor());
         let shares = sockets.split();
         let count = u8::try_from(shares.len()).map_err(|_| StartError::TooManyWorkers(shares.len()))?;
-        let settings = Arc::new(core_settings(config, &listeners, token_keys.clone()));
-        let retried_invites = Arc::new(RetriedInvites::default());
-        let core = |index| io::Result::Ok(Core::new(settings.clone(), index, seed()?).sharing(Arc::clone(&retried_invites)));
-        let shards = (0..count).map(|index| Ok(Shard::new(index, core(index)?))).collect::<io::Result<_>>()?;
-        let shared = Arc::new(Shared {
-            clock: Clock::start(),
-            shards,
-            decider,
-            rules: ArcSwap::from_pointee(Rules::new(config, listeners, settings)),
-            resolver: Resolver::start(config.dns.clone())?,
-            authentication,
-            trunks: Trunks::new(config, trunks, registrations, seed()?),
-            pool: Pool::new(relay_settings(config)),
-            relays_changed: Notify::new(),
-            metrics,
-            probing: Notify::new(),
-            probes: AtomicU64::new(seed()? as u64),
-            trunk_probes: TrunkProbes::default(),
-            draining: AtomicBool::new(false),
-            panics: AtomicU64::new(0),
-        });
+        let outside = Outside { clock: Clock::start(), resolver: Resolver::start(setup.config.dns.clone())? };
+        let shared = Arc::new(Shared::new(count, listeners, decider, setup, outside, seed)?);
         let (stop, stopped) = watch::channel(false);
         let engine = Self { shared, token_keys: ArcSwap::from_pointee(token_keys), transport, stop, threads: Mutex::default() };
         for (index, share) in shares.into_iter().enumerate() {
@@ -467,8 +421,8 @@ fn spawn_worker<D: Decider>(
                 Ok(local) => Arc::new(local),
                 Err(error) => return drop(started.send(Err(error))),
             };
-            let worker = Arc::new(Worker::new(index, shared, local));
-            worker.transport.serve(&worker);
+            let worker = Arc::new(Worker::new(index, shared, Wire::Live(Arc::clone(&local))));
+            local.serve(&worker);
             tokio::spawn(timers::drive(worker.clone()));
             if worker.index == 0 {
                 tokio::spawn(probing::drive(worker.clone()));

@@ -1,8 +1,6 @@
 //! What becomes of requests that go to trunks, or that count: places in the counts, bindings, the health of ways, and challenges.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -204,7 +202,7 @@ impl<D: Decider> Worker<D> {
             trunks.complain_of_stranger(&trunk.settings.name, source.ip());
             return None;
         }
-        match jackfield_auth::answer(account, challenged, &cnonce()) {
+        match jackfield_auth::answer(account, challenged, &self.transport.cnonce()) {
             Ok(edits) => Some(edits),
             Err(reason) => {
                 trunks.complain(&trunk.settings.name, challenged.request.method(), &reason);
@@ -256,10 +254,4 @@ fn after_failure((trunk, _): &WayOf, view: &FailureView<'_>) -> FailureOutcome {
 /// RFC 4028 7.4: these carry the session timer on.
 fn may_refresh(method: Method<'_>) -> bool {
     method.is_invite() || method == Method::UPDATE
-}
-
-/// A value that was never used and that nobody can guess (RFC 7616 3.4).
-fn cnonce() -> String {
-    let part = || RandomState::new().hash_one(std::time::Instant::now());
-    format!("{:016x}{:016x}", part(), part())
 }

@@ -14,18 +14,23 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Looks after it, for ever. One worker does it for all.
 pub(super) async fn drive<D: Decider>(worker: Arc<Worker<D>>) {
-    let shared = worker.shared.clone();
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        worker.guard("upkeep", |_| {
-            worker.tell(&shared.trunks.registrations.due(shared.clock.unix()));
-            let expired = shared.trunks.admission.due(shared.clock.now());
-            if expired != Expired::default() {
-                let Expired { session_timer, longest_call } = expired;
-                tracing::info!(session_timer, longest_call, "calls that nobody has ended are counted no longer");
-            }
-        });
+        look(&worker);
     }
+}
+
+/// Looks after it once.
+pub(super) fn look<D: Decider>(worker: &Arc<Worker<D>>) {
+    let shared = &worker.shared;
+    worker.guard("upkeep", |_| {
+        worker.tell(&shared.trunks.registrations.due(shared.clock.unix()));
+        let expired = shared.trunks.admission.due(shared.clock.now());
+        if expired != Expired::default() {
+            let Expired { session_timer, longest_call } = expired;
+            tracing::info!(session_timer, longest_call, "calls that nobody has ended are counted no longer");
+        }
+    });
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jackfield_auth::Challenged;
 use jackfield_proto::message::{Framing, Message};
 use jackfield_proto::net::{Flow, Transport};
-use jackfield_proto::proxy::{BranchId, Core, Output, Query, Taken, Transmit, Verdict, shard_of, shard_of_quoted};
+use jackfield_proto::proxy::{Admitted, BranchId, Core, Output, Query, Taken, Transmit, Verdict, shard_of, shard_of_quoted};
 use jackfield_proto::time::Timestamp;
 use jackfield_relay::Client;
 use jackfield_trunk::admission::TargetKey;
@@ -20,8 +20,10 @@ use super::kept::{Carried, Kept, Purpose};
 use super::outcomes::Failed;
 use super::routing::Asked;
 use super::shard::Shard;
+use super::told::{Next, Told, Verdict as ToldVerdict};
+use super::wire::Wire;
 use crate::metrics::{Kind, Rejection, WorkerMetrics};
-use jackfield_transport::{Handler, Local, Origin, Outgoing};
+use jackfield_transport::{Handler, Origin, Outgoing};
 
 /// What is kept with the requests of a decider.
 pub(super) type State<D> = Kept<<D as Decider>::State>;
@@ -32,7 +34,7 @@ type Outputs<D> = Vec<Output<State<D>>>;
 pub(super) struct Worker<D: Decider> {
     pub(super) index: usize,
     pub(super) shared: Arc<Shared<D>>,
-    pub(super) transport: Arc<Local>,
+    pub(super) transport: Wire,
     /// Vectors that keep their room from one message to the next.
     scratch: Mutex<[Outputs<D>; 2]>,
     /// Its client of the media relays, once there is something to ask them.
@@ -70,7 +72,7 @@ impl<D: Decider> Handler for Worker<D> {
 }
 
 impl<D: Decider> Worker<D> {
-    pub(super) fn new(index: usize, shared: Arc<Shared<D>>, transport: Arc<Local>) -> Self {
+    pub(super) fn new(index: usize, shared: Arc<Shared<D>>, transport: Wire) -> Self {
         Self { index, shared, transport, scratch: Mutex::default(), relay_client: Mutex::default() }
     }
 
@@ -155,6 +157,7 @@ impl<D: Decider> Worker<D> {
             Output::Send(transmit) => self.send(shard, transmit, work),
             Output::SelectTargets { context, request, flow, kind, by_token, sides, media, .. } => {
                 let verdict = self.decide(Asked { request: &request, flow: &flow, kind, by_token, sides, media });
+                self.transport.tell(|| Told::Verdict(ToldVerdict::of(&verdict)));
                 let call = verdict_call(&verdict);
                 let mut is_awaited = false;
                 self.step(shard, work, |core, now, out| is_awaited = core.decided(now, context, verdict, out));
@@ -164,6 +167,9 @@ impl<D: Decider> Worker<D> {
             }
             Output::Admit { branch, state, trunk, tag, .. } => {
                 let admitted = self.admit(branch, state.as_ref(), trunk, &tag);
+                if let Admitted::No(reply) = &admitted {
+                    self.transport.tell(|| Told::NotAdmitted { status: reply.status });
+                }
                 let mut taken = Taken::Yes;
                 self.step(shard, work, |core, now, out| taken = core.admitted(now, branch, admitted, out));
                 self.give_back(taken, state.as_ref(), TargetKey { branch, trunk, tag: &tag });
@@ -181,16 +187,24 @@ impl<D: Decider> Worker<D> {
             Output::BranchFailed { branch, state, tag, cause, attempt, remaining, trunk, request, response } => {
                 let view = FailureView { tag: &tag, cause, attempt, remaining, request: &request, response: response.as_ref() };
                 let outcome = self.choose(Failed { branch, trunk, view }, &state);
+                let status = response.as_ref().map(|response| response.status());
+                self.transport.tell(|| Told::Failed { attempt, cause, status, next: Next::of(&outcome) });
                 self.step(shard, work, |core, now, out| core.failure_decided(now, branch, outcome, out));
             }
             Output::Resolve { branch, query } => match self.shared.resolver.cached(&query) {
-                Some(found) => self.step(shard, work, |core, now, out| core.resolved(now, branch, found, out)),
+                Some(found) => {
+                    self.transport.tell(|| Told::Resolved { query, found: found.clone() });
+                    self.step(shard, work, |core, now, out| core.resolved(now, branch, found, out));
+                }
                 None => self.resolve(shard.index, branch, query),
             },
             Output::Media { branch, question } => self.ask_about_media(shard, branch, question, work),
             Output::MediaOver { note, call_id } => self.media_over(note, &call_id),
             Output::AddressFailed { path, peer, cause } => self.address_failed(path, peer, cause),
-            Output::Completed { state, status, .. } => self.completed(state.as_ref(), status),
+            Output::Completed { state, status, .. } => {
+                self.transport.tell(|| Told::Completed { status });
+                self.completed(state.as_ref(), status);
+            }
         }
     }
 
@@ -213,8 +227,9 @@ impl<D: Decider> Worker<D> {
     /// Looks up beside the data path what is not known yet; this worker takes the answer to the shard.
     fn resolve(self: &Arc<Self>, shard: u8, branch: BranchId, query: Query) {
         let worker = self.clone();
-        tokio::spawn(async move {
+        self.transport.spawn(async move {
             let found = worker.shared.resolver.resolve(&query).await;
+            worker.transport.tell(|| Told::Resolved { query, found: found.clone() });
             worker.guard("addresses", |work| {
                 if let Some(shard) = worker.shared.shard(shard) {
                     worker.step(shard, work, |core, now, out| core.resolved(now, branch, found, out));
@@ -246,4 +261,11 @@ pub(super) struct Work<D: Decider> {
     pub(super) outputs: Outputs<D>,
     /// Empty; kept for its room.
     batch: Outputs<D>,
+}
+
+impl<D: Decider> Work<D> {
+    /// What is to be carried out.
+    pub(super) fn outputs(&mut self) -> &mut Outputs<D> {
+        &mut self.outputs
+    }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
-use jackfield_proto::net::Transport;
+use jackfield_proto::net::{Listener, ListenerState, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::settings::Settings;
@@ -34,6 +34,20 @@ pub struct Endpoint {
     pub tls: Option<Arc<TlsMaterial>>,
     /// Origins of web pages that may connect by WebSocket, like `https://phone.example.com`; any if there are none.
     pub origins: Arc<[Arc<str>]>,
+}
+
+impl Endpoint {
+    /// The listener that it becomes at an address: its own, with the port that the kernel has chosen where that is open.
+    pub fn listener(&self, address: SocketAddr) -> Listener {
+        let sent_by = self.advertise.as_deref().map_or_else(|| address.to_string(), |name| with_port(name, address.port()));
+        Listener { name: Arc::clone(&self.name), transport: self.transport, address, sent_by: sent_by.into(), state: ListenerState::Open }
+    }
+}
+
+/// A `host[:port]`, with this port where it has none.
+fn with_port(advertised: &str, port: u16) -> String {
+    let behind_host = advertised.rfind(']').map_or(advertised, |bracket| advertised.get(bracket..).unwrap_or_default());
+    if behind_host.contains(':') { advertised.to_owned() } else { format!("{advertised}:{port}") }
 }
 
 /// An address that cannot be listened on.

@@ -207,22 +207,9 @@ impl Roster {
 impl Slot {
     /// An open listener.
     pub(super) fn open(endpoint: &Endpoint, address: SocketAddr, profile: Profile) -> Self {
-        let sent_by = endpoint.advertise.as_deref().map_or_else(|| address.to_string(), |name| with_port(name, address.port()));
-        let listener = Listener {
-            name: endpoint.name.clone(),
-            transport: endpoint.transport,
-            address,
-            sent_by: sent_by.into(),
-            state: ListenerState::Open,
-        };
+        let listener = endpoint.listener(address);
         Self { listener, profile, requested: endpoint.address }
     }
-}
-
-/// A `host[:port]`, with this port where it has none.
-fn with_port(advertised: &str, port: u16) -> String {
-    let behind_host = advertised.rfind(']').map_or(advertised, |bracket| advertised.get(bracket..).unwrap_or_default());
-    if behind_host.contains(':') { advertised.to_owned() } else { format!("{advertised}:{port}") }
 }
 
 /// Whether a listener needs a socket for streams.

@@ -3,6 +3,7 @@
 mod calls;
 mod drain;
 mod policy;
+mod simulation;
 mod source_limits;
 mod trouble;
 mod trunk_probes;
