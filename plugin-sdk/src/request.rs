@@ -1,5 +1,7 @@
 //! The request in hand.
 
+use jackfield_proto::message::NameAddr;
+
 use crate::Plan;
 use crate::backend::message as backend;
 
@@ -67,6 +69,25 @@ impl Request {
         self.0.header_uri_param(header, parameter)
     }
 
+    /// The URI inside a header field: `header_uri("From")`. `None` where there is no such field, or nothing that can be read as one.
+    ///
+    /// ```
+    /// # use jackfield::prelude::*;
+    /// let request = Request::parse("INVITE sip:1@sbc.example\nFrom: \"Alice, Sales\" <sip:4930@a.example;user=phone>;tag=1");
+    /// assert_eq!(request.header_uri("From").as_deref(), Some("sip:4930@a.example;user=phone"));
+    /// assert_eq!(request.header_uri_user("From").as_deref(), Some("4930"));
+    /// ```
+    pub fn header_uri(&self, header: &str) -> Option<String> {
+        let value = self.header(header)?;
+        NameAddr::parse(value.as_bytes()).map(|address| text(address.uri()))
+    }
+
+    /// The user part of that URI, %-escapes as they came: who calls, as From or P-Asserted-Identity says.
+    pub fn header_uri_user(&self, header: &str) -> Option<String> {
+        let value = self.header(header)?;
+        NameAddr::parse(value.as_bytes())?.uri_parsed()?.user().map(text)
+    }
+
     /// A parameter of the header field itself, without quotes: `header_param("From", "tag")`.
     pub fn header_param(&self, header: &str, parameter: &str) -> Option<String> {
         self.0.header_param(header, parameter)
@@ -126,6 +147,10 @@ impl Request {
     pub fn set_note(&self, key: &str, value: &str) {
         self.0.set_note(key, value);
     }
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
 }
 
 /// An address with its transport.
