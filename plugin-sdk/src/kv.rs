@@ -38,6 +38,8 @@ use crate::backend::asking as backend;
 
 /// A bucket. It may be opened in `new` and kept, or opened where it is used.
 ///
+/// A key has 512 octets at most, a value 64 KiB.
+///
 /// A value that is set for a time goes when the time is over; any other stays until it is deleted, or until the bucket needs its room.
 pub struct Bucket {
     name: String,

@@ -36,6 +36,11 @@
 //!
 //! `cargo build --target wasm32-wasip2 --release` makes the component; put it into the plugin directory of the proxy.
 
+/// The author's guide: its examples are compiled and run with those here.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+pub struct Guide;
+
 // The attribute macro and the bindings name this crate as authors see it.
 extern crate self as jackfield;
 

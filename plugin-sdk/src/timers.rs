@@ -1,6 +1,8 @@
 //! Timers of the plugin: when one runs out, [`Plugin::on_timer`](crate::Plugin::on_timer) is called in one instance.
 //!
-//! They belong to the plugin and not to an instance, are kept over a reload and end with the process. A plugin has 1,000 at most, and
+//! They belong to the plugin and not to an instance, are kept over a reload and end with the process. Where a new version or instance starts
+//! one that runs already with the same period, it goes on as it is.
+//! A plugin has 1,000 at most, and
 //! none is shorter than 10 ms. Granted with `grant = { timers = true }`.
 //!
 //! ```
@@ -14,7 +16,7 @@
 //!
 //! #[jackfield::plugin]
 //! impl Plugin for Report {
-//!     // Once for each version. In `new`, every further instance would start the timer anew.
+//!     // Once for each version; `new` runs for each instance.
 //!     fn start(&self) -> Result<()> {
 //!         Ok(timers::every("report", Duration::from_secs(self.seconds))?)
 //!     }

@@ -40,6 +40,8 @@ fn window_of_a_counter_begins_with_its_first_count() {
     assert!(matches!(bucket.get_number("k"), Err(ServiceError::Invalid(_))));
     bucket.set("k", [0xff]).unwrap();
     assert!(matches!(bucket.get_string("k"), Err(ServiceError::Invalid(_))));
+    assert!(matches!(bucket.get(&"k".repeat(513)), Err(ServiceError::Invalid(_))));
+    assert!(matches!(bucket.set("k", vec![0; 65_537]), Err(ServiceError::Invalid(_))));
 }
 
 #[test]

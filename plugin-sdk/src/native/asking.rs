@@ -65,6 +65,11 @@ fn ask<T>(service: Service, answer: impl FnOnce(&mut World) -> Asked<T>) -> Aske
     })
 }
 
+/// Octets of a key, as the host has it.
+const KEY_MAX: usize = 512;
+/// Octets of a value, as the host has it.
+const VALUE_MAX: usize = 64 << 10;
+
 /// See [`crate::kv::Bucket`].
 pub(crate) struct Bucket(String);
 
@@ -80,6 +85,9 @@ impl Bucket {
     /// Asks about a key whose value, if its time is not over, is the second argument.
     fn ask<T>(&self, key: &str, answer: impl FnOnce(&mut World, (String, String), Option<Vec<u8>>) -> Asked<T>) -> Asked<T> {
         ask(Service::Kv, |world| {
+            if key.len() > KEY_MAX {
+                return Err(ServiceError::Invalid(format!("the key has {} octets; up to {KEY_MAX} are possible", key.len())));
+            }
             let place = (self.0.clone(), key.to_owned());
             if world.services.buckets.get(&place).is_some_and(|(_, end)| end.is_some_and(|end| end <= world.unix_ms)) {
                 world.services.buckets.remove(&place);
@@ -94,10 +102,7 @@ impl Bucket {
     }
 
     pub(crate) fn set(&self, key: &str, value: &[u8], ttl_ms: Option<u64>) -> Asked<()> {
-        self.ask(key, |world, place, _| {
-            write(world, place, value, ttl_ms);
-            Ok(())
-        })
+        self.ask(key, |world, place, _| write(world, place, value, ttl_ms))
     }
 
     pub(crate) fn delete(&self, key: &str) -> Asked<()> {
@@ -110,7 +115,7 @@ impl Bucket {
     pub(crate) fn increment(&self, key: &str, by: i64, ttl_ms: Option<u64>) -> Asked<i64> {
         self.ask(key, |world, place, value| {
             let Some(value) = value else {
-                write(world, place, by.to_string().as_bytes(), ttl_ms);
+                write(world, place, by.to_string().as_bytes(), ttl_ms)?;
                 return Ok(by);
             };
             let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse::<i64>().ok());
@@ -127,16 +132,20 @@ impl Bucket {
         self.ask(key, |world, place, present| {
             let equal = present.as_deref() == expect;
             if equal {
-                write(world, place, value, ttl_ms);
+                write(world, place, value, ttl_ms)?;
             }
             Ok(equal)
         })
     }
 }
 
-fn write(world: &mut World, place: (String, String), value: &[u8], ttl_ms: Option<u64>) {
+fn write(world: &mut World, place: (String, String), value: &[u8], ttl_ms: Option<u64>) -> Asked<()> {
+    if value.len() > VALUE_MAX {
+        return Err(ServiceError::Invalid(format!("the value has {} octets; up to {VALUE_MAX} are possible", value.len())));
+    }
     let end = ttl_ms.map(|ttl| world.unix_ms.saturating_add(ttl));
     world.services.buckets.insert(place, (value.to_vec(), end));
+    Ok(())
 }
 
 type Table = (Vec<String>, Vec<Vec<String>>);
