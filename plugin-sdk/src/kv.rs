@@ -40,7 +40,8 @@ use crate::backend::asking as backend;
 ///
 /// A key has 512 octets at most, a value 64 KiB.
 ///
-/// A value that is set for a time goes when the time is over; any other stays until it is deleted, or until the bucket needs its room.
+/// A value that is set for a time goes when the time is over; any other stays until it is deleted. A bucket in memory that is full refuses
+/// new keys as unavailable: what is counted is not lost to make room.
 pub struct Bucket {
     name: String,
     handle: backend::Bucket,

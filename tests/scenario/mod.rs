@@ -12,6 +12,7 @@ mod consul;
 mod control;
 mod crowd;
 mod dialog;
+mod documents;
 mod examples;
 mod examples_border;
 mod examples_webrtc;
