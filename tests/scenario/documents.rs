@@ -104,6 +104,14 @@ fn configuration_of_the_guide_is_accepted() {
 }
 
 #[test]
+fn configuration_of_services_in_the_readme_is_accepted() {
+    let readme = document("../../README.md");
+    let (_, services) = readme.split_once("### Services for plugins").expect("the README is about services");
+    let block = blocks(services, "toml").into_iter().next().expect("the README shows how services are granted");
+    check("README.md", &complete(toml::from_str(&block).unwrap_or_else(|error| panic!("{error}:\n{block}"))));
+}
+
+#[test]
 fn configurations_for_those_who_come_from_scripts_are_accepted() {
     let configurations = blocks(&document("from-scripts.md"), "toml");
     assert!(configurations.len() >= 20, "{}", configurations.len());
