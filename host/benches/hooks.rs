@@ -70,7 +70,12 @@ fn measure(config: &str) -> (f64, f64) {
         ..Plugins::default()
     };
     let metrics = Arc::new(Metrics::new(1));
-    let settings = PluginSettings { workers: 1, state_directory: Some(directory.path().join("state")), metrics: Arc::clone(&metrics) };
+    let settings = PluginSettings {
+        workers: 1,
+        state_directory: Some(directory.path().join("state")),
+        metrics: Arc::clone(&metrics),
+        tracer: Arc::default(),
+    };
     let host = PluginHost::start(plugins, settings).unwrap();
     let chain = host.chain();
     let request = invite();

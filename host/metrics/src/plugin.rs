@@ -58,7 +58,8 @@ pub enum Failure {
 impl Failure {
     pub(crate) const ALL: [Self; 6] = [Self::Trap, Self::Cpu, Self::Memory, Self::InvalidDecision, Self::Error, Self::NoInstance];
 
-    pub(crate) fn label(self) -> &'static str {
+    /// The name in the metrics.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Trap => "trap",
             Self::Cpu => "cpu",

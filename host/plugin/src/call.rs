@@ -92,7 +92,7 @@ impl Notes {
     }
 
     /// Sets a note; false if that would be more than a plugin may keep.
-    fn set(&mut self, plugin: usize, key: String, value: String) -> bool {
+    pub(super) fn set(&mut self, plugin: usize, key: String, value: String) -> bool {
         let others = || self.0.iter().filter(|note| note.plugin == plugin && note.key != key);
         let octets: usize = others().map(|note| note.key.len() + note.value.len()).sum();
         if others().count() >= NOTES_MAX || octets + key.len() + value.len() > NOTE_OCTETS_MAX {
@@ -146,6 +146,12 @@ impl Call {
     pub(super) fn new(origin: Origin, request: Arc<Message>, notes: Notes) -> Self {
         let edits = [Vec::new(), Vec::new(), Vec::new()];
         Self { origin, request, answer: None, plugin: 0, plan: None, edits, edited_uri: None, notes, draft: None }
+    }
+
+    /// The notes of the plugin in hand.
+    pub(super) fn own_notes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let notes = self.draft.as_ref().unwrap_or(&self.notes);
+        notes.0.iter().filter(|note| note.plugin == self.plugin).map(|note| (note.key.as_str(), note.value.as_str()))
     }
 
     pub(super) fn id(&self) -> u64 {

@@ -18,6 +18,7 @@ use super::link::Link;
 use super::subscription::Subject;
 use super::version::{Seat, Version};
 use super::view::{Edits, View};
+use super::watched::Given;
 use crate::settings::OnError;
 use jackfield_metrics::{Decision as Decided, Hook};
 
@@ -124,7 +125,7 @@ impl fmt::Debug for Chain {
 }
 
 /// A decision that has been checked.
-enum Step {
+pub(super) enum Step {
     Next(Vec<Edit>),
     Route(Box<types::Plan>, Plan),
     Forward(Plan),
@@ -134,7 +135,12 @@ enum Step {
 
 impl Step {
     /// `keep_plan`: whether a later plugin may ask for the plan.
-    fn read(decision: types::Decision, view: &RequestView<'_>, keep_plan: bool, instance: &mut Instance) -> Result<Self, Invalid> {
+    pub(super) fn read(
+        decision: types::Decision,
+        view: &RequestView<'_>,
+        keep_plan: bool,
+        instance: &mut Instance,
+    ) -> Result<Self, Invalid> {
         let mut rules = Rules { listeners: view.listeners, trunks: view.trunks, profiles: view.profiles, random: instance.random() };
         match decision {
             types::Decision::Next(edits) => request_edits(edits).map(Self::Next),
@@ -172,12 +178,10 @@ impl Pass<'_> {
     fn visit(&mut self, seat: Seat, place: usize) -> Option<ChainAnswer> {
         let link = self.chain.links.get(place)?;
         if !link.version.subscriptions.request.want_request(&self.subject()) {
+            link.pass_over(Hook::Request, self.view.request, || Given::of(self.in_hand(place)));
             return None;
         }
-        if self.call.is_none() {
-            self.call = Some(Box::new(Call::new(self.origin(), Arc::clone(self.view.request), Notes::default())));
-        }
-        self.call.as_mut()?.plugin = place;
+        self.in_hand(place);
         let keep_plan = place + 1 < self.chain.links.len();
         let step = link.call(Hook::Request, seat, &mut self.call, |instance, call| {
             let decision = instance.on_request(call)?;
@@ -190,6 +194,17 @@ impl Pass<'_> {
             Ok(step) => self.apply(step),
             Err(_) => self.fail(link.on_error),
         }
+    }
+
+    /// The call, for the plugin at this place.
+    fn in_hand(&mut self, place: usize) -> &mut Call {
+        let call = match self.call.take() {
+            Some(call) => call,
+            None => Box::new(Call::new(self.origin(), Arc::clone(self.view.request), Notes::default())),
+        };
+        let call = self.call.insert(call);
+        call.plugin = place;
+        call
     }
 
     fn subject(&self) -> Subject<'_> {

@@ -14,6 +14,7 @@ use super::keeper::{Command, Keeper};
 use super::load::Loader;
 use super::status::{Board, PluginStatus};
 use crate::settings::Plugins;
+use crate::trace::Tracer;
 use jackfield_metrics::Metrics;
 
 /// Commands that may wait for the keeper. Notices beyond that are left out: it looks at everything when it looks.
@@ -28,6 +29,8 @@ pub struct PluginSettings {
     pub state_directory: Option<PathBuf>,
     /// Where calls, failures and reloads are counted.
     pub metrics: Arc<Metrics>,
+    /// Who hears of what hooks decide.
+    pub tracer: Arc<Tracer>,
 }
 
 /// The plugins of the process. Dropping it ends the reloading; a chain that somebody still holds goes on working.
@@ -43,12 +46,12 @@ impl PluginHost {
     /// # Errors
     /// A plugin of the chain cannot be loaded: there is one line for each, with its file and what to do.
     pub fn start(plugins: Plugins, settings: PluginSettings) -> anyhow::Result<Arc<Self>> {
-        let PluginSettings { workers, state_directory, metrics } = settings;
+        let PluginSettings { workers, state_directory, metrics, tracer } = settings;
         let (commands, inbox) = sync_channel(WAITING);
         let (report, started) = sync_channel(1);
         let sender = commands.clone();
         let keep = move || {
-            let keeper = Loader::new(state_directory.as_deref(), workers, Arc::clone(&metrics))
+            let keeper = Loader::new(state_directory.as_deref(), workers, Arc::clone(&metrics), tracer)
                 .and_then(|loader| Keeper::start(loader, metrics, plugins, sender).map_err(|wrong| anyhow!(wrong.join("\n"))));
             match keeper {
                 Ok(keeper) => {

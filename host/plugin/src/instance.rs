@@ -19,6 +19,7 @@ use super::registration::RegistrationEvent;
 use super::state::{Identity, State};
 use super::subscription::Exports;
 use super::ticker::Pace;
+use super::watched::Watched;
 
 /// Everything that an instance of one version is made from. Linked once; making an instance takes some ten microseconds and `init`.
 pub(super) struct Blueprint {
@@ -30,8 +31,6 @@ pub(super) struct Blueprint {
     pub(super) services: Arc<dyn Ask>,
     /// How long a hook may wait for that, in all.
     pub(super) wait: Duration,
-    /// The `[plugins.NAME.config]` table as JSON.
-    pub(super) config: String,
     pub(super) memory: u64,
     pub(super) cpu_per_hook: Duration,
     pub(super) cpu_init: Duration,
@@ -138,7 +137,7 @@ impl Blueprint {
             host_version: env!("CARGO_PKG_VERSION").to_owned(),
             simulated: false,
         };
-        let answered = instance.lifecycle.call_init(&mut instance.store, &self.config, &environment);
+        let answered = instance.lifecycle.call_init(&mut instance.store, &self.identity.config, &environment);
         instance.judged(answered)
     }
 }
@@ -169,10 +168,14 @@ impl Instance {
 
     /// `on-request`, with the call in the store for as long as it runs.
     pub(super) fn on_request(&mut self, call: &mut Option<Box<Call>>) -> Result<types::Decision, CallFailure> {
-        self.run(call, |instance| match &instance.hooks.request {
+        let decided = self.run(call, |instance| match &instance.hooks.request {
             Some(hook) => hook.call_handle(&mut instance.store, Resource::new_borrow(0)),
             None => Err(not_exported()),
-        })
+        })?;
+        if let Some(watched) = self.watched() {
+            watched.decided = Some((&decided).into());
+        }
+        Ok(decided)
     }
 
     /// `on-response`, in the same way.
@@ -181,10 +184,17 @@ impl Instance {
         call: &mut Option<Box<Call>>,
         branch: &on_response::Branch,
     ) -> Result<on_response::Outcome, CallFailure> {
-        self.run(call, |instance| match &instance.hooks.response {
+        if let Some(watched) = self.watched() {
+            watched.of_response(call.as_deref(), branch);
+        }
+        let decided = self.run(call, |instance| match &instance.hooks.response {
             Some(hook) => hook.call_handle(&mut instance.store, Resource::new_borrow(0), Resource::new_borrow(0), branch),
             None => Err(not_exported()),
-        })
+        })?;
+        if let Some(watched) = self.watched() {
+            watched.decided = Some((&decided).into());
+        }
+        Ok(decided)
     }
 
     /// `on-failure`, in the same way.
@@ -193,14 +203,21 @@ impl Instance {
         call: &mut Option<Box<Call>>,
         failure: &on_failure::Failure,
     ) -> Result<on_failure::Outcome, CallFailure> {
+        if let Some(watched) = self.watched() {
+            watched.of_failure(call.as_deref(), failure);
+        }
         let response = call.as_ref().is_some_and(|call| call.answer.is_some());
-        self.run(call, |instance| match &instance.hooks.failure {
+        let decided = self.run(call, |instance| match &instance.hooks.failure {
             Some(hook) => {
                 let response = response.then(|| Resource::new_borrow(0));
                 hook.call_handle(&mut instance.store, Resource::new_borrow(0), response, failure)
             }
             None => Err(not_exported()),
-        })
+        })?;
+        if let Some(watched) = self.watched() {
+            watched.decided = Some((&decided).into());
+        }
+        Ok(decided)
     }
 
     /// `on-registration`, outside of any request: the event is in the store for as long as it runs.
@@ -235,6 +252,15 @@ impl Instance {
         };
         self.store.data_mut().completed = None;
         self.judged(told.map(Ok))
+    }
+
+    /// From now on what it asks and decides is written down; none: it is not, as a rule. What has been written down comes back.
+    pub(super) fn watch(&mut self, watched: Option<Box<Watched>>) -> Option<Box<Watched>> {
+        std::mem::replace(&mut self.store.data_mut().watched, watched)
+    }
+
+    fn watched(&mut self) -> Option<&mut Watched> {
+        self.store.data_mut().watched.as_deref_mut()
     }
 
     /// Where chance for this instance's decisions comes from.

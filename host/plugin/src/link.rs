@@ -6,8 +6,12 @@ use super::call::Call;
 use super::failure::{CallFailure, report};
 use super::instance::Instance;
 use super::version::{Seat, Version};
+use super::watched::{Depth, Given, Watched};
+use crate::plain::Outcome;
 use crate::settings::OnError;
+use crate::trace::{Event, Skip};
 use jackfield_metrics::Hook;
+use jackfield_proto::message::Message;
 
 /// A plugin in the chain.
 #[derive(Clone)]
@@ -28,7 +32,10 @@ impl Link {
     ) -> Result<T, CallFailure> {
         let identity = self.version.identity();
         identity.metrics.called(hook);
-        let answered = self.version.with_instance(seat, |instance| run(instance, call));
+        let answered = match identity.tracer.is_awake() {
+            true => self.call_watched(hook, seat, call, run),
+            false => self.version.with_instance(seat, |instance| run(instance, call)),
+        };
         if let Err(failure) = &answered {
             let transaction = call.as_mut().map(|call| {
                 call.forget_notes();
@@ -37,5 +44,75 @@ impl Link {
             report(identity, hook, transaction, failure);
         }
         answered
+    }
+
+    /// The same where somebody listens, or records.
+    fn call_watched<T>(
+        &self,
+        hook: Hook,
+        seat: Seat,
+        call: &mut Option<Box<Call>>,
+        run: impl FnOnce(&mut Instance, &mut Option<Box<Call>>) -> Result<T, CallFailure>,
+    ) -> Result<T, CallFailure> {
+        let identity = self.version.identity();
+        let recorder = identity.tracer.recorder().filter(|recorder| recorder.wants(&identity.name));
+        let given = call.as_deref().filter(|_| recorder.is_some()).map(Given::of);
+        let depth = if given.is_some() { Depth::Everything } else { Depth::Decisions };
+        let mut watched = None;
+        let answered = self.version.with_instance(seat, |instance| {
+            instance.watch(Some(Watched::new(depth)));
+            let answered = run(instance, call);
+            watched = instance.watch(None);
+            answered
+        });
+        let watched = watched.unwrap_or_default();
+        let outcome = match &answered {
+            Ok(_) => watched.decided.unwrap_or(Outcome::NotCalled),
+            Err(failure) => failure.into(),
+        };
+        self.tell(hook, call.as_deref(), &outcome);
+        if let (Some(recorder), Some(given)) = (recorder, given) {
+            recorder.put(given.taken(identity, watched.input, watched.exchanges, outcome));
+        }
+        answered
+    }
+
+    fn tell(&self, hook: Hook, call: Option<&Call>, outcome: &Outcome) {
+        let identity = self.version.identity();
+        let Some(call) = call else { return };
+        identity.tracer.tell(call.request.call_id(), || {
+            let (plugin, version) = (identity.name.to_string(), identity.version.to_string());
+            let hook_name = hook.label().to_owned();
+            match outcome.clone() {
+                Outcome::Failed(why) => Event::HookFailed { plugin, version, hook: hook_name, why, then: self.after_failure(hook) },
+                outcome => Event::Decided { plugin, version, hook: hook_name, outcome },
+            }
+        });
+    }
+
+    fn after_failure(&self, hook: Hook) -> String {
+        match (hook, self.on_error) {
+            (Hook::Request, OnError::Reply(status)) => format!("on-error: reply {status}"),
+            (Hook::Request, OnError::Next) => "on-error: next".to_owned(),
+            (Hook::Response, _) => "the response passes as it is".to_owned(),
+            (Hook::Failure, _) => "the next target is tried".to_owned(),
+            (Hook::Registration | Hook::Timer | Hook::Complete, _) => "nobody waits for it".to_owned(),
+        }
+    }
+
+    /// The plugin was passed over, as it has subscribed to no such message.
+    pub(super) fn pass_over(&self, hook: Hook, request: &Message, given: impl FnOnce() -> Given) {
+        let identity = self.version.identity();
+        if !identity.tracer.is_awake() {
+            return;
+        }
+        identity.tracer.tell(request.call_id(), || Event::Skipped {
+            plugin: identity.name.to_string(),
+            hook: hook.label().to_owned(),
+            why: Skip::NotSubscribed,
+        });
+        if let Some(recorder) = identity.tracer.recorder().filter(|recorder| recorder.wants(&identity.name)) {
+            recorder.put(given().taken(identity, None, Vec::new(), Outcome::NotCalled));
+        }
     }
 }

@@ -24,7 +24,9 @@ use super::subscription::{Refused, Subscriptions};
 use super::ticker::Pace;
 use super::version::Version;
 use crate::settings;
+use crate::trace::Tracer;
 use jackfield_metrics::Metrics;
+use jackfield_services::ask::Ask;
 
 /// The interface of this host: the same major and minor number is compatible, and while the first is 0 nothing else is.
 const INTERFACE: &str = "0.1.2";
@@ -117,12 +119,13 @@ pub(super) struct Loader {
     cache: Option<Cache>,
     nursery: Nursery,
     metrics: Arc<Metrics>,
+    tracer: Arc<Tracer>,
     workers: usize,
 }
 
 impl Loader {
     /// Without a state directory, or one that can be written to, plugins are compiled at every start.
-    pub(super) fn new(state_directory: Option<&Path>, workers: usize, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+    pub(super) fn new(state_directory: Option<&Path>, workers: usize, metrics: Arc<Metrics>, tracer: Arc<Tracer>) -> anyhow::Result<Self> {
         let engine = super::engine::start()?;
         let pace = Pace::start(&engine)?;
         let mut linker = Linker::new(&engine);
@@ -134,7 +137,7 @@ impl Loader {
                 .inspect_err(|error| tracing::warn!(%error, "compiled plugins are not kept in {directory}: each start compiles them again"))
                 .ok()
         });
-        Ok(Self { engine, pace, linker, cache, nursery: Nursery::start()?, metrics, workers })
+        Ok(Self { engine, pace, linker, cache, nursery: Nursery::start()?, metrics, tracer, workers })
     }
 
     /// What the file contains.
@@ -195,15 +198,27 @@ impl Loader {
 
     /// Makes a version of a program: typed load of every hook, `init`, self-check, and all its instances.
     pub(super) fn instantiate(&self, name: &str, program: &Program, settings: &settings::Plugin) -> Result<Arc<Version>, LoadError> {
-        let identity = Identity::new(name.into(), program.digest, self.metrics.plugin(name));
+        self.instantiate_with(name, program, settings, Arc::new(Machine))
+    }
+
+    /// The same with somebody else who answers what it asks.
+    pub(super) fn instantiate_with(
+        &self,
+        name: &str,
+        program: &Program,
+        settings: &settings::Plugin,
+        services: Arc<dyn Ask>,
+    ) -> Result<Arc<Version>, LoadError> {
+        let config: Arc<str> = settings.config.to_string().into();
+        let (metrics, tracer) = (self.metrics.plugin(name), Arc::clone(&self.tracer));
+        let identity = Identity::new(name.into(), program.digest, metrics, config, tracer);
         let blueprint = Blueprint {
             identity: Arc::new(identity),
             pre: program.pre.clone(),
             pace: Arc::clone(&self.pace),
             hooks: program.hooks.clone(),
-            services: Arc::new(Machine),
+            services,
             wait: settings.wait,
-            config: settings.config.to_string(),
             memory: settings.memory,
             cpu_per_hook: settings.cpu_per_hook,
             cpu_init: settings.cpu_init,

@@ -8,7 +8,7 @@ use jackfield_proto::message::Message;
 use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Group, Reply, Reviewed};
 
 use super::bindings::{on_failure, on_response};
-use super::call::{Answer, Call, CallState};
+use super::call::{Answer, Call, CallState, Origin};
 use super::decision::{self, Rules};
 use super::edit::{Invalid, response_edits};
 use super::failure::CallFailure;
@@ -54,13 +54,13 @@ pub struct FailureView<'a> {
 }
 
 /// What one plugin says of a response.
-enum Review {
+pub(super) enum Review {
     Edit(Vec<Edit>),
     Replace(Reply),
 }
 
 /// What one plugin says of a failure; none: nothing.
-type Choice = Option<FailureOutcome>;
+pub(super) type Choice = Option<FailureOutcome>;
 
 impl CallState {
     /// May this response pass, and how? Each plugin of the chain sees the edits of those before; the first that replaces it ends the
@@ -83,7 +83,7 @@ impl CallState {
             };
             let review = self.ask(link, Hook::Response, place, Seat::Worker(worker), &mut call, |instance, call| {
                 let outcome = instance.on_response(call, &branch)?;
-                review(outcome, &view).map_err(|invalid| CallFailure::of_decision(&invalid))
+                review(outcome, view.request, view.response.status()).map_err(|invalid| CallFailure::of_decision(&invalid))
             });
             match review {
                 Some(Review::Edit(edits)) => {
@@ -117,7 +117,7 @@ impl CallState {
             };
             let choice = self.ask(link, Hook::Failure, place, Seat::Worker(worker), &mut call, |instance, call| {
                 let outcome = instance.on_failure(call, &failure)?;
-                self.choice(outcome, &view, instance).map_err(|invalid| CallFailure::of_decision(&invalid))
+                choice(outcome, &self.origin, view.request, instance).map_err(|invalid| CallFailure::of_decision(&invalid))
             });
             match choice {
                 Some(Some(outcome)) => return outcome,
@@ -164,35 +164,34 @@ impl CallState {
         }
         Some(value)
     }
-
-    fn choice(&self, outcome: on_failure::Outcome, view: &FailureView<'_>, instance: &mut Instance) -> Result<Choice, Invalid> {
-        Ok(match outcome {
-            on_failure::Outcome::Next => None,
-            on_failure::Outcome::Stop => Some(FailureOutcome::Stop),
-            on_failure::Outcome::Instead(groups) => {
-                let origin = &self.origin;
-                let (listeners, trunks, profiles) = (&origin.listeners, &origin.trunks, &origin.profiles);
-                let mut rules = Rules { listeners, trunks, profiles, random: instance.random() };
-                let groups: Vec<Group> = rules.groups(groups)?;
-                Some(FailureOutcome::Instead(groups))
-            }
-            on_failure::Outcome::Reply(reply) => Some(FailureOutcome::Reply(decision::reply(reply, view.request.method())?)),
-        })
-    }
 }
 
-fn review(outcome: on_response::Outcome, view: &ResponseView<'_>) -> Result<Review, Invalid> {
+/// Checks what a plugin has chosen.
+pub(super) fn choice(outcome: on_failure::Outcome, origin: &Origin, request: &Message, instance: &mut Instance) -> Result<Choice, Invalid> {
+    Ok(match outcome {
+        on_failure::Outcome::Next => None,
+        on_failure::Outcome::Stop => Some(FailureOutcome::Stop),
+        on_failure::Outcome::Instead(groups) => {
+            let (listeners, trunks, profiles) = (&origin.listeners, &origin.trunks, &origin.profiles);
+            let mut rules = Rules { listeners, trunks, profiles, random: instance.random() };
+            let groups: Vec<Group> = rules.groups(groups)?;
+            Some(FailureOutcome::Instead(groups))
+        }
+        on_failure::Outcome::Reply(reply) => Some(FailureOutcome::Reply(decision::reply(reply, request.method())?)),
+    })
+}
+
+/// Checks what a plugin says of a response with this status.
+pub(super) fn review(outcome: on_response::Outcome, request: &Message, status: u16) -> Result<Review, Invalid> {
     match outcome {
         on_response::Outcome::Forward(edits) => response_edits(edits).map(Review::Edit),
-        on_response::Outcome::Replace(_) if view.request.method().is_invite() && view.response.status() / 100 == 2 => {
-            Err(Invalid::ReplacedSuccess)
-        }
-        on_response::Outcome::Replace(reply) => decision::reply(reply, view.request.method()).map(Review::Replace),
+        on_response::Outcome::Replace(_) if request.method().is_invite() && status / 100 == 2 => Err(Invalid::ReplacedSuccess),
+        on_response::Outcome::Replace(reply) => decision::reply(reply, request.method()).map(Review::Replace),
     }
 }
 
 /// The status that a failure without a response counts as (RFC 3261 8.1.3.1, 16.9).
-fn status_of(cause: Cause) -> u16 {
+pub(super) fn status_of(cause: Cause) -> u16 {
     match cause {
         Cause::Timeout => 408,
         Cause::Status | Cause::Transport | Cause::Resolve | Cause::Unusable => 503,

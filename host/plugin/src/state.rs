@@ -15,6 +15,8 @@ use super::log::LineBudget;
 use super::random::Random;
 use super::registration::RegistrationEvent;
 use super::ticker::Pace;
+use super::watched::Watched;
+use crate::trace::Tracer;
 use jackfield_metrics::PluginMetrics;
 
 /// The resource `request`. A hook is given a handle without a meaning of its own, valid until it returns: there is only one request in
@@ -52,6 +54,10 @@ pub(super) struct Identity {
     pub(super) version: Digest,
     /// The same cells for all versions.
     pub(super) metrics: Arc<PluginMetrics>,
+    /// The `[plugins.NAME.config]` table as JSON.
+    pub(super) config: Arc<str>,
+    /// Who hears of its decisions.
+    pub(super) tracer: Arc<Tracer>,
     /// Shared by all instances of this version.
     pub(super) lines: LineBudget,
     /// Failures that are told in the log.
@@ -61,8 +67,17 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn new(name: Arc<str>, version: Digest, metrics: Arc<PluginMetrics>) -> Self {
-        Self { name, version, metrics, lines: LineBudget::of_plugin(), failures: LineBudget::of_failures(), last_failure: Mutex::default() }
+    pub(super) fn new(name: Arc<str>, version: Digest, metrics: Arc<PluginMetrics>, config: Arc<str>, tracer: Arc<Tracer>) -> Self {
+        Self {
+            name,
+            version,
+            metrics,
+            config,
+            tracer,
+            lines: LineBudget::of_plugin(),
+            failures: LineBudget::of_failures(),
+            last_failure: Mutex::default(),
+        }
     }
 }
 
@@ -106,6 +121,8 @@ pub(super) struct State {
     pub(super) completed: Option<Arc<CompletedEvent>>,
     /// Who answers what the plugin asks.
     pub(super) services: Arc<dyn Ask>,
+    /// What the running call asks and decides, where somebody wants to know.
+    pub(super) watched: Option<Box<Watched>>,
     /// How long this call may still wait for answers.
     pub(super) patience: Duration,
     pub(super) budget: Budget,
@@ -129,6 +146,7 @@ impl State {
             event: None,
             completed: None,
             services,
+            watched: None,
             patience: Duration::ZERO,
             budget: Budget::new(pace),
             memory: MemoryBound::new(memory),
@@ -141,6 +159,15 @@ impl State {
 
     /// Asks on behalf of the plugin. What it has waited is taken off what it may wait in this call.
     pub(super) fn ask(&mut self, question: Question) -> Result<Answer, ServiceError> {
+        let asked = self.watched.is_some().then(|| question.clone());
+        let answer = self.put(question);
+        if let (Some(watched), Some(question)) = (&mut self.watched, asked) {
+            watched.asked(question, &answer);
+        }
+        answer
+    }
+
+    fn put(&mut self, question: Question) -> Result<Answer, ServiceError> {
         if !question.may_wait() {
             return self.services.ask(question, self.patience);
         }

@@ -311,8 +311,8 @@ pub trait Ask: fmt::Debug + Send + Sync {
     fn ask(&self, question: Question, within: Duration) -> Result<Answer, ServiceError>;
 }
 
-/// Octets in JSON: text as it is, anything else as base64 behind `base64:`.
-mod octets {
+/// Octets in JSON: text as it is, anything else as base64 behind `base64:`. For `#[serde(with)]`.
+pub mod octets {
     use serde::{Deserialize, Deserializer, Serializer};
 
     const PREFIX: &str = "base64:";
@@ -331,11 +331,19 @@ mod octets {
         }
     }
 
-    pub(super) fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    /// Writes them.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&to_text(octets))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Those of the deserializer, and base64 that is none.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         from_text(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

@@ -57,8 +57,12 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     let lists = users::load(&config)?;
     let authentication = Arc::new(Authentication::start(&config, lists).context("the system gives no randomness")?);
     let metrics = Arc::new(Metrics::new(config.workers));
-    let settings =
-        PluginSettings { workers: config.workers, state_directory: Some(config.state_directory.clone()), metrics: Arc::clone(&metrics) };
+    let settings = PluginSettings {
+        workers: config.workers,
+        state_directory: Some(config.state_directory.clone()),
+        metrics: Arc::clone(&metrics),
+        tracer: Arc::default(),
+    };
     let plugins = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
     let materials = certificates::load(&config)?;
     let interfaces = Interfaces::for_config(&config).context("cannot read the addresses of the interfaces")?;
@@ -276,7 +280,7 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
 /// Loads every plugin that a configuration names, as a start would, and says what is wrong with them. Compiled code is not kept: who
 /// checks a file need not be who runs it.
 pub fn check_plugins(config: &Config) -> Vec<Problem> {
-    let settings = PluginSettings { workers: 1, state_directory: None, metrics: Arc::new(Metrics::new(1)) };
+    let settings = PluginSettings { workers: 1, state_directory: None, metrics: Arc::new(Metrics::new(1)), tracer: Arc::default() };
     let started = PluginHost::start(config.plugins.clone(), settings);
     let Err(error) = started else { return Vec::new() };
     error.to_string().lines().map(|line| config.problem(Severity::Error, "plugins.chain", line.to_owned())).collect()

@@ -45,7 +45,8 @@ pub(crate) fn directory(plugins: &[(&str, &str)]) -> (TempDir, Plugins) {
 }
 
 pub(crate) fn start(directory: &Path, plugins: &Plugins, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<PluginHost>> {
-    let settings = PluginSettings { workers: 2, state_directory: Some(directory.join("state")), metrics: Arc::clone(metrics) };
+    let settings =
+        PluginSettings { workers: 2, state_directory: Some(directory.join("state")), metrics: Arc::clone(metrics), tracer: Arc::default() };
     PluginHost::start(plugins.clone(), settings)
 }
 
