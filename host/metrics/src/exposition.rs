@@ -10,7 +10,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use super::Metrics;
-use super::plugin::{Decision, Failure, Hook};
+use super::plugin::{Compared, Decision, Failure, Hook};
 use super::sample::{Sample, SampleKind};
 use super::series::{BUCKETS, Cell, Labels};
 use super::worker::{Kind, Rejection, TRANSPORTS, WorkerMetrics};
@@ -99,10 +99,21 @@ impl Snapshot {
             .flat_map(|plugin| Decision::ALL.map(|d| ([("plugin", plugin.name()), ("decision", d.label())], plugin.decisions_of(d))));
         counters(encoder, "plugin_decisions", "What a plugin decided about requests", decisions)?;
         let reloads = plugins.iter().flat_map(|plugin| {
-            let [applied, refused] = plugin.reloads();
-            [("applied", applied), ("refused", refused)].map(|(result, n)| ([("plugin", plugin.name()), ("result", result)], n))
+            let [applied, refused, rolled_back] = plugin.reloads();
+            [("applied", applied), ("refused", refused), ("rolled-back", rolled_back)]
+                .map(|(result, n)| ([("plugin", plugin.name()), ("result", result)], n))
         });
-        counters(encoder, "plugin_reloads", "Versions of a plugin taken up and refused", reloads)
+        counters(encoder, "plugin_reloads", "Versions of a plugin taken up, refused and taken back", reloads)?;
+        let compared = plugins
+            .iter()
+            .flat_map(|plugin| Compared::ALL.map(|c| ([("plugin", plugin.name()), ("result", c.label())], plugin.comparisons(c))));
+        counters(encoder, "plugin_shadow", "Decisions of candidates compared to those of the serving version", compared)?;
+        let help = "Whether a plugin is called: 0 yes, 1 to see how it goes, 2 no";
+        let mut breaker = encoder.encode_descriptor("plugin_breaker", help, None, MetricType::Gauge)?;
+        for plugin in &plugins {
+            breaker.encode_family(&[("plugin", plugin.name())])?.encode_gauge(&u64::from(plugin.breaker_state()))?;
+        }
+        Ok(())
     }
 
     fn series(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
@@ -214,6 +225,9 @@ mod tests {
         plugin.called(Hook::Request);
         plugin.failed(Hook::Request, Failure::Cpu);
         plugin.reload_applied();
+        plugin.rolled_back();
+        plugin.compared(Compared::NotCompared);
+        plugin.breaker(crate::BreakerState::Open);
         let label = |value: &str| [("trunk".to_owned(), value.to_owned())];
         plugin.counter("routed_total", &label("a\"b")).unwrap().add(5);
         plugin.gauge("level", &[]).unwrap().set(1.5);
@@ -232,6 +246,9 @@ mod tests {
             "jackfield_plugin_calls_total{plugin=\"header-match\",hook=\"on-request\"} 1",
             "jackfield_plugin_failures_total{plugin=\"header-match\",hook=\"on-request\",reason=\"cpu\"} 1",
             "jackfield_plugin_reloads_total{plugin=\"header-match\",result=\"applied\"} 1",
+            "jackfield_plugin_reloads_total{plugin=\"header-match\",result=\"rolled-back\"} 1",
+            "jackfield_plugin_shadow_total{plugin=\"header-match\",result=\"not-compared\"} 1",
+            "jackfield_plugin_breaker{plugin=\"header-match\"} 2",
             "jackfield_custom_routed_total{plugin=\"header-match\",trunk=\"a\\\"b\"} 5",
             "jackfield_custom_level{plugin=\"header-match\"} 1.5",
             "jackfield_custom_wait_bucket{le=\"0.25\",plugin=\"header-match\"} 0",

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use plugin::{Decision, Failure, Hook, PluginMetrics};
+pub use plugin::{BreakerState, Compared, Decision, Failure, Hook, PluginMetrics};
 pub use sample::{Sample, SampleKind};
 pub use series::{Counter, Gauge, Histogram, SERIES_PER_PLUGIN, SeriesError};
 pub use worker::{Kind, Rejection, WorkerMetrics};

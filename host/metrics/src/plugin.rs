@@ -1,6 +1,7 @@
 //! What is counted of a plugin, by the host and by itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::series::{Counter, Gauge, Histogram, SeriesError, SeriesTable};
 use super::{Count, Counts};
@@ -53,10 +54,13 @@ pub enum Failure {
     Error,
     /// No instance was ready.
     NoInstance,
+    /// The plugin has failed too often lately and was not called.
+    Breaker,
 }
 
 impl Failure {
-    pub(crate) const ALL: [Self; 6] = [Self::Trap, Self::Cpu, Self::Memory, Self::InvalidDecision, Self::Error, Self::NoInstance];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Trap, Self::Cpu, Self::Memory, Self::InvalidDecision, Self::Error, Self::NoInstance, Self::Breaker];
 
     /// The name in the metrics.
     pub fn label(self) -> &'static str {
@@ -67,6 +71,7 @@ impl Failure {
             Self::InvalidDecision => "invalid-decision",
             Self::Error => "error",
             Self::NoInstance => "no-instance",
+            Self::Breaker => "breaker",
         }
     }
 }
@@ -100,6 +105,43 @@ impl Decision {
     }
 }
 
+/// How the decision of a candidate that runs beside the serving version compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// It is the same.
+    Equal,
+    /// It is another one.
+    Different,
+    /// The candidate has failed.
+    Failed,
+    /// The candidate has not been asked: it had too much to do.
+    NotCompared,
+}
+
+impl Compared {
+    pub(crate) const ALL: [Self; 4] = [Self::Equal, Self::Different, Self::Failed, Self::NotCompared];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Equal => "equal",
+            Self::Different => "different",
+            Self::Failed => "failed",
+            Self::NotCompared => "not-compared",
+        }
+    }
+}
+
+/// Whether a plugin is called; the numbers are those of the gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// It is.
+    Closed = 0,
+    /// One call at a time is let through, to see how it goes.
+    HalfOpen = 1,
+    /// It is not.
+    Open = 2,
+}
+
 /// The cells of one plugin, the same for all of its versions.
 #[derive(Debug)]
 pub struct PluginMetrics {
@@ -109,6 +151,9 @@ pub struct PluginMetrics {
     decisions: Counts<{ Decision::ALL.len() }>,
     reloads_applied: Count,
     reloads_refused: Count,
+    rolled_back: Count,
+    compared: Counts<{ Compared::ALL.len() }>,
+    breaker: AtomicU8,
     series: Arc<SeriesTable>,
 }
 
@@ -121,6 +166,9 @@ impl PluginMetrics {
             decisions: Counts::default(),
             reloads_applied: Count::default(),
             reloads_refused: Count::default(),
+            rolled_back: Count::default(),
+            compared: Counts::default(),
+            breaker: AtomicU8::default(),
             series,
         }
     }
@@ -148,6 +196,21 @@ impl PluginMetrics {
     /// Counts a version that was refused.
     pub fn reload_refused(&self) {
         self.reloads_refused.increment();
+    }
+
+    /// Counts a version that was taken back.
+    pub fn rolled_back(&self) {
+        self.rolled_back.increment();
+    }
+
+    /// Counts a comparison of a candidate's decision.
+    pub fn compared(&self, compared: Compared) {
+        self.compared.increment(compared as usize);
+    }
+
+    /// Says whether the plugin is called.
+    pub fn breaker(&self, state: BreakerState) {
+        self.breaker.store(state as u8, Relaxed);
     }
 
     /// Calls of all hooks.
@@ -200,9 +263,17 @@ impl PluginMetrics {
         self.decisions.value(decision as usize)
     }
 
-    /// Versions taken up and versions refused.
-    pub(crate) fn reloads(&self) -> [u64; 2] {
-        [self.reloads_applied.value(), self.reloads_refused.value()]
+    pub(crate) fn comparisons(&self, compared: Compared) -> u64 {
+        self.compared.value(compared as usize)
+    }
+
+    pub(crate) fn breaker_state(&self) -> u8 {
+        self.breaker.load(Relaxed)
+    }
+
+    /// Versions taken up, versions refused, and versions taken back.
+    pub(crate) fn reloads(&self) -> [u64; 3] {
+        [self.reloads_applied.value(), self.reloads_refused.value(), self.rolled_back.value()]
     }
 }
 
@@ -216,10 +287,12 @@ mod tests {
         for hook in Hook::ALL {
             plugin.called(hook);
             Failure::ALL.into_iter().for_each(|failure| plugin.failed(hook, failure));
-            assert_eq!(Failure::ALL.map(|failure| plugin.failures_of(hook, failure)), [1; 6]);
+            assert_eq!(Failure::ALL.map(|failure| plugin.failures_of(hook, failure)), [1; Failure::ALL.len()]);
         }
         Decision::ALL.into_iter().for_each(|decision| plugin.decided(decision));
         assert_eq!(Decision::ALL.map(|decision| plugin.decisions_of(decision)), [1; 5]);
+        Compared::ALL.into_iter().for_each(|compared| plugin.compared(compared));
+        assert_eq!(Compared::ALL.map(|compared| plugin.comparisons(compared)), [1; 4]);
         assert_eq!((plugin.calls(), plugin.failures()), (Hook::ALL.len() as u64, (Hook::ALL.len() * Failure::ALL.len()) as u64));
     }
 }
