@@ -113,7 +113,7 @@ impl Notes {
 }
 
 /// A response in hand.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) message: Arc<Message>,
     /// Where it came from; none where the proxy made it.
@@ -152,6 +152,21 @@ impl Call {
     pub(super) fn own_notes(&self) -> impl Iterator<Item = (&str, &str)> {
         let notes = self.draft.as_ref().unwrap_or(&self.notes);
         notes.0.iter().filter(|note| note.plugin == self.plugin).map(|note| (note.key.as_str(), note.value.as_str()))
+    }
+
+    /// The same as it was before the running hook.
+    pub(super) fn before_hook(&self) -> Self {
+        Self {
+            origin: self.origin.clone(),
+            request: Arc::clone(&self.request),
+            answer: self.answer.clone(),
+            plugin: self.plugin,
+            plan: self.plan.clone(),
+            edits: self.edits.clone(),
+            edited_uri: self.edited_uri.clone(),
+            notes: self.notes.clone(),
+            draft: None,
+        }
     }
 
     pub(super) fn id(&self) -> u64 {

@@ -10,6 +10,7 @@ use jackfield_proto::proxy::{Edit, Plan, Reply, Watch};
 
 use super::bindings::types;
 use super::call::{Call, CallState, Notes, Origin};
+use super::change::shadow::Said;
 use super::decision::{self, Rules};
 use super::edit::{Invalid, request_edits};
 use super::failure::CallFailure;
@@ -92,7 +93,7 @@ impl Chain {
     pub fn wants_in_dialog(&self) -> bool {
         self.links
             .iter()
-            .map(|link| &link.version.subscriptions)
+            .flat_map(|link| link.versions().map(|version| &version.subscriptions))
             .any(|wanted| wanted.request.reach_dialogs() || wanted.response.reach_dialogs() || wanted.failure.reach_dialogs())
     }
 
@@ -109,7 +110,7 @@ impl Chain {
     }
 
     fn watch(&self, subject: &Subject<'_>) -> Watch {
-        let any = |wants: &dyn Fn(&Version) -> bool| self.links.iter().any(|link| wants(&link.version));
+        let any = |wants: &dyn Fn(&Version) -> bool| self.links.iter().any(|link| link.versions().any(|version| wants(version)));
         Watch {
             responses: any(&|version| version.subscriptions.response.may_want_outcome(subject)),
             failures: any(&|version| version.subscriptions.failure.may_want_outcome(subject)),
@@ -177,7 +178,7 @@ impl Pass<'_> {
     /// Asks one plugin, if it wants the request; the answer if that ends the chain.
     fn visit(&mut self, seat: Seat, place: usize) -> Option<ChainAnswer> {
         let link = self.chain.links.get(place)?;
-        if !link.version.subscriptions.request.want_request(&self.subject()) {
+        if !link.version_for(self.view.request).subscriptions.request.want_request(&self.subject()) {
             link.pass_over(Hook::Request, self.view.request, || Given::of(self.in_hand(place)));
             return None;
         }
@@ -186,8 +187,12 @@ impl Pass<'_> {
         let step = link.call(Hook::Request, seat, &mut self.call, |instance, call| {
             let decision = instance.on_request(call)?;
             let kind = decided(&decision);
+            let heard = link.shadow().map(|shadow| (shadow, Said::Request(decision.clone())));
             let step = Step::read(decision, &self.view, keep_plan, instance).map_err(|invalid| CallFailure::of_decision(&invalid))?;
             link.version.identity().metrics.decided(kind);
+            if let Some((shadow, said)) = heard {
+                shadow.hear(call.as_deref(), said);
+            }
             Ok(step)
         });
         match step {

@@ -56,6 +56,11 @@ impl CallFailure {
         Self::new(Failure::InvalidDecision, &invalid.to_string())
     }
 
+    /// The plugin is left alone for a while.
+    pub(super) fn breaker() -> Self {
+        Self { failure: Failure::Breaker, reason: String::new(), backtrace: None }
+    }
+
     /// No instance is ready to be called.
     pub(super) fn no_instance(reason: &str) -> Self {
         Self::new(Failure::NoInstance, reason)
@@ -66,12 +71,17 @@ impl CallFailure {
 /// own lines, and counted all the same. A hook outside of a request has no transaction.
 pub(super) fn report(identity: &Identity, hook: Hook, transaction: Option<u64>, failure: &CallFailure) {
     identity.metrics.failed(hook, failure.failure);
+    // That the breaker is open has been told when it opened, and why is worth more than that.
+    if failure.failure == Failure::Breaker {
+        return;
+    }
     *identity.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{}: {}", hook.label(), failure.reason));
     let Some(suppressed) = identity.failures.take(Instant::now()) else { return };
     tracing::error!(
         target: "jackfield::plugin",
         plugin = %identity.name,
         version = %identity.version,
+        role = identity.role.mark(),
         hook = hook.label(),
         transaction = transaction.map(|id| tracing::field::display(TransactionId(id))),
         reason = failure.reason,

@@ -10,7 +10,8 @@ use anyhow::{Context, anyhow, bail};
 use arc_swap::ArcSwap;
 
 use super::chain::Chain;
-use super::keeper::{Command, Keeper};
+use super::change::report::Difference;
+use super::keeper::{Change, Command, Keeper};
 use super::load::Loader;
 use super::status::{Board, PluginStatus};
 use crate::settings::Plugins;
@@ -91,6 +92,35 @@ impl PluginHost {
     /// The plugins in the order of the chain, then files that the chain does not name.
     pub fn status(&self) -> Vec<PluginStatus> {
         self.board.read()
+    }
+
+    /// Lets the candidate of a plugin serve; what has happened, in one line. Blocks like [`PluginHost::reconfigure`].
+    ///
+    /// # Errors
+    /// There is none, or it cannot.
+    pub fn promote(&self, name: &str) -> anyhow::Result<String> {
+        self.change(Change::Promote, name)
+    }
+
+    /// Goes back to the version before the one that serves, or gives up the candidate, and does not load the file again until its content
+    /// changes; what has happened, in one line. Blocks like [`PluginHost::reconfigure`].
+    ///
+    /// # Errors
+    /// There is nothing to go back to, or it cannot serve.
+    pub fn roll_back(&self, name: &str) -> anyhow::Result<String> {
+        self.change(Change::RollBack, name)
+    }
+
+    fn change(&self, change: Change, name: &str) -> anyhow::Result<String> {
+        let (answer, answered) = sync_channel(1);
+        let ended = "the thread that loads plugins has ended";
+        self.commands.send(Command::Change(change, name.to_owned(), answer)).ok().context(ended)?;
+        answered.recv().context(ended)?.map_err(|why| anyhow!(why))
+    }
+
+    /// The calls that the shadow of a plugin would have decided otherwise, from the oldest to the latest; none if it has no shadow.
+    pub fn differences(&self, name: &str) -> Option<Vec<Difference>> {
+        self.board.differences(name)
     }
 
     /// Waits until the status satisfies the condition; false if it did not in this time.

@@ -1,18 +1,24 @@
 //! The thread that keeps the chain up to date: it looks at the files, loads what has changed, and swaps the chain's generation.
 
+mod course;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use self::course::Course;
 use super::chain::Chain;
+use super::change::standing::Standing;
+use super::change::vitals::Poke;
 use super::link::Link;
 use super::load::{LoadError, Loader, Program};
 use super::names::names_in;
-use super::state::Digest;
+use super::state::{Digest, Role};
 use super::status::{Board, Entry, PluginState};
 use super::version::Version;
 use crate::settings::{self, Plugins};
@@ -34,8 +40,19 @@ pub(super) enum Command {
     Look,
     /// Take up a changed configuration; the answer is one line for each thing that is wrong.
     Reconfigure(Box<Plugins>, SyncSender<Result<(), Vec<String>>>),
+    /// A version has failed, or a candidate has done well: something may have to be decided.
+    Judge,
+    /// Let the candidate of this plugin serve, or go back to the version before; the answer is one line.
+    Change(Change, String, SyncSender<Result<String, String>>),
     /// End.
     Stop,
+}
+
+/// What an operator wants of the versions of a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Promote,
+    RollBack,
 }
 
 /// A plugin of the chain.
@@ -51,6 +68,7 @@ struct Member {
     state: PluginState,
     refused: Option<String>,
     watched: Watched,
+    course: Course,
 }
 
 /// The keeper.
@@ -64,6 +82,8 @@ pub(super) struct Keeper {
     notices: Option<Notices>,
     sender: SyncSender<Command>,
     not_in_chain: Vec<String>,
+    poked: Arc<AtomicBool>,
+    poke: Poke,
 }
 
 impl Keeper {
@@ -80,6 +100,14 @@ impl Keeper {
         // That the priority cannot be lowered costs no call.
         let _ = rustix::process::nice(NICENESS);
         let chain = Arc::new(ArcSwap::from_pointee(Chain::new(0, Vec::new())));
+        let poked = Arc::new(AtomicBool::new(false));
+        let (once, commands) = (Arc::clone(&poked), sender.clone());
+        let poke: Poke = Arc::new(move || {
+            // One in the channel is enough; and where that is full, the keeper is going to look anyway.
+            if !once.swap(true, Relaxed) && commands.try_send(Command::Judge).is_err() {
+                once.store(false, Relaxed);
+            }
+        });
         let mut keeper = Self {
             loader,
             metrics,
@@ -90,6 +118,8 @@ impl Keeper {
             notices: None,
             sender,
             not_in_chain: Vec::new(),
+            poked,
+            poke,
         };
         keeper.reconfigure(settings)?;
         Ok(keeper)
@@ -108,13 +138,18 @@ impl Keeper {
         let mut look_again = Instant::now() + LOOK_EVERY;
         loop {
             match commands.recv_timeout(look_again.saturating_duration_since(Instant::now())) {
-                Ok(Command::Look) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Command::Look | Command::Judge) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Command::Change(change, name, answer)) => {
+                    let _ = answer.send(self.change(change, &name));
+                }
                 Ok(Command::Reconfigure(settings, answer)) => {
                     let _ = answer.send(self.reconfigure(*settings));
                 }
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
-            look_again = self.look(Instant::now());
+            self.poked.store(false, Relaxed);
+            let judge_again = self.judge(Instant::now());
+            look_again = self.look(Instant::now()).min(judge_again);
         }
     }
 
@@ -143,23 +178,19 @@ impl Keeper {
             member.state = PluginState::FileGone;
             return self.publish();
         };
-        match load(&self.loader, &member.name, &member.file, &member.settings, stamp, Some(member)) {
-            Ok(Loaded { program, version, stamp }) => {
+        match load(&self.loader, &member.name, &member.file, &member.settings, stamp, member) {
+            Ok((loaded, stamp)) => {
                 member.watched = Watched::new(Some(stamp));
-                let is_new = !Arc::ptr_eq(&version, &member.version);
-                (member.program, member.version) = (program, version);
                 (member.state, member.refused) = (PluginState::Serving, None);
-                if is_new {
-                    self.metrics.plugin(&member.name).reload_applied();
-                    self.swap();
-                }
+                self.loaded(place, loaded);
             }
             Err(refused) => {
                 let NotLoaded { error, stamp } = *refused;
                 member.watched = Watched::new(stamp);
                 tracing::error!(target: "jackfield::plugin", plugin = member.name, version = %serving, "{file} {error}; the version before it goes on serving");
                 self.metrics.plugin(&member.name).reload_refused();
-                (member.state, member.refused) = (PluginState::Refused, Some(format!("{file} {error}")));
+                member.state = if matches!(error, LoadError::Barred { .. }) { PluginState::RolledBack } else { PluginState::Refused };
+                member.refused = Some(format!("{file} {error}"));
             }
         }
         self.publish();
@@ -186,6 +217,7 @@ impl Keeper {
                 Notices::new(directory, move || drop(sender.try_send(Command::Look)))
             });
         }
+        self.ends_with(&members);
         self.settings = settings;
         self.members = members;
         self.swap();
@@ -198,23 +230,41 @@ impl Keeper {
     /// have, else what is in the file.
     fn member(&self, name: &str, file: &Path, settings: settings::Plugin) -> Result<Member, String> {
         let known = self.members.iter().find(|member| member.name == name && member.file == file);
-        let Some(known) = known else { return self.member_of_file(name, file, settings) };
-        let same = settings::Plugin { on_error: settings.on_error, ..known.settings.clone() } == settings;
-        if same {
+        let Some(known) = known else { return self.member_of_file(name, file, settings, None) };
+        if known.settings.makes_the_same_version(&settings) {
             return Ok(Member { settings, ..known.clone() });
         }
+        let with_its_program = || {
+            let version = self.loader.instantiate(name, &known.program, &settings, Role::Serving)?;
+            let course = known.course.with_new_table();
+            // A candidate is made anew from its file, with the new table.
+            let watched = if known.course.has_candidate() { Watched::new(None) } else { known.watched.clone() };
+            Ok::<_, LoadError>(Member { settings: settings.clone(), version, course, watched, ..known.clone() })
+        };
+        // A changed file that has to prove itself first does not serve because its table has changed as well.
+        if settings.change != settings::Change::AtOnce
+            && let Ok(member) = with_its_program()
+        {
+            return Ok(member);
+        }
         // A new table may be what the file, refused with the old one, has been waiting for; or it is meant for the version that serves.
-        self.member_of_file(name, file, settings.clone()).or_else(|refused| {
-            let version = self.loader.instantiate(name, &known.program, &settings).map_err(|_| refused)?;
-            Ok(Member { settings, version, ..known.clone() })
-        })
+        match self.member_of_file(name, file, settings.clone(), Some(known)) {
+            Ok(member) => Ok(member),
+            Err(refused) => with_its_program().map_err(|_| refused),
+        }
     }
 
     /// A plugin as it is in its file.
-    fn member_of_file(&self, name: &str, file: &Path, settings: settings::Plugin) -> Result<Member, String> {
+    fn member_of_file(&self, name: &str, file: &Path, settings: settings::Plugin, known: Option<&Member>) -> Result<Member, String> {
         let stamp = Stamp::of(file).ok_or_else(|| format!("{} does not exist, but the chain names the plugin `{name}`", file.display()))?;
-        let loaded = load(&self.loader, name, file, &settings, stamp, None);
-        let Loaded { program, version, stamp } = loaded.map_err(|refused| format!("{} {}", file.display(), refused.error))?;
+        let refused = |error: &LoadError| format!("{} {error}", file.display());
+        let (octets, stamp) = read(&self.loader, file, stamp).map_err(|unread| refused(&unread.error))?;
+        let program = known
+            .map_or(Ok(()), |known| known.course.check(Digest::of(&octets)))
+            .and_then(|()| compile(&self.loader, &octets))
+            .map_err(|error| refused(&error))?;
+        let version = self.loader.instantiate(name, &program, &settings, Role::Serving).map_err(|error| refused(&error))?;
+        let course = known.map(|known| known.course.with_new_table_and(&known.program, &program)).unwrap_or_default();
         Ok(Member {
             name: name.to_owned(),
             file: file.to_owned(),
@@ -225,6 +275,7 @@ impl Keeper {
             state: PluginState::Serving,
             refused: None,
             watched: Watched::new(Some(stamp)),
+            course,
         })
     }
 
@@ -239,7 +290,12 @@ impl Keeper {
                 announce(member);
             }
         }
-        let link = |member: &Member| Link { version: Arc::clone(&member.version), on_error: member.settings.on_error };
+        self.members.iter().for_each(|member| member.arm(&self.poke));
+        let link = |member: &Member| Link {
+            version: Arc::clone(&member.version),
+            on_error: member.settings.on_error,
+            beside: member.course.beside(&member.settings),
+        };
         self.chain.store(Arc::new(Chain::new(generation, self.members.iter().map(link).collect())));
     }
 
@@ -267,6 +323,7 @@ impl Keeper {
             generation: member.generation,
             refused: member.refused.clone(),
             identity: Some(Arc::clone(&member.version.blueprint.identity)),
+            standing: member.course.standing(&member.settings),
         });
         let directory = self.settings.directory.clone().unwrap_or_default();
         let others = self.not_in_chain.iter().map(|name| Entry {
@@ -277,6 +334,7 @@ impl Keeper {
             generation: 0,
             refused: None,
             identity: None,
+            standing: Standing::default(),
         });
         self.board.write(members.chain(others).collect());
     }
@@ -307,10 +365,16 @@ fn hooks(version: &Version) -> Vec<Hook> {
     wanted.into_iter().filter_map(|(hook, wanted)| wanted.then_some(hook)).collect()
 }
 
-struct Loaded {
-    program: Program,
-    version: Arc<Version>,
-    stamp: Stamp,
+/// What there is in a changed file.
+enum Loaded {
+    /// What serves already.
+    Serving,
+    /// The version before, which can serve again at once.
+    Previous(Program, Arc<Version>),
+    /// What is a candidate already.
+    Candidate,
+    /// Something new, and a version of it for what is to become of it.
+    New(Program, Arc<Version>),
 }
 
 /// Why there is nothing to load in a file, and how the file was then.
@@ -319,19 +383,39 @@ struct NotLoaded {
     stamp: Option<Stamp>,
 }
 
-/// Loads what is in a file, which was as `stamp` says. A file with the content that serves already changes nothing.
+/// Loads what is in a file, which was as `stamp` says, for a member whose file it is.
 fn load(
     loader: &Loader,
     name: &str,
     file: &Path,
     settings: &settings::Plugin,
     stamp: Stamp,
-    serving: Option<&Member>,
-) -> Result<Loaded, Box<NotLoaded>> {
+    member: &Member,
+) -> Result<(Loaded, Stamp), Box<NotLoaded>> {
+    let (octets, stamp) = read(loader, file, stamp)?;
+    let refuse = |error| Box::new(NotLoaded { error, stamp: Some(stamp) });
+    let digest = Digest::of(&octets);
+    if member.version.identity().version == digest {
+        return Ok((Loaded::Serving, stamp));
+    }
+    if let Some((program, version)) = member.course.ready(digest) {
+        return Ok((Loaded::Previous(program, version), stamp));
+    }
+    if member.course.is_candidate(digest) {
+        return Ok((Loaded::Candidate, stamp));
+    }
+    member.course.check(digest).map_err(refuse)?;
+    let program = compile(loader, &octets).map_err(refuse)?;
+    let role = if settings.change == settings::Change::Shadow { Role::Shadow } else { Role::Serving };
+    let version = loader.instantiate(name, &program, settings, role).map_err(refuse)?;
+    Ok((Loaded::New(program, version), stamp))
+}
+
+/// Reads a file. What is read while it is written is neither the old nor the new file.
+fn read(loader: &Loader, file: &Path, stamp: Stamp) -> Result<(Vec<u8>, Stamp), Box<NotLoaded>> {
     let refuse = |error, stamp| Box::new(NotLoaded { error, stamp });
     let mut stamp = Some(stamp);
     let mut octets = Vec::new();
-    // What is read while it is written is neither the old nor the new file.
     for _ in 0..READS {
         octets = loader.read(file).map_err(|error| refuse(error, stamp))?;
         let after = Stamp::of(file);
@@ -340,13 +424,10 @@ fn load(
         }
         stamp = after;
     }
-    let Some(stamp) = stamp else { return Err(refuse(LoadError::Unreadable(std::io::ErrorKind::NotFound.into()), None)) };
-    if let Some(serving) = serving.filter(|member| member.version.identity().version == Digest::of(&octets)) {
-        return Ok(Loaded { program: serving.program.clone(), version: Arc::clone(&serving.version), stamp });
+    match stamp {
+        Some(stamp) => Ok((octets, stamp)),
+        None => Err(refuse(LoadError::Unreadable(std::io::ErrorKind::NotFound.into()), None)),
     }
-    let program = compile(loader, &octets).map_err(|error| refuse(error, Some(stamp)))?;
-    let version = loader.instantiate(name, &program, settings).map_err(|error| refuse(error, Some(stamp)))?;
-    Ok(Loaded { program, version, stamp })
 }
 
 /// Compiles. A compiler that breaks down over a file must not take this thread, and with it every later reload, down.

@@ -14,6 +14,7 @@ mod bindings;
 mod cache;
 mod call;
 mod chain;
+mod change;
 mod completion;
 mod decision;
 mod edit;
@@ -51,6 +52,7 @@ mod watched;
 
 pub use call::{CallState, TransactionId};
 pub use chain::{Chain, ChainAnswer, RequestView};
+pub use change::report;
 pub use host::{PluginHost, PluginSettings};
 pub use outcome::{FailureView, ResponseView};
 pub use registration::{RegistrationKind, RegistrationView};

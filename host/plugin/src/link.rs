@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::call::Call;
+use super::change::canary;
+use super::change::shadow::Shadow;
 use super::failure::{CallFailure, report};
 use super::instance::Instance;
+use super::state::Identity;
 use super::version::{Seat, Version};
 use super::watched::{Depth, Given, Watched};
 use crate::plain::Outcome;
-use crate::settings::OnError;
+use crate::settings::{OnError, Share};
 use crate::trace::{Event, Skip};
 use jackfield_metrics::Hook;
 use jackfield_proto::message::Message;
@@ -18,9 +21,45 @@ use jackfield_proto::message::Message;
 pub(super) struct Link {
     pub(super) version: Arc<Version>,
     pub(super) on_error: OnError,
+    /// What wants to take the version's place.
+    pub(super) beside: Option<Beside>,
+}
+
+/// A candidate beside the version that serves.
+#[derive(Clone)]
+pub(super) enum Beside {
+    /// It decides about copies.
+    Shadow(Arc<Shadow>),
+    /// It serves this share of the calls.
+    Canary(Arc<Version>, Share),
 }
 
 impl Link {
+    /// The version that serves the call that a request belongs to: the same in all of its hooks.
+    pub(super) fn version_for(&self, request: &Message) -> &Arc<Version> {
+        match &self.beside {
+            Some(Beside::Canary(version, share)) if canary::takes(*share, request.call_id()) => version,
+            Some(Beside::Canary(..) | Beside::Shadow(_)) | None => &self.version,
+        }
+    }
+
+    /// The versions that serve calls.
+    pub(super) fn versions(&self) -> impl Iterator<Item = &Arc<Version>> {
+        let canary = match &self.beside {
+            Some(Beside::Canary(version, _)) => Some(version),
+            Some(Beside::Shadow(_)) | None => None,
+        };
+        std::iter::once(&self.version).chain(canary)
+    }
+
+    /// Who has to hear what the version said.
+    pub(super) fn shadow(&self) -> Option<&Shadow> {
+        match &self.beside {
+            Some(Beside::Shadow(shadow)) => Some(shadow),
+            Some(Beside::Canary(..)) | None => None,
+        }
+    }
+
     /// Calls a hook about the message in hand. A failure has been counted and told when this returns, and nothing of the hook's work is
     /// left in the call.
     pub(super) fn call<T>(
@@ -30,11 +69,12 @@ impl Link {
         call: &mut Option<Box<Call>>,
         run: impl FnOnce(&mut Instance, &mut Option<Box<Call>>) -> Result<T, CallFailure>,
     ) -> Result<T, CallFailure> {
-        let identity = self.version.identity();
+        let version = call.as_ref().map_or(&self.version, |call| self.version_for(&call.request));
+        let identity = version.identity();
         identity.metrics.called(hook);
         let answered = match identity.tracer.is_awake() {
-            true => self.call_watched(hook, seat, call, run),
-            false => self.version.with_instance(seat, |instance| run(instance, call)),
+            true => self.call_watched(version, hook, seat, call, run),
+            false => version.with_instance(seat, |instance| run(instance, call)),
         };
         if let Err(failure) = &answered {
             let transaction = call.as_mut().map(|call| {
@@ -49,17 +89,18 @@ impl Link {
     /// The same where somebody listens, or records.
     fn call_watched<T>(
         &self,
+        version: &Version,
         hook: Hook,
         seat: Seat,
         call: &mut Option<Box<Call>>,
         run: impl FnOnce(&mut Instance, &mut Option<Box<Call>>) -> Result<T, CallFailure>,
     ) -> Result<T, CallFailure> {
-        let identity = self.version.identity();
+        let identity = version.identity();
         let recorder = identity.tracer.recorder().filter(|recorder| recorder.wants(&identity.name));
         let given = call.as_deref().filter(|_| recorder.is_some()).map(Given::of);
         let depth = if given.is_some() { Depth::Everything } else { Depth::Decisions };
         let mut watched = None;
-        let answered = self.version.with_instance(seat, |instance| {
+        let answered = version.with_instance(seat, |instance| {
             instance.watch(Some(Watched::new(depth)));
             let answered = run(instance, call);
             watched = instance.watch(None);
@@ -70,15 +111,14 @@ impl Link {
             Ok(_) => watched.decided.unwrap_or(Outcome::NotCalled),
             Err(failure) => failure.into(),
         };
-        self.tell(hook, call.as_deref(), &outcome);
+        self.tell(identity, hook, call.as_deref(), &outcome);
         if let (Some(recorder), Some(given)) = (recorder, given) {
             recorder.put(given.taken(identity, watched.input, watched.exchanges, outcome));
         }
         answered
     }
 
-    fn tell(&self, hook: Hook, call: Option<&Call>, outcome: &Outcome) {
-        let identity = self.version.identity();
+    fn tell(&self, identity: &Identity, hook: Hook, call: Option<&Call>, outcome: &Outcome) {
         let Some(call) = call else { return };
         identity.tracer.tell(call.request.call_id(), || {
             let (plugin, version) = (identity.name.to_string(), identity.version.to_string());
@@ -102,7 +142,7 @@ impl Link {
 
     /// The plugin was passed over, as it has subscribed to no such message.
     pub(super) fn pass_over(&self, hook: Hook, request: &Message, given: impl FnOnce() -> Given) {
-        let identity = self.version.identity();
+        let identity = self.version_for(request).identity();
         if !identity.tracer.is_awake() {
             return;
         }

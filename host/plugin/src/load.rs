@@ -14,12 +14,13 @@ use super::bindings::{
     on_timer, random, state, tables, timers, types,
 };
 use super::cache::Cache;
+use super::change::aside::Aside;
 use super::failure::{CallFailure, one_line};
 use super::instance::{Blueprint, HookIndices, StartFailure};
 use super::limits::thread_cpu_time;
 use super::machine::Machine;
 use super::nursery::Nursery;
-use super::state::{Digest, Identity, State};
+use super::state::{Digest, Identity, Named, Role, State};
 use super::subscription::{Refused, Subscriptions};
 use super::ticker::Pace;
 use super::version::Version;
@@ -99,6 +100,8 @@ pub(super) enum LoadError {
     SelfCheck(CallFailure),
     #[error("has no room for its instances: {0}")]
     NoRoom(String),
+    #[error("holds version {version}, which was taken back ({reason}); it is loaded again when its content has changed")]
+    Barred { version: Digest, reason: String },
 }
 
 /// A file that has been compiled and linked.
@@ -196,9 +199,16 @@ impl Loader {
         Ok(Program { digest, pre, hooks, compiled_in })
     }
 
-    /// Makes a version of a program: typed load of every hook, `init`, self-check, and all its instances.
-    pub(super) fn instantiate(&self, name: &str, program: &Program, settings: &settings::Plugin) -> Result<Arc<Version>, LoadError> {
-        self.instantiate_with(name, program, settings, Arc::new(Machine))
+    /// Makes a version of a program: typed load of every hook, `init`, self-check, and all its instances. One in the shadow has one
+    /// worker, counts where nobody looks, and changes nothing.
+    pub(super) fn instantiate(
+        &self,
+        name: &str,
+        program: &Program,
+        settings: &settings::Plugin,
+        role: Role,
+    ) -> Result<Arc<Version>, LoadError> {
+        self.instantiate_with(name, program, settings, role, Arc::new(Machine))
     }
 
     /// The same with somebody else who answers what it asks.
@@ -207,11 +217,16 @@ impl Loader {
         name: &str,
         program: &Program,
         settings: &settings::Plugin,
+        role: Role,
         services: Arc<dyn Ask>,
     ) -> Result<Arc<Version>, LoadError> {
         let config: Arc<str> = settings.config.to_string().into();
-        let (metrics, tracer) = (self.metrics.plugin(name), Arc::clone(&self.tracer));
-        let identity = Identity::new(name.into(), program.digest, metrics, config, tracer);
+        let (services, metrics, workers) = match role {
+            Role::Serving => (services, self.metrics.plugin(name), self.workers),
+            Role::Shadow => (Arc::new(Aside::new(services)) as Arc<dyn Ask>, Metrics::new(1).plugin(name), 1),
+        };
+        let tracer = Arc::clone(&self.tracer);
+        let identity = Identity::new(Named { name: name.into(), version: program.digest, config, role }, metrics, tracer, workers.max(1));
         let blueprint = Blueprint {
             identity: Arc::new(identity),
             pre: program.pre.clone(),
@@ -229,7 +244,7 @@ impl Loader {
         let init_cost = thread_cpu_time().saturating_sub(begun);
         let subscriptions = Subscriptions::read(subscriptions, program.hooks.exports())?;
         first.self_check(settings.cpu_init).map_err(LoadError::SelfCheck)?;
-        Ok(Version::new(blueprint, subscriptions, first, init_cost, self.workers, self.nursery.clone())?)
+        Ok(Version::new(blueprint, subscriptions, first, init_cost, workers, self.nursery.clone())?)
     }
 }
 

@@ -64,15 +64,16 @@ pub(super) fn write(identity: &Identity, level: Level, transaction: Option<u64>,
         return;
     }
     let Some(suppressed) = identity.lines.take(Instant::now()) else { return };
-    let Identity { name, version, .. } = identity;
+    let Identity { name, version, role, .. } = identity;
+    let role = role.mark();
     if suppressed > 0 {
-        tracing::warn!(target: "jackfield::plugin", plugin = %name, %version, suppressed, "the plugin writes too much; lines were left out");
+        tracing::warn!(target: "jackfield::plugin", plugin = %name, %version, role, suppressed, "the plugin writes too much; lines were left out");
     }
     let text = printable(cut(text, LINE_MAX));
     let id = transaction.map(|id| tracing::field::display(super::call::TransactionId(id)));
     macro_rules! line {
         ($level:ident) => {
-            tracing::event!(target: "jackfield::plugin", tracing::Level::$level, plugin = %name, %version, transaction = id, "{text}")
+            tracing::event!(target: "jackfield::plugin", tracing::Level::$level, plugin = %name, %version, role, transaction = id, "{text}")
         };
     }
     match level {

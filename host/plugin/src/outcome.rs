@@ -9,6 +9,7 @@ use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Group, Reply, Reviewed
 
 use super::bindings::{on_failure, on_response};
 use super::call::{Answer, Call, CallState, Origin};
+use super::change::shadow::Said;
 use super::decision::{self, Rules};
 use super::edit::{Invalid, response_edits};
 use super::failure::CallFailure;
@@ -71,7 +72,12 @@ impl CallState {
         for (place, link) in self.chain.links.iter().enumerate() {
             let seen = call.as_ref().and_then(|call| call.answer_view());
             let response = Some(seen.unwrap_or_else(|| View::new(view.response, Edits::One(&[]))));
-            if !link.version.subscriptions.response.want_outcome(&self.subject(view.request), &Outcome { status, response }) {
+            if !link
+                .version_for(view.request)
+                .subscriptions
+                .response
+                .want_outcome(&self.subject(view.request), &Outcome { status, response })
+            {
                 continue;
             }
             let answer = || Answer { message: Arc::clone(view.response), source: Some(view.source), edits: Vec::new() };
@@ -83,7 +89,12 @@ impl CallState {
             };
             let review = self.ask(link, Hook::Response, place, Seat::Worker(worker), &mut call, |instance, call| {
                 let outcome = instance.on_response(call, &branch)?;
-                review(outcome, view.request, view.response.status()).map_err(|invalid| CallFailure::of_decision(&invalid))
+                let heard = link.shadow().map(|shadow| (shadow, Said::Response(branch.clone(), outcome.clone())));
+                let review = review(outcome, view.request, view.response.status()).map_err(|invalid| CallFailure::of_decision(&invalid))?;
+                if let Some((shadow, said)) = heard {
+                    shadow.hear(call.as_deref(), said);
+                }
+                Ok(review)
             });
             match review {
                 Some(Review::Edit(edits)) => {
@@ -104,7 +115,12 @@ impl CallState {
         let status = view.response.map_or_else(|| status_of(view.cause), |response| response.status());
         for (place, link) in self.chain.links.iter().enumerate() {
             let response = view.response.map(|response| View::new(response, Edits::One(&[])));
-            if !link.version.subscriptions.failure.want_outcome(&self.subject(view.request), &Outcome { status, response }) {
+            if !link
+                .version_for(view.request)
+                .subscriptions
+                .failure
+                .want_outcome(&self.subject(view.request), &Outcome { status, response })
+            {
                 continue;
             }
             let answer = view.response.map(|response| || Answer { message: Arc::clone(response), source: None, edits: Vec::new() });
@@ -117,7 +133,12 @@ impl CallState {
             };
             let choice = self.ask(link, Hook::Failure, place, Seat::Worker(worker), &mut call, |instance, call| {
                 let outcome = instance.on_failure(call, &failure)?;
-                choice(outcome, &self.origin, view.request, instance).map_err(|invalid| CallFailure::of_decision(&invalid))
+                let heard = link.shadow().map(|shadow| (shadow, Said::Failure(failure.clone(), outcome.clone())));
+                let choice = choice(outcome, &self.origin, view.request, instance).map_err(|invalid| CallFailure::of_decision(&invalid))?;
+                if let Some((shadow, said)) = heard {
+                    shadow.hear(call.as_deref(), said);
+                }
+                Ok(choice)
             });
             match choice {
                 Some(Some(outcome)) => return outcome,

@@ -9,6 +9,7 @@ use wasmtime::component::ResourceTable;
 use jackfield_services::ask::{Answer, Ask, Question, ServiceError};
 
 use super::call::Call;
+use super::change::vitals::Vitals;
 use super::completion::CompletedEvent;
 use super::limits::{Budget, HANDLES, MemoryBound};
 use super::log::LineBudget;
@@ -64,10 +65,44 @@ pub(super) struct Identity {
     pub(super) failures: LineBudget,
     /// The last of them, for the status.
     pub(super) last_failure: Mutex<Option<String>>,
+    /// What it is there for, for its lines in the log.
+    pub(super) role: Role,
+    /// How it does.
+    pub(super) vitals: Vitals,
+}
+
+/// What a version is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// To decide about calls.
+    Serving,
+    /// To decide about copies of them, and to change nothing.
+    Shadow,
+}
+
+impl Role {
+    /// What marks its lines in the log.
+    pub(super) fn mark(self) -> Option<&'static str> {
+        match self {
+            Self::Serving => None,
+            Self::Shadow => Some("shadow"),
+        }
+    }
+}
+
+/// Which version it is of which plugin, and what for.
+pub(super) struct Named {
+    pub(super) name: Arc<str>,
+    pub(super) version: Digest,
+    /// The `[plugins.NAME.config]` table as JSON.
+    pub(super) config: Arc<str>,
+    pub(super) role: Role,
 }
 
 impl Identity {
-    pub(super) fn new(name: Arc<str>, version: Digest, metrics: Arc<PluginMetrics>, config: Arc<str>, tracer: Arc<Tracer>) -> Self {
+    /// `workers` count their calls each for itself.
+    pub(super) fn new(named: Named, metrics: Arc<PluginMetrics>, tracer: Arc<Tracer>, workers: usize) -> Self {
+        let Named { name, version, config, role } = named;
         Self {
             name,
             version,
@@ -77,6 +112,8 @@ impl Identity {
             lines: LineBudget::of_plugin(),
             failures: LineBudget::of_failures(),
             last_failure: Mutex::default(),
+            role,
+            vitals: Vitals::new(workers),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::change::report::{ChangeReport, Difference};
+use super::change::standing::{CandidateKind, Standing};
 use super::state::Identity;
 use jackfield_metrics::Hook;
 
@@ -14,6 +16,8 @@ pub enum PluginState {
     Serving,
     /// The file has been refused; the version before it serves.
     Refused,
+    /// The version in the file has been taken back; the one before it serves.
+    RolledBack,
     /// The file is gone; the version that was in it serves until the process ends or the chain changes.
     FileGone,
     /// There is a file, but the chain does not name it; nothing is loaded.
@@ -41,6 +45,8 @@ pub struct PluginStatus {
     pub failures: u64,
     /// Why the file was refused, else the last failed call of this version; one line.
     pub last_error: Option<String>,
+    /// How its versions stand.
+    pub change: ChangeReport,
 }
 
 /// What the keeper knows of a plugin.
@@ -53,6 +59,7 @@ pub(super) struct Entry {
     pub(super) refused: Option<String>,
     /// None if it is not in the chain.
     pub(super) identity: Option<Arc<Identity>>,
+    pub(super) standing: Standing,
 }
 
 /// Where the keeper writes what others read.
@@ -70,6 +77,16 @@ impl Board {
 
     pub(super) fn read(&self) -> Vec<PluginStatus> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Entry::status).collect()
+    }
+
+    /// The calls that the shadow of a plugin would have decided otherwise, from the oldest to the latest; none if it has no shadow.
+    pub(super) fn differences(&self, name: &str) -> Option<Vec<Difference>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let candidate = entries.iter().find(|entry| entry.name == name)?.standing.candidate.as_ref()?;
+        match &candidate.kind {
+            CandidateKind::Shadow(tally) => Some(tally.differences()),
+            CandidateKind::Canary(_) => None,
+        }
     }
 
     /// Waits until what is written satisfies the condition; false if it never did in this time.
@@ -101,6 +118,7 @@ impl Entry {
             calls: identity.map_or(0, |identity| identity.metrics.calls()),
             failures: identity.map_or(0, |identity| identity.metrics.failures()),
             last_error: self.refused.clone().or_else(failed),
+            change: identity.map(|identity| self.standing.report(identity)).unwrap_or_default(),
         }
     }
 }

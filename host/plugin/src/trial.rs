@@ -21,6 +21,7 @@ use super::instance::Instance;
 use super::load::Loader;
 use super::outcome::{choice, review, status_of};
 use super::plain::{self, Exchange, FailureCause, HookCall, HookInput, NameValue, Outcome, Scene};
+use super::state::Role;
 use super::subscription::{self, Subject};
 use super::version::{Seat, Version};
 use super::view::{Edits, View};
@@ -109,7 +110,7 @@ impl Trial {
     pub fn load(name: &str, octets: &[u8], settings: &settings::Plugin, services: Arc<dyn Ask>) -> Result<Self, TrialError> {
         let loader = Loader::new(None, 1, Arc::new(Metrics::new(1)), Arc::<Tracer>::default());
         let loader = loader.map_err(|error| TrialError::Load(format!("{error:#}")))?;
-        let loaded = loader.compile(octets).and_then(|program| loader.instantiate_with(name, &program, settings, services));
+        let loaded = loader.compile(octets).and_then(|program| loader.instantiate_with(name, &program, settings, Role::Serving, services));
         loaded.map(|version| Self { version }).map_err(|error| TrialError::Load(error.to_string()))
     }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use super::change::breaker::Admission;
 use super::failure::CallFailure;
 use super::instance::{Blueprint, Instance, StartFailure};
 use super::nursery::Nursery;
@@ -70,8 +71,24 @@ impl Version {
         &self.blueprint.identity
     }
 
-    /// Runs a call in an instance. After a failure that is the instance's own a spare takes its place.
+    /// Runs a call in an instance, counts it, and judges by it how the version does; without a call where the breaker is open.
     pub(super) fn with_instance<T>(&self, seat: Seat, run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>) -> Result<T, CallFailure> {
+        let identity = self.identity();
+        let admission = identity.vitals.admit(identity);
+        if admission == Admission::Refused {
+            return Err(CallFailure::breaker());
+        }
+        let result = self.with_own_instance(seat, run);
+        match &result {
+            Err(failure) => identity.vitals.failed(admission, failure, identity),
+            Ok(_) if admission == Admission::Probe => identity.vitals.probed(identity),
+            Ok(_) => {}
+        }
+        result
+    }
+
+    /// After a failure that is the instance's own a spare takes its place.
+    fn with_own_instance<T>(&self, seat: Seat, run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>) -> Result<T, CallFailure> {
         let worker = match seat {
             Seat::Worker(worker) => worker,
             Seat::Waiting => return self.with_idle_instance(run),
@@ -80,6 +97,7 @@ impl Version {
             return Err(CallFailure::no_instance("there are no instances"));
         };
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        self.identity().vitals.called_by(worker % self.slots.len());
         if slot.is_none() {
             *slot = Some(self.ready_instance()?);
         }
@@ -102,6 +120,7 @@ impl Version {
 
     /// The same where calls wait: as many instances are made as calls wait at a time, and the one that was used last is used next.
     fn with_idle_instance<T>(&self, run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>) -> Result<T, CallFailure> {
+        self.identity().vitals.called();
         let idle = self.idle().pop().or_else(|| self.spares().pop());
         let mut instance = match idle {
             Some(instance) => instance,

@@ -2,6 +2,7 @@
 //! which do what the header field X-Do of a message asks for.
 
 mod chain;
+mod change;
 mod guests;
 mod limits;
 mod logs;

@@ -1,0 +1,83 @@
+//! A candidate that serves a share of the calls.
+//!
+//! ```text
+//! begun --promote-after calls in a row without a failure, or the operator's word--> promoted
+//!   | failures as on probation, or the operator's word
+//!   v
+//! discarded, the file is barred
+//! ```
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use super::probation::is_too_much;
+use super::vitals::Figures;
+use crate::settings::{self, Share};
+
+/// Whether a call belongs to the share: by SipHash-1-3 of its Call-ID with the key 0, so that all requests of a call, in all routers and
+/// after every restart, and of all plugins, go the same way.
+pub(crate) fn takes(share: Share, call_id: &[u8]) -> bool {
+    let mut hasher = SipHasher13::new_with_keys(0, 0);
+    hasher.write(call_id);
+    share.has(hasher.finish())
+}
+
+/// What is to become of a canary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes on.
+    Open,
+    /// It has done well for long enough.
+    Promoted,
+    /// It has failed too often.
+    Failed(Figures),
+}
+
+/// Judges by the figures of its whole life, of which `in_a_row` calls are since its last failure. Where there is no probation, the
+/// defaults of one are the measure: a canary is there to be judged.
+pub(crate) fn judge(probation: Option<settings::Probation>, promote_after: Option<u64>, figures: Figures, in_a_row: u64) -> Verdict {
+    if is_too_much(&probation.unwrap_or_default(), figures) {
+        return Verdict::Failed(figures);
+    }
+    if promote_after.is_some_and(|after| in_a_row >= after) { Verdict::Promoted } else { Verdict::Open }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_calls_is_that_of_the_configuration_and_stays_the_same() {
+        for (percent, expected) in [(0, 0..=0), (5, 400..=600), (50, 4_800..=5_200), (100, 10_000..=10_000)] {
+            let taken = |share| (0..10_000).filter(move |n| takes(share, format!("{n}@example.test").as_bytes()));
+            let share = Share::percent(percent);
+            assert!(expected.contains(&taken(share).count()), "{percent}: {}", taken(share).count());
+        }
+        // Another release has to choose the same calls.
+        let few: Vec<_> = (0..100).filter(|n| takes(Share::percent(5), format!("call-{n}").as_bytes())).collect();
+        assert_eq!(few, STABLE);
+    }
+
+    const STABLE: [i32; 3] = [24, 54, 95];
+
+    #[test]
+    fn a_greater_share_has_the_calls_of_a_smaller_one() {
+        for n in 0..1_000 {
+            let id = format!("{n}");
+            assert!(!takes(Share::percent(5), id.as_bytes()) || takes(Share::percent(20), id.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn it_is_judged_as_on_probation_and_promoted_after_calls_without_a_failure() {
+        let figures = |calls, failures| Figures { calls, failures };
+        assert_eq!(judge(None, Some(100), figures(99, 0), 99), Verdict::Open);
+        assert_eq!(judge(None, Some(100), figures(100, 0), 100), Verdict::Promoted);
+        assert_eq!(judge(None, Some(100), figures(150, 1), 50), Verdict::Open);
+        assert_eq!(judge(None, None, figures(1_000_000, 0), 1_000_000), Verdict::Open);
+        assert_eq!(judge(None, Some(100), figures(500, 5), 400), Verdict::Failed(figures(500, 5)));
+        let strict = settings::Probation { failures: 1, share: Share::percent(0), ..settings::Probation::default() };
+        assert_eq!(judge(Some(strict), Some(1), figures(100_000, 1), 9), Verdict::Failed(figures(100_000, 1)));
+    }
+}
