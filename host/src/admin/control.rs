@@ -16,7 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::Snapshot;
+use super::{PluginChange, Snapshot};
 
 /// Connections at the same time; one more is told to come back.
 const CONNECTIONS: usize = 16;
@@ -26,13 +26,25 @@ const REQUEST_MAX: u64 = 4096;
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Request {
     /// Answered with a [`super::Status`].
     Status,
     /// Answered with a list of [`super::PluginStatus`].
     PluginStatus,
+    /// Answered with a line that says what has happened.
+    PluginChange {
+        /// The plugin.
+        name: String,
+        /// What is to be done.
+        change: PluginChange,
+    },
+    /// Answered with a list of [`Difference`](jackfield_plugin_host::report::Difference).
+    PluginDifferences {
+        /// The plugin.
+        name: String,
+    },
     /// Answered with an [`Overview`](jackfield_trunk::registrations::Overview).
     Registrations,
     /// Answered with a list of [`super::TrunkStatus`].
@@ -113,7 +125,7 @@ impl ControlSocket {
             let snapshot = Arc::clone(&snapshot);
             tokio::spawn(async move {
                 // A peer that goes away in the middle is its own affair.
-                let _ = converse(stream, &*snapshot).await;
+                let _ = converse(stream, snapshot).await;
                 drop(place);
             });
         }
@@ -121,7 +133,7 @@ impl ControlSocket {
 }
 
 /// Answers the requests of one connection until it ends or falls silent.
-async fn converse(stream: UnixStream, snapshot: &dyn Snapshot) -> io::Result<()> {
+async fn converse(stream: UnixStream, snapshot: Arc<dyn Snapshot>) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = AsyncBufReader::new(reader);
     loop {
@@ -131,7 +143,13 @@ async fn converse(stream: UnixStream, snapshot: &dyn Snapshot) -> io::Result<()>
             return Ok(());
         }
         let whole = line.ends_with(b"\n");
-        let answer = if whole { answer(&line, snapshot) } else { Answer::Error("a request is one line of at most 4096 octets".to_owned()) };
+        let answer = if whole {
+            let snapshot = Arc::clone(&snapshot);
+            // Some answers take as long as it takes to make a version of a plugin.
+            tokio::task::spawn_blocking(move || answer(&line, &*snapshot)).await.map_err(io::Error::other)?
+        } else {
+            Answer::Error("a request is one line of at most 4096 octets".to_owned())
+        };
         timeout(PATIENCE, writer.write_all(&encoded(&answer))).await??;
         if !whole {
             return Ok(());
@@ -143,6 +161,14 @@ fn answer(line: &[u8], snapshot: &dyn Snapshot) -> Answer {
     let value = match serde_json::from_slice(line) {
         Ok(Request::Status) => serde_json::to_value(snapshot.status()),
         Ok(Request::PluginStatus) => serde_json::to_value(snapshot.plugins()),
+        Ok(Request::PluginChange { name, change }) => match snapshot.change_plugin(change, &name) {
+            Ok(done) => Ok(serde_json::Value::String(done)),
+            Err(why) => return Answer::Error(why),
+        },
+        Ok(Request::PluginDifferences { name }) => match snapshot.plugin_differences(&name) {
+            Ok(differences) => serde_json::to_value(differences),
+            Err(why) => return Answer::Error(why),
+        },
         Ok(Request::Registrations) => serde_json::to_value(snapshot.registrations()),
         Ok(Request::Trunks) => serde_json::to_value(snapshot.trunks()),
         Ok(Request::Media) => serde_json::to_value(snapshot.media()),
@@ -204,6 +230,7 @@ impl Drop for SocketFile {
 
 #[cfg(test)]
 mod tests {
+    use jackfield_plugin_host::report::Difference;
     use jackfield_trunk::registrations::{BindingView, Outcome, Overview};
     use tokio::task::spawn_blocking;
 
@@ -222,6 +249,14 @@ mod tests {
 
         fn plugins(&self) -> Vec<PluginStatus> {
             vec![PluginStatus { name: "a".into(), state: PluginState::Refused, last_error: Some("no".into()), ..PluginStatus::default() }]
+        }
+
+        fn change_plugin(&self, change: PluginChange, name: &str) -> Result<String, String> {
+            Err(format!("{name}: not {change:?}"))
+        }
+
+        fn plugin_differences(&self, name: &str) -> Result<Vec<Difference>, String> {
+            Ok(vec![Difference { call_id: name.to_owned(), ..Difference::default() }])
         }
 
         fn registrations(&self) -> Overview {
@@ -273,6 +308,8 @@ mod tests {
         for (request, start) in [
             ("{\"command\":\"plugin-status\"}\n", "{\"ok\":[{\"calls\":0"),
             ("{\"command\":\"explode\"}\n", "{\"error\":\"not understood: unknown variant `explode`"),
+            ("{\"command\":\"plugin-change\",\"name\":\"a\",\"change\":\"roll-back\"}\n", "{\"error\":\"a: not RollBack\"}"),
+            ("{\"command\":\"plugin-differences\",\"name\":\"a\"}\n", "{\"ok\":[{\"at\":\"\",\"call-id\":\"a\""),
             ("nonsense\n", "{\"error\":\"not understood"),
             ("{\"command\":\"status\"}\n", "{\"ok\":{\"chain\":[]"),
         ] {

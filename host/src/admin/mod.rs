@@ -9,5 +9,5 @@ mod snapshot;
 mod trunks;
 
 pub use media::{MediaStatus, RelayState, RelayStatus};
-pub use snapshot::{ListenerStatus, PluginState, PluginStatus, REGISTRATIONS_MAX, Snapshot, State, Status};
+pub use snapshot::{ListenerStatus, PluginChange, PluginState, PluginStatus, REGISTRATIONS_MAX, Snapshot, State, Status};
 pub use trunks::{TrunkStatus, WayState, WayStatus};

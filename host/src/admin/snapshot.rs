@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use jackfield_plugin_host::report::{ChangeReport, Difference};
 use jackfield_trunk::registrations::Overview;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,12 @@ pub trait Snapshot: Send + Sync + 'static {
 
     /// The plugins in the order of the chain, then those that are loaded but not in it.
     fn plugins(&self) -> Vec<PluginStatus>;
+
+    /// Changes which version of a plugin serves; one line about it, or why it cannot be. May take as long as it takes to make a version.
+    fn change_plugin(&self, change: PluginChange, name: &str) -> Result<String, String>;
+
+    /// The calls that the shadow of a plugin would have decided otherwise, from the oldest to the latest, or why there are none to see.
+    fn plugin_differences(&self, name: &str) -> Result<Vec<Difference>, String>;
 
     /// What is registered at providers through the proxy: at most [`REGISTRATIONS_MAX`] of it.
     fn registrations(&self) -> Overview;
@@ -105,10 +112,22 @@ pub enum PluginState {
     Serving,
     /// The file has been refused; the version before it serves.
     Refused,
+    /// The version in the file has been taken back; the one before it serves.
+    RolledBack,
     /// The file is gone; the version that was in it serves.
     FileGone,
     /// There is a file, but the chain does not name it.
     NotInChain,
+}
+
+/// What can be done about the versions of a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginChange {
+    /// Let the candidate serve.
+    Promote,
+    /// Go back to the version before, or give the candidate up.
+    RollBack,
 }
 
 /// One plugin.
@@ -133,4 +152,6 @@ pub struct PluginStatus {
     pub failures: u64,
     /// The last failed call or refused version, in one line.
     pub last_error: Option<String>,
+    /// How its versions stand.
+    pub change: ChangeReport,
 }

@@ -5,6 +5,7 @@ mod doctor;
 mod hash_password;
 mod media;
 mod plugin_build;
+mod plugin_change;
 mod plugin_new;
 mod providers;
 mod registrations;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use jackfield_auth::Hash;
 
+use crate::admin::PluginChange;
 use crate::config::{Config, LoadError, Problem};
 use crate::keys::{self, Rotated};
 use crate::logging::Logging;
@@ -92,6 +94,15 @@ The crate needs no clone of Jackfield: it gets the sources of the SDK with it.
 Then, in the new directory:
   cargo test                           test it, without WebAssembly
   jackfield plugin build --to PLUGINS  build it, and hand it to a running proxy";
+
+const PROMOTE_HELP: &str = "\
+A candidate is a changed file that does not serve yet: with change = \"shadow\"
+it decides about copies of calls, with \"canary\" about a share of them.
+It is on probation then, as every version that begins to serve.";
+
+const ROLLBACK_HELP: &str = "\
+The file is not loaded again until its content changes, or the proxy is started
+anew. Calls that are up keep the version that they began with.";
 
 const DOCTOR_HELP: &str = "\
 It looks at configuration, names, interfaces, connections and certificates,
@@ -197,8 +208,35 @@ enum PluginCommand {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
-    /// Show the plugins of a running proxy
-    Status(Running),
+    /// Show the plugins of a running proxy, or all there is to know of one
+    Status {
+        /// The plugin
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        /// Show the calls that its candidate in the shadow would have decided otherwise
+        #[arg(long, requires = "name")]
+        differences: bool,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Let the candidate of a plugin serve
+    #[command(after_help = PROMOTE_HELP)]
+    Promote {
+        /// The plugin
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Go back to the version of a plugin before the one that serves, or give its candidate up
+    #[command(after_help = ROLLBACK_HELP)]
+    Rollback {
+        /// The plugin
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        running: Running,
+    },
 }
 
 /// Which running proxy is asked, and how the answer is printed.
@@ -250,7 +288,17 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
         }
         Command::Plugin(PluginCommand::New { name, parent }) => plugin_new(&parent, &name, out, err),
         Command::Plugin(PluginCommand::Build { directory, to }) => plugin_build(&directory, to.as_deref(), out, err),
-        Command::Plugin(PluginCommand::Status(running)) => status::plugin_status(&running, out, err),
+        Command::Plugin(PluginCommand::Status { name: None, running, .. }) => status::plugin_status(&running, out, err),
+        Command::Plugin(PluginCommand::Status { name: Some(name), differences: true, running }) => {
+            plugin_change::differences(&running, name, out, err)
+        }
+        Command::Plugin(PluginCommand::Status { name: Some(name), differences: false, running }) => {
+            plugin_change::one(&running, &name, out, err)
+        }
+        Command::Plugin(PluginCommand::Promote { name, running }) => plugin_change::change(&running, name, PluginChange::Promote, out, err),
+        Command::Plugin(PluginCommand::Rollback { name, running }) => {
+            plugin_change::change(&running, name, PluginChange::RollBack, out, err)
+        }
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn show<T: DeserializeOwned + Serialize>(
 }
 
 /// The control socket of the proxy that is meant, or the exit status where it cannot be told.
-fn socket(running: &Running, err: &mut dyn Write) -> io::Result<Result<PathBuf, Exit>> {
+pub(super) fn socket(running: &Running, err: &mut dyn Write) -> io::Result<Result<PathBuf, Exit>> {
     if let Some(socket) = &running.socket {
         return Ok(Ok(socket.clone()));
     }
@@ -111,8 +111,16 @@ fn plugins_text(plugins: &[PluginStatus]) -> String {
         let state = match plugin.state {
             PluginState::Serving => "serving",
             PluginState::Refused => "refused",
+            PluginState::RolledBack => "rolled back",
             PluginState::FileGone => "file gone",
             PluginState::NotInChain => "not in chain",
+        };
+        let state = match plugin.change.breaker.as_str() {
+            "open" => "breaker open",
+            "half-open" => "breaker half-open",
+            _ if plugin.change.candidate.is_some() => "serving, candidate",
+            _ if plugin.change.probation.is_some() => "serving, probation",
+            _ => state,
         };
         let version = plugin.version.clone().unwrap_or_else(|| "-".to_owned());
         let hooks = if plugin.hooks.is_empty() { "-".to_owned() } else { plugin.hooks.join(" ") };
@@ -213,6 +221,7 @@ wan       tcp        [2001:db8::1]:5060  sip.example.test
                 calls: 1000,
                 failures: 1,
                 last_error: Some("on-request used up 5 ms of CPU\x07".into()),
+                ..PluginStatus::default()
             },
             PluginStatus {
                 name: "failover".into(),

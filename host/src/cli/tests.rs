@@ -2,11 +2,12 @@ use std::fs;
 use std::sync::Arc;
 
 use clap::{CommandFactory, error::ErrorKind};
+use jackfield_plugin_host::report::Difference;
 use jackfield_trunk::registrations::{BindingView, Overview};
 
 use super::*;
 use crate::admin::control::ControlSocket;
-use crate::admin::{MediaStatus, PluginStatus, RelayStatus, Snapshot, Status, TrunkStatus, WayStatus};
+use crate::admin::{MediaStatus, PluginChange, PluginStatus, RelayStatus, Snapshot, Status, TrunkStatus, WayStatus};
 use crate::config::Severity;
 
 /// What a command prints to standard output and to standard error, and how it ends.
@@ -316,6 +317,14 @@ impl Snapshot for Fixed {
         vec![PluginStatus { name: "x".into(), ..PluginStatus::default() }]
     }
 
+    fn change_plugin(&self, change: PluginChange, name: &str) -> Result<String, String> {
+        if name == "x" { Ok(format!("x: done {change:?}")) } else { Err(format!("the chain has no plugin `{name}`; it has x")) }
+    }
+
+    fn plugin_differences(&self, name: &str) -> Result<Vec<Difference>, String> {
+        Ok(vec![Difference { call_id: name.to_owned(), message: "INVITE sip:a SIP/2.0\r\n\r\n".into(), ..Difference::default() }])
+    }
+
     fn registrations(&self) -> Overview {
         let binding = BindingView { trunk: "telekom".into(), aor: "sip:1@p.test".into(), ..BindingView::default() };
         Overview { bindings: vec![binding], ..Overview::default() }
@@ -350,6 +359,18 @@ async fn status_finds_the_proxy_by_its_configuration_or_by_its_socket() {
     assert_eq!(serde_json::from_str::<Status>(&out).unwrap(), Fixed.status());
     let (out, ..) = executed(&["plugin", "status", "--socket", socket]).await.unwrap();
     assert!(out.contains("\nx       serving"), "{out}");
+    let (out, ..) = executed(&["plugin", "status", "x", "--socket", socket]).await.unwrap();
+    assert!(out.starts_with("x serves\n"), "{out}");
+    let (out, ..) = executed(&["plugin", "status", "x", "--differences", "--socket", socket]).await.unwrap();
+    assert!(out.contains("Call-ID x") && out.contains("\n  INVITE sip:a SIP/2.0\n"), "{out}");
+    let (_, err, exit) = executed(&["plugin", "status", "y", "--socket", socket]).await.unwrap();
+    assert_eq!((err.as_str(), exit), ("jackfield: the proxy has no plugin `y`; it has x\n", Exit::Failed));
+    let (out, _, exit) = executed(&["plugin", "promote", "x", "--socket", socket]).await.unwrap();
+    assert_eq!((out.as_str(), exit), ("x: done Promote\n", Exit::Good));
+    let (out, ..) = executed(&["plugin", "rollback", "x", "--json", "--socket", socket]).await.unwrap();
+    assert_eq!(out, "\"x: done RollBack\"\n");
+    let (_, err, exit) = executed(&["plugin", "rollback", "y", "--socket", socket]).await.unwrap();
+    assert_eq!((err.as_str(), exit), ("jackfield: the proxy says: the chain has no plugin `y`; it has x\n", Exit::Failed));
     let (out, ..) = executed(&["registrations", "--socket", socket]).await.unwrap();
     assert!(out.contains("\ntelekom  sip:1@p.test "), "{out}");
     let (out, ..) = executed(&["registrations", "--config", file, "--json"]).await.unwrap();

@@ -8,11 +8,19 @@ use serde_json::Value;
 use toml::de::DeValue;
 
 use super::reader::{Item, Section};
-use super::{Grants, OnError, Plugin, Plugins};
+use super::{Breaker, Change, Grants, OnError, Plugin, Plugins, Probation, Share};
 
 /// Keys of `[plugins]` itself; every other one is the name of a plugin.
 const OWN_KEYS: [&str; 3] = ["directory", "chain", "debounce"];
-const PLUGIN_KEYS: [&str; 7] = ["on-error", "memory", "cpu", "init-cpu", "wait", "grant", "config"];
+const PLUGIN_KEYS: [&str; 12] =
+    ["on-error", "memory", "cpu", "init-cpu", "wait", "grant", "config", "change", "promote-after", "canary", "probation", "breaker"];
+const PROBATION_KEYS: [&str; 3] = ["time", "failures", "share"];
+const BREAKER_KEYS: [&str; 4] = ["failures", "share", "window", "open"];
+/// What becomes of a changed file.
+const CHANGES: [(&str, Change); 3] = [("at-once", Change::AtOnce), ("shadow", Change::Shadow), ("canary", Change::Canary)];
+/// Numbers of calls and of failures.
+const COUNTS: std::ops::RangeInclusive<u64> = 1..=1_000_000_000;
+const HOUR: Duration = Duration::from_secs(3600);
 const GRANT_KEYS: [&str; 6] = ["kv", "tables", "http", "dns", "timers", "state"];
 
 pub(super) fn read(root: &Section<'_, '_>, base: &Path) -> Plugins {
@@ -86,7 +94,69 @@ fn plugin(item: &Item<'_, '_>) -> Option<Plugin> {
         cpu_init: time("init-cpu", Duration::from_secs(60), default.cpu_init),
         wait: time("wait", Duration::from_secs(60), default.wait),
         grants: section.item("grant").and_then(|item| grants(&item)).unwrap_or_default(),
+        change: change(&section).unwrap_or(default.change),
+        promote_after: section.item("promote-after").and_then(|item| item.number(COUNTS)),
+        canary: section.item("canary").and_then(|item| share(&item)).unwrap_or(default.canary),
+        probation: section.item("probation").map_or(default.probation, |item| probation(&item)),
+        breaker: section.item("breaker").map_or(default.breaker, |item| breaker(&item)),
     })
+}
+
+/// What becomes of a changed file; keys that go with another choice are mentioned.
+fn change(section: &Section<'_, '_>) -> Option<Change> {
+    let change = section.item("change").map_or(Some(Change::AtOnce), |item| item.word(&CHANGES))?;
+    if let (Some(item), Change::AtOnce) = (section.item("promote-after"), change) {
+        item.warning("a changed file serves at once here; add change = \"shadow\" or change = \"canary\"");
+    }
+    if let (Some(item), Change::AtOnce | Change::Shadow) = (section.item("canary"), change) {
+        item.warning("no share of the calls goes to a changed file here; add change = \"canary\"");
+    }
+    Some(change)
+}
+
+fn share(item: &Item<'_, '_>) -> Option<Share> {
+    let text = item.string()?;
+    let share = Share::parse(text);
+    if share.is_none() {
+        item.error(format!("`{text}` is no share; write a percentage from \"0%\" to \"100%\", like \"5%\" or \"0.25%\""));
+    }
+    share
+}
+
+/// None where it is switched off. What is wrong has been reported: then it does not matter what it is.
+fn probation(item: &Item<'_, '_>) -> Option<Probation> {
+    let section = table_or_off(item, &PROBATION_KEYS, "like { time = \"60s\", failures = 5, share = \"1%\" }")?;
+    let default = Probation::default();
+    Some(Probation {
+        time: section.item("time").and_then(|item| item.duration(Duration::from_millis(100)..=24 * HOUR)).unwrap_or(default.time),
+        failures: section.item("failures").and_then(|item| item.number(COUNTS)).unwrap_or(default.failures),
+        share: section.item("share").and_then(|item| share(&item)).unwrap_or(default.share),
+    })
+}
+
+fn breaker(item: &Item<'_, '_>) -> Option<Breaker> {
+    let section = table_or_off(item, &BREAKER_KEYS, "like { failures = 20, share = \"50%\", window = \"10s\", open = \"10s\" }")?;
+    let default = Breaker::default();
+    let time = |key, default| section.item(key).and_then(|item| item.duration(Duration::from_millis(100)..=HOUR)).unwrap_or(default);
+    Some(Breaker {
+        failures: section.item("failures").and_then(|item| item.number(COUNTS)).unwrap_or(default.failures),
+        share: section.item("share").and_then(|item| share(&item)).unwrap_or(default.share),
+        window: time("window", default.window),
+        open: time("open", default.open),
+    })
+}
+
+/// A table, or `false`, which is none.
+fn table_or_off<'r, 't>(item: &Item<'r, 't>, keys: &[&str], example: &str) -> Option<Section<'r, 't>> {
+    match item.value.get_ref() {
+        DeValue::Table(_) => item.section(keys),
+        DeValue::Boolean(false) => None,
+        DeValue::Boolean(true) => {
+            item.error(format!("is true; leave it out for the defaults, write false, or a table {example}"));
+            None
+        }
+        _ => item.wrong_type(&format!("false, or a table {example}")),
+    }
 }
 
 fn grants(item: &Item<'_, '_>) -> Option<Grants> {

@@ -1,5 +1,6 @@
 //! Whole files: what a good one means, and what is said of a bad one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -127,6 +128,11 @@ config = { header = "X-Account", weight = 1.5, on = true, n = [1, 0x10], since =
 
 [plugins.line-match]
 on-error = "reply 480"
+change = "canary"
+canary = "2.5%"
+promote-after = 10000
+probation = { time = "5m", failures = 3, share = "0.5%" }
+breaker = false
 
 [timers]
 t1 = "100ms"
@@ -195,10 +201,19 @@ metrics = "127.0.0.1:9090"
             memory: 32 << 20,
             cpu_per_hook: Duration::from_millis(10),
             cpu_init: Duration::from_secs(2),
+            ..Plugin::default()
         }
     );
     assert_eq!(config.plugins.settings("line-match").on_error, OnError::Reply(480));
     assert_eq!(config.plugins.settings("absent"), Plugin::default());
+    let line_match = config.plugins.settings("line-match");
+    assert_eq!(
+        (line_match.change, line_match.canary, line_match.promote_after),
+        (Change::Canary, Share::parse("2.5%").unwrap(), Some(10_000))
+    );
+    let probation = Probation { time: Duration::from_secs(300), failures: 3, share: Share::parse("0.5%").unwrap() };
+    assert_eq!((line_match.probation, line_match.breaker), (Some(probation), None));
+    assert_eq!(config.plugins.settings("header-match").breaker, Some(Breaker::default()));
     assert_eq!(config.timers.t1, Duration::from_millis(100));
     assert_eq!(config.timers.trying, Duration::ZERO);
     assert_eq!(config.limits.core, CoreLimits { contexts: 501, branches: 8, retry_after: 120, max_breadth: 20 });
@@ -448,6 +463,34 @@ fn faults_in_the_configuration_of_a_plugin_are_named() {
         ("[plugins.a]\nonerror = \"next\"", "7:1: plugins.a.onerror: unknown key; did you mean `on-error`?"),
         ("[plugins.a]\nmemory = \"8KiB\"", "7:10: plugins.a.memory: `8KiB` is out of range; write 1048576 to 1073741824 octets"),
         ("[plugins.a]\ncpu = \"2s\"", "7:7: plugins.a.cpu: `2s` is out of range; write 1ms to 1s"),
+        ("[plugins.a]\nchange = \"shadows\"", "7:10: plugins.a.change: `shadows` is not known; did you mean \"shadow\"?"),
+        (
+            "[plugins.a]\nchange = \"canary\"\ncanary = \"5\"",
+            "8:10: plugins.a.canary: `5` is no share; write a percentage from \"0%\" to \"100%\", like \"5%\" or \"0.25%\"",
+        ),
+        (
+            "[plugins.a]\ncanary = \"5%\"",
+            "7:10: warning: plugins.a.canary: no share of the calls goes to a changed file here; add change = \"canary\"",
+        ),
+        (
+            "[plugins.a]\npromote-after = 5",
+            "7:17: warning: plugins.a.promote-after: a changed file serves at once here; add change = \"shadow\" or change = \"canary\"",
+        ),
+        (
+            "[plugins.a]\nprobation = true",
+            "7:13: plugins.a.probation: is true; leave it out for the defaults, write false, or a table like \
+             { time = \"60s\", failures = 5, share = \"1%\" }",
+        ),
+        (
+            "[plugins.a]\nbreaker = \"off\"",
+            "7:11: plugins.a.breaker: is a string; write false, or a table like \
+             { failures = 20, share = \"50%\", window = \"10s\", open = \"10s\" }",
+        ),
+        ("[plugins.a]\nbreaker = { fail = 1 }", "7:13: plugins.a.breaker.fail: unknown key; known here: failures, share, window, open"),
+        (
+            "[plugins.a]\nprobation = { failures = 0 }",
+            "7:26: plugins.a.probation.failures: 0 is out of range; write a number from 1 to 1000000000",
+        ),
         ("[plugins.a]\nconfig = 1", "7:10: plugins.a.config: is the number 1; write a table"),
         ("[plugins.a.config]\nx = [1.0, nan]", "7:11: plugins.a.config.x[1]: nan cannot be handed to a plugin; write a finite number"),
         (

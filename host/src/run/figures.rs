@@ -69,6 +69,18 @@ impl admin::Snapshot for Figures {
         self.plugins.status().into_iter().map(plugin_status).collect()
     }
 
+    fn change_plugin(&self, change: admin::PluginChange, name: &str) -> Result<String, String> {
+        let changed = match change {
+            admin::PluginChange::Promote => self.plugins.promote(name),
+            admin::PluginChange::RollBack => self.plugins.roll_back(name),
+        };
+        changed.map_err(|error| format!("{error:#}"))
+    }
+
+    fn plugin_differences(&self, name: &str) -> Result<Vec<plugin::report::Difference>, String> {
+        self.plugins.differences(name).ok_or_else(|| format!("`{name}` has no candidate that runs in the shadow"))
+    }
+
     fn registrations(&self) -> Overview {
         self.engine.registrations(admin::REGISTRATIONS_MAX)
     }
@@ -157,6 +169,7 @@ fn plugin_status(status: plugin::PluginStatus) -> admin::PluginStatus {
         state: match status.state {
             plugin::PluginState::Serving => admin::PluginState::Serving,
             plugin::PluginState::Refused => admin::PluginState::Refused,
+            plugin::PluginState::RolledBack => admin::PluginState::RolledBack,
             plugin::PluginState::FileGone => admin::PluginState::FileGone,
             plugin::PluginState::NotInChain => admin::PluginState::NotInChain,
         },
@@ -165,5 +178,6 @@ fn plugin_status(status: plugin::PluginStatus) -> admin::PluginStatus {
         calls: status.calls,
         failures: status.failures,
         last_error: status.last_error,
+        change: status.change,
     }
 }

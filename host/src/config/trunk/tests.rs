@@ -56,7 +56,7 @@ probe.interval = "off"
         egress: Some(egress.into()),
         ..Way::default()
     };
-    assert_eq!(settings.providers, ["tel.t-online.de".into(), "192.0.2.1".into()]);
+    assert_eq!(settings.providers, ["tel.t-online.de", "192.0.2.1"].map(std::sync::Arc::<str>::from));
     assert_eq!(
         settings.ways,
         [
