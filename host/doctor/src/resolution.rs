@@ -159,6 +159,8 @@ impl std::fmt::Display for Exchange {
             Type::Srv => "SRV",
             Type::A => "A",
             Type::Aaaa => "AAAA",
+            Type::AnyNaptr => "NAPTR",
+            Type::Txt => "TXT",
         };
         write!(f, "{kind} {}: ", self.question.name)?;
         match &self.answer {
@@ -187,5 +189,8 @@ fn records(records: &Records) -> String {
             wording::list(all.iter().map(one), RECORDS)
         }
         Records::Addresses(all) => wording::list(all.iter().map(ToString::to_string), RECORDS),
+        // A way to a provider depends on neither; whoever asks is told in full.
+        Records::AnyNaptr(all) => wording::list(all.iter().map(|record| wording::printable(record.service.as_bytes())), RECORDS),
+        Records::Txt(all) => wording::list(all.iter().map(|text| wording::printable(text.as_bytes())), RECORDS),
     }
 }

@@ -79,7 +79,7 @@ impl Refresh {
 /// Record sets by type and name.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    sets: [HashMap<Box<str>, Entry>; 4],
+    sets: [HashMap<Box<str>, Entry>; 6],
     /// What the times of use are counted from.
     origin: Instant,
     limits: Limits,
@@ -206,12 +206,14 @@ impl Cache {
         }
         let used = AtomicU64::new(self.stamp(now));
         let new = Entry { known: None, failed: None, asked: Arc::clone(&asked), used };
-        let [naptr, srv, a, aaaa] = &mut self.sets;
+        let [naptr, srv, a, aaaa, any_naptr, txt] = &mut self.sets;
         let sets = match question.kind {
             Kind::Naptr => naptr,
             Kind::Srv => srv,
             Kind::A => a,
             Kind::Aaaa => aaaa,
+            Kind::AnyNaptr => any_naptr,
+            Kind::Txt => txt,
         };
         let entry = sets.entry(Box::from(&*question.name)).or_insert(new);
         entry.asked = asked;

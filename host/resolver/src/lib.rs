@@ -11,6 +11,8 @@
 //! [`Resolver::resolve`] asks. Questions run on a thread of the resolver's own, so that they depend on no worker; a record set that is used is
 //! refreshed before it expires, and given out for [`Settings::stale`] longer if the name servers do not answer.
 //!
+//! Beside next hops it can be asked for records as they are, by the same way: [`Resolver::records`], [`Resolver::addresses`].
+//!
 //! `selection`, `weight`, `cache` and `health` are functions of their arguments: time, records and randomness are handed in.
 
 mod background;
@@ -19,6 +21,7 @@ mod counters;
 mod files;
 mod flights;
 mod health;
+mod look_up;
 mod name;
 mod record;
 mod resolver;
@@ -33,6 +36,7 @@ mod weight;
 
 pub use counters::Figures;
 pub use health::{FailingPath, Health, Probe};
-pub use record::{Answer, Asked, Failure, Kind, Naptr, Question, Records, Source, Srv};
+pub use look_up::{LookUpError, NextHopError};
+pub use record::{Answer, AnyNaptr, Asked, Failure, Kind, Naptr, Question, Records, Source, Srv};
 pub use resolver::{Draw, Resolver, Routes, name_servers};
 pub use settings::{Family, LONGEST, Servers, Settings};

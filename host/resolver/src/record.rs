@@ -24,6 +24,10 @@ pub enum Kind {
     A,
     /// IPv6 addresses.
     Aaaa,
+    /// NAPTR of any service (RFC 3403), as ENUM has them (RFC 6116). Nothing that a next hop depends on.
+    AnyNaptr,
+    /// Texts (RFC 1035 3.3.14). Nothing that a next hop depends on.
+    Txt,
 }
 
 /// A question to the name servers.
@@ -77,6 +81,23 @@ pub struct Srv {
     pub target: Arc<str>,
 }
 
+/// A NAPTR record of any service, field by field (RFC 3403 4.1). What is no UTF-8 in it has been replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnyNaptr {
+    /// Lower ones first.
+    pub order: u16,
+    /// Lower ones first among those of one order.
+    pub preference: u16,
+    /// What comes next.
+    pub flags: Box<str>,
+    /// The service.
+    pub service: Box<str>,
+    /// The rewriting; empty if there is a replacement.
+    pub regexp: Box<str>,
+    /// The name to go on with, in lower case; `.` if there is none.
+    pub replacement: Box<str>,
+}
+
 /// The records of one name and type; empty if there are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Records {
@@ -86,6 +107,10 @@ pub enum Records {
     Srv(Vec<Srv>),
     /// A or AAAA.
     Addresses(Vec<IpAddr>),
+    /// NAPTR of all services.
+    AnyNaptr(Vec<AnyNaptr>),
+    /// TXT: for each record its strings, one behind the other.
+    Txt(Vec<Box<str>>),
 }
 
 impl Records {
@@ -95,6 +120,8 @@ impl Records {
             Self::Naptr(records) => records.is_empty(),
             Self::Srv(records) => records.is_empty(),
             Self::Addresses(records) => records.is_empty(),
+            Self::AnyNaptr(records) => records.is_empty(),
+            Self::Txt(records) => records.is_empty(),
         }
     }
 

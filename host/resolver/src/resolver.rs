@@ -49,7 +49,7 @@ pub fn name_servers(settings: &Settings) -> io::Result<Box<dyn Source>> {
 /// - A changed configuration: [`Resolver::reconfigure`].
 #[derive(Clone)]
 pub struct Resolver {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Ends the thread with the last handle.
     _background: Option<Arc<Background>>,
 }

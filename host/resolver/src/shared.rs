@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jackfield_proto::proxy::{Hop, Query};
@@ -16,7 +17,7 @@ use crate::counters::{Counters, Figures};
 use crate::files::Hosts;
 use crate::flights::{Arrival, Boarding, Flight, Flights, landed};
 use crate::health::Health;
-use crate::record::{Failure, Kind, Question, Source};
+use crate::record::{Failure, Kind, Question, Records, Source};
 use crate::resolver::Draw;
 use crate::selection::{self, Known, Rules, Zone};
 use crate::settings::{LONGEST, Settings};
@@ -40,13 +41,13 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
     pub(crate) source_addresses: SourceAddresses,
     pub(crate) counters: Counters,
-    hosts: ArcSwap<Hosts>,
+    pub(crate) hosts: ArcSwap<Hosts>,
     origin: Origin,
     source: ArcSwap<Box<dyn Source>>,
     cache: RwLock<Cache>,
     flights: Arc<Flights>,
     draw: Draw,
-    runtime: Handle,
+    pub(crate) runtime: Handle,
 }
 
 /// A record set that is not known well enough, and how well it is.
@@ -96,14 +97,52 @@ impl Shared {
         let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
         let view = View { cache: &cache, hosts: &hosts, now, tolerance, notes: Notes::default() };
         let hops = selection::candidates(query, &rules, &view);
-        let Notes { refresh, missing, stale } = view.notes;
+        let notes = view.notes;
         drop(cache);
+        let missing = self.noted(notes);
+        hops.ok_or(missing)
+    }
+
+    /// Does what a pass has noted, and gives what it has missed.
+    fn noted(self: &Arc<Self>, notes: Notes) -> Vec<Missing> {
+        let Notes { refresh, missing, stale } = notes;
         for question in refresh.into_inner() {
             // It is used meanwhile; if there is no room for the question, the next use asks again.
             let _ = self.ask(&question);
         }
         self.counters.stale.add(stale.get());
-        hops.ok_or_else(|| missing.into_inner())
+        missing.into_inner()
+    }
+
+    /// The records of one question; none if nobody could say in time. Nobody waits for longer than [`LONGEST`].
+    pub(crate) async fn look_up(self: &Arc<Self>, question: &Question, within: Duration) -> Option<Records> {
+        let begun = Instant::now();
+        let (patience, end) = (self.settings.load().patience, begun + within.min(LONGEST));
+        let mut tolerance = Tolerance::Fresh;
+        for _ in 0..ROUNDS {
+            let missing = match self.known(question, tolerance) {
+                Ok(records) => return records,
+                Err(missing) => missing,
+            };
+            tolerance = self.wait_for(&missing, begun + patience, end, tolerance).await;
+        }
+        self.known(question, Tolerance::Nothing).unwrap_or_default()
+    }
+
+    /// What is known of one question, or what has to be asked first.
+    fn known(self: &Arc<Self>, question: &Question, tolerance: Tolerance) -> Result<Option<Records>, Vec<Missing>> {
+        let hosts = self.hosts.load();
+        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
+        let view = View { cache: &cache, hosts: &hosts, now: Instant::now(), tolerance, notes: Notes::default() };
+        let known = match view.records(question.kind, &question.name) {
+            Known::Records(records) => Some(Some(records.clone())),
+            Known::Unanswered => Some(None),
+            Known::Asked => None,
+        };
+        let notes = view.notes;
+        drop(cache);
+        let missing = self.noted(notes);
+        known.ok_or(missing)
     }
 
     pub(crate) async fn resolve(self: &Arc<Self>, query: &Query) -> Vec<Hop> {

@@ -154,6 +154,16 @@ fn uri_of_route(route: &Bytes) -> Option<Bytes> {
     if route.contains(&b'<') { NameAddr::parse(route).map(|route| Bytes::copy_from_slice(route.uri())) } else { Some(route.clone()) }
 }
 
+/// Where a URI leads if nobody decides otherwise: what is to be looked up for it, by one of the transports and families that can be reached. None
+/// if no next hop can be made of it: it is no SIP or SIPS URI, or names a transport that we do not know.
+pub fn query_of_uri(uri: &[u8], reach: Reach) -> Option<Query> {
+    match next_hop(uri, None, false) {
+        NextHop::Address(hop) => Some(Query { reach, ..Query::of_address(hop) }),
+        NextHop::Name(query) => Some(Query { reach, ..query }),
+        NextHop::Flow(_) | NextHop::Unusable => None,
+    }
+}
+
 fn next_hop(uri: &[u8], forced: Option<Transport>, secure: bool) -> NextHop {
     let Some(uri) = Uri::parse(uri).filter(|uri| uri.is_sip() || uri.is_sips()) else { return NextHop::Unusable };
     let named = uri.param(b"transport").flatten();

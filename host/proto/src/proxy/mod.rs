@@ -56,7 +56,7 @@ pub use self::core::{Core, shard_of, shard_of_quoted};
 pub use border::{Border, Extent, Hidden, Hiding, SideId, Towards};
 pub use contact_token::original_contact;
 pub use editable::{is_editable, is_own};
-pub use forward::next_hop_uri;
+pub use forward::{next_hop_uri, query_of_uri};
 pub use identity::{Fields, Form, Identity, PrivacyService, Trust};
 pub use io::{
     Admitted, BranchId, Cause, ContextId, DialogSides, FailureOutcome, Hop, Located, MediaAnswer, MediaQuestion, Output, Query,

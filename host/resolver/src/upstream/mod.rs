@@ -19,6 +19,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, ResponseCode};
+use hickory_resolver::proto::rr::rdata::NAPTR;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::task::JoinSet;
@@ -26,7 +27,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::files::{System, Unread};
 use crate::name::bare;
-use crate::record::{Answer, Asked, Failure, Kind, Naptr, Question, Records, Source, Srv};
+use crate::record::{Answer, AnyNaptr, Asked, Failure, Kind, Naptr, Question, Records, Source, Srv};
 use crate::settings::{LONGEST, Settings};
 
 /// CNAMEs that are followed for one question, with a question each.
@@ -120,7 +121,7 @@ impl Servers {
         let name = bare(&question.name);
         let searched = match question.kind {
             Kind::A | Kind::Aaaa => name.len() == question.name.len() && name.matches('.').count() < self.ndots,
-            Kind::Naptr | Kind::Srv => false,
+            Kind::Naptr | Kind::Srv | Kind::AnyNaptr | Kind::Txt => false,
         };
         let listed = self.search.iter().filter(|_| searched).map(|domain| format!("{name}.{domain}"));
         listed.chain([name.to_owned()]).collect()
@@ -312,10 +313,11 @@ fn known(code: ResponseCode, reply: impl FnOnce() -> Reply) -> Said {
 
 fn record_type(kind: Kind) -> RecordType {
     match kind {
-        Kind::Naptr => RecordType::NAPTR,
+        Kind::Naptr | Kind::AnyNaptr => RecordType::NAPTR,
         Kind::Srv => RecordType::SRV,
         Kind::A => RecordType::A,
         Kind::Aaaa => RecordType::AAAA,
+        Kind::Txt => RecordType::TXT,
     }
 }
 
@@ -348,6 +350,8 @@ fn records(response: &DnsResponse, name: &Name, kind: Kind, mut ttl: u32) -> Opt
                 let replacement = text(&naptr.replacement);
                 list.extend(Naptr::of_fields(naptr.order, naptr.preference, &naptr.flags, &naptr.services, &naptr.regexp, &replacement));
             }
+            (Records::AnyNaptr(list), RData::NAPTR(naptr)) => list.push(any_naptr(naptr)),
+            (Records::Txt(list), RData::TXT(txt)) => list.push(lossy(&txt.txt_data.concat())),
             _ => continue,
         }
         found = true;
@@ -361,8 +365,25 @@ fn none(kind: Kind, ttl: u32) -> Answer {
         Kind::Naptr => Records::Naptr(Vec::new()),
         Kind::Srv => Records::Srv(Vec::new()),
         Kind::A | Kind::Aaaa => Records::Addresses(Vec::new()),
+        Kind::AnyNaptr => Records::AnyNaptr(Vec::new()),
+        Kind::Txt => Records::Txt(Vec::new()),
     };
     Answer { records, ttl: Duration::from_secs(ttl.into()) }
+}
+
+fn any_naptr(naptr: &NAPTR) -> AnyNaptr {
+    AnyNaptr {
+        order: naptr.order,
+        preference: naptr.preference,
+        flags: lossy(&naptr.flags),
+        service: lossy(&naptr.services),
+        regexp: lossy(&naptr.regexp),
+        replacement: text(&naptr.replacement).into(),
+    }
+}
+
+fn lossy(octets: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(octets).into()
 }
 
 /// A name in lower case with a dot at its end.

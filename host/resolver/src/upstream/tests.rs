@@ -1,12 +1,14 @@
 //! hickory against name servers that the test has written: which server is asked what, and what is made of the answer.
 
+mod look_up;
+
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::Mutex;
 use std::thread;
 
 use hickory_proto::op::{Message, OpCode};
 use hickory_proto::rr::Record;
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, NAPTR, SOA, SRV};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NAPTR, SOA, SRV, TXT};
 use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
 
 use super::*;
@@ -114,6 +116,7 @@ fn data(words: &[String]) -> RData {
         "CNAME" => RData::CNAME(CNAME(absolute(&words[1]))),
         "SRV" => RData::SRV(SRV::new(number(1), number(2), number(3), absolute(&words[4]))),
         "NAPTR" => RData::NAPTR(NAPTR::new(number(1), number(2), octets(3), octets(4), octets(5), absolute(&words[6]))),
+        "TXT" => RData::TXT(TXT::new(words[1..].iter().map(|word| word.trim_matches('"').to_owned()).collect())),
         other => panic!("{other}"),
     }
 }
