@@ -74,7 +74,7 @@ fn main() {
     });
     let mut draw = Draw(2);
     let dense = keys(|| {
-        let length = 3 + draw.below(9);
+        let length = 6 + draw.below(6);
         format!("+49{}", draw.digits(length))
     });
     prefixes("prefixes of one country, with +", &dense, "carrier,rate", |draw| {

@@ -16,10 +16,10 @@ use super::side::{self, Names};
 use super::state::CONTROL_SOCKET;
 use super::{
     Admin, Config, CoreLimits, Environment, Flows, Limits, Log, LogFormat, LogLevel, PathPolicy, Problem, Relay, Secret, Severity,
-    TcpLimits, Timers, admission, auth, dns, listen, media, outbound, plugins, sipproxy, source_limits, trunk,
+    TcpLimits, Timers, admission, auth, dns, listen, media, outbound, plugins, sipproxy, source_limits, tables, trunk,
 };
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "domains",
     "listen",
     "auth",
@@ -33,6 +33,7 @@ const KEYS: [&str; 22] = [
     "dns",
     "flows",
     "plugins",
+    "table",
     "timers",
     "limits",
     "log",
@@ -115,6 +116,7 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         dns: dns::read(root),
         flows: flows(&root.section("flows", &["path"])),
         plugins,
+        tables: tables::read(root, base),
         timers: timers(&root.section("timers", &["t1", "t2", "t4", "c", "trying", "candidate"])),
         limits: limits(root, workers),
         log: log(&root.section("log", &["level", "format"])),

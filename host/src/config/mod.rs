@@ -20,6 +20,7 @@ mod side;
 mod sipproxy;
 mod source_limits;
 mod state;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -82,6 +83,8 @@ pub struct Config {
     pub flows: Flows,
     /// `[plugins]`.
     pub plugins: Plugins,
+    /// `[table.NAME]`.
+    pub tables: jackfield_services::tables::Settings,
     /// `[timers]`.
     pub timers: Timers,
     /// `[limits]`.

@@ -55,6 +55,7 @@ fn a_small_file_has_the_documented_defaults() {
             registrations: jackfield_trunk::registrations::RegistrationSettings::default(),
             dns: jackfield_resolver::Settings::default(),
             flows: Flows { path: PathPolicy::WhereSupported },
+            tables: jackfield_services::tables::Settings::default(),
             plugins: Plugins { directory: None, chain: vec![], table: BTreeMap::new(), debounce: Duration::from_millis(200) },
             timers: Timers {
                 t1: Duration::from_millis(500),

@@ -85,7 +85,7 @@ impl Draft {
         let added = match &mut self.keys {
             Keys::Exact(exact) => match self.rows.add(others).and_then(|row| exact.add(key, row)) {
                 Ok(Some(first)) => {
-                    let first = self.lines.get(first as usize).copied().unwrap_or_default().into();
+                    let first = self.lines.get(first).copied().unwrap_or_default().into();
                     Err(Fault::SameKey { key: key.to_owned(), first })
                 }
                 Ok(None) => Ok(()),
@@ -107,7 +107,11 @@ impl Draft {
     /// # Errors
     /// A key is there twice.
     pub(super) fn finish(self) -> Result<Table, At> {
-        let line = |number: u32| self.lines.get(number as usize).copied().unwrap_or_default();
+        // What only the making needs goes as soon as it can: the old table is in memory as well.
+        let rows = self.rows.finish();
+        let lines = self.lines;
+        let count = lines.len();
+        let line = |number: u32| lines.get(number as usize).copied().unwrap_or_default();
         let index = match self.keys {
             Keys::Exact(mut exact) => {
                 exact.shrink();
@@ -117,7 +121,8 @@ impl Draft {
                 let order = prefixes.sort().map_err(|Same { first, again }| {
                     Fault::SameKey { key: prefixes.text(again), first: line(first).into() }.at(line(again).into())
                 })?;
-                Index::Prefix(prefixes.finish(&order).map_err(Fault::anywhere)?)
+                drop(lines);
+                Index::Prefix(prefixes.finish(order).map_err(Fault::anywhere)?)
             }
             Keys::Network(networks) => {
                 let networks = networks.finish().map_err(|(Same { first, again }, network)| {
@@ -127,6 +132,6 @@ impl Draft {
             }
         };
         let columns = self.columns.into_iter().map(String::into_boxed_str).collect();
-        Ok(Table { columns, key: self.key, count: self.lines.len(), rows: self.rows.finish(), index })
+        Ok(Table { columns, key: self.key, count, rows, index })
     }
 }

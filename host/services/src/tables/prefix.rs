@@ -216,18 +216,19 @@ impl PrefixesDraft {
     ///
     /// # Errors
     /// There is no room.
-    pub(super) fn finish(self, order: &[u32]) -> Result<Prefixes, Fault> {
+    pub(super) fn finish(self, order: Vec<u32>) -> Result<Prefixes, Fault> {
         let all = u32::try_from(order.len()).map_err(|_| Fault::Full)?;
         let mut trie = Prefixes { nodes: Vec::with_capacity(self.likely_nodes()), labels: Vec::new() };
         trie.nodes.push(pending(0, all, 0)?);
         let mut at = 0;
         while let Some(node) = trie.nodes.get(at).copied() {
-            let node = self.branch(&mut trie, order, node)?;
+            let node = self.branch(&mut trie, &order, node)?;
             if let Some(place) = trie.nodes.get_mut(at) {
                 *place = node;
             }
             at += 1;
         }
+        drop((self, order));
         trie.nodes.shrink_to_fit();
         trie.labels.shrink_to_fit();
         Ok(trie)

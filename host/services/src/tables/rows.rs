@@ -5,41 +5,64 @@ use std::hash::{BuildHasher, RandomState};
 use super::error::Fault;
 use super::slots::Slots;
 
-/// Texts under numbers, one behind the other.
+/// Texts one behind the other, each with its length in front and found by its place: one line of memory has both. Texts are no longer than a
+/// cell may be, so their lengths have 14 bits at most.
 #[derive(Debug, Default)]
-pub(super) struct Texts {
-    text: String,
-    /// Where each ends; it begins where the one before ends.
-    ends: Vec<u32>,
-}
+pub(super) struct Texts(Vec<u8>);
+
+/// The bit that says that a length has a second octet.
+const LONG: u8 = 0x80;
 
 impl Texts {
-    pub(super) fn text(&self, number: u32) -> &str {
-        let number = number as usize;
-        let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        let end = self.ends.get(number).copied().unwrap_or(start);
-        self.text.get(start as usize..end as usize).unwrap_or_default()
+    /// The text at a place.
+    pub(super) fn text(&self, place: u32) -> &str {
+        self.entry(place).0
     }
 
-    /// Appends a text; its number.
+    /// The text at a place, and what stands behind it.
+    pub(super) fn entry(&self, place: u32) -> (&str, &[u8]) {
+        let (length, rest) = match self.0.get(place as usize..).unwrap_or_default() {
+            [length, rest @ ..] if length & LONG == 0 => (usize::from(*length), rest),
+            [low, high, rest @ ..] => (usize::from(low & !LONG) | usize::from(*high) << 7, rest),
+            _ => (0, &[][..]),
+        };
+        let (text, rest) = rest.split_at_checked(length).unwrap_or_default();
+        (str::from_utf8(text).unwrap_or_default(), rest)
+    }
+
+    /// Appends a text; its place.
     ///
     /// # Errors
     /// There is no room.
     pub(super) fn push(&mut self, text: &str) -> Result<u32, Fault> {
-        let number = u32::try_from(self.ends.len()).map_err(|_| Fault::Full)?;
-        let end = u32::try_from(self.text.len() + text.len()).map_err(|_| Fault::Full)?;
-        self.text.push_str(text);
-        self.ends.push(end);
-        Ok(number)
+        let place = u32::try_from(self.0.len()).ok().filter(|place| *place < u32::MAX).ok_or(Fault::Full)?;
+        let (low, high) = (text.len() & 0x7f, text.len() >> 7);
+        let (low, high) = (u8::try_from(low).unwrap_or(0), u8::try_from(high).map_err(|_| Fault::Full)?);
+        if high == 0 {
+            self.0.push(low);
+        } else {
+            self.0.extend([low | LONG, high]);
+        }
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(place)
+    }
+
+    /// Appends what belongs to the text before.
+    pub(super) fn append(&mut self, octets: &[u8]) {
+        self.0.extend_from_slice(octets);
     }
 
     pub(super) fn shrink(&mut self) {
-        self.text.shrink_to_fit();
-        self.ends.shrink_to_fit();
+        self.0.shrink_to_fit();
+    }
+
+    /// How much there is.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn octets(&self) -> usize {
-        self.text.capacity() + self.ends.capacity() * size_of::<u32>()
+        self.0.capacity()
     }
 }
 
@@ -47,7 +70,7 @@ impl Texts {
 #[derive(Debug)]
 pub(super) struct Rows {
     texts: Texts,
-    /// Numbers of texts, `width` for each row.
+    /// Places of texts, `width` for each row.
     cells: Vec<u32>,
     width: usize,
 }
@@ -141,9 +164,20 @@ mod tests {
         assert_eq!(number(&mut draft, ["a", ""]), 0);
         let rows = draft.finish();
         assert_eq!(rows.row(1).collect::<Vec<_>>(), ["", "a"]);
-        assert_eq!((rows.texts.ends.len(), rows.cells.len()), (2, 4));
+        assert_eq!((rows.texts.0.as_slice(), rows.cells.as_slice()), (&b"\x01a\x00"[..], &[0, 2, 2, 0][..]));
         let mut empty = RowsDraft::new(0);
         assert_eq!((empty.add([].into_iter()).unwrap(), empty.add([].into_iter()).unwrap()), (0, 0));
         assert_eq!(empty.finish().row(0).count(), 0);
+    }
+
+    #[test]
+    fn texts_of_all_lengths_are_found_at_their_places() {
+        let mut texts = Texts::default();
+        let all: Vec<String> = [0, 1, 127, 128, 300, 4096].map(|length| "x".repeat(length)).into();
+        let places: Vec<u32> = all.iter().map(|text| texts.push(text).unwrap()).collect();
+        texts.append(b"more");
+        assert!(places.iter().zip(&all).all(|(place, text)| texts.text(*place) == text));
+        assert_eq!(texts.entry(places[5]).1, b"more");
+        assert_eq!(texts.text(u32::MAX), "");
     }
 }
