@@ -218,7 +218,7 @@ impl PrefixesDraft {
     /// There is no room.
     pub(super) fn finish(self, order: Vec<u32>) -> Result<Prefixes, Fault> {
         let all = u32::try_from(order.len()).map_err(|_| Fault::Full)?;
-        let mut trie = Prefixes { nodes: Vec::with_capacity(self.likely_nodes()), labels: Vec::new() };
+        let mut trie = Prefixes { nodes: Vec::with_capacity(self.nodes(&order)), labels: Vec::new() };
         trie.nodes.push(pending(0, all, 0)?);
         let mut at = 0;
         while let Some(node) = trie.nodes.get(at).copied() {
@@ -234,9 +234,27 @@ impl PrefixesDraft {
         Ok(trie)
     }
 
-    /// A node for each key, and some where ways part.
-    fn likely_nodes(&self) -> usize {
-        self.rows.len() + self.rows.len() / 4 + 1
+    /// How many nodes sorted keys need: one where each ends, and one where ways part in between. So no room has to be found anew while they are
+    /// made, which would hold them twice; the few that long labels need come on top.
+    fn nodes(&self, order: &[u32]) -> usize {
+        // The depths of the nodes on the way to the key before.
+        let mut way: Vec<usize> = vec![0];
+        let mut count = 1;
+        let mut before: &[u8] = &[];
+        for key in order.iter().map(|number| self.key(*number)) {
+            let parting = before.iter().zip(key).take_while(|(one, other)| one == other).count();
+            while way.last().is_some_and(|depth| *depth > parting) {
+                way.pop();
+            }
+            for depth in [parting, key.len()] {
+                if way.last() != Some(&depth) {
+                    way.push(depth);
+                    count += 1;
+                }
+            }
+            before = key;
+        }
+        count
     }
 
     /// Finishes a node, and appends its children as pending ones.
