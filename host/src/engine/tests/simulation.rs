@@ -19,6 +19,8 @@ impl Source for Zone {
             ("two.test", Kind::A) => Records::Addresses(vec!["198.51.100.1".parse().unwrap(), "198.51.100.2".parse().unwrap()]),
             (_, Kind::Naptr) => Records::Naptr(Vec::new()),
             (_, Kind::Srv) => Records::Srv(Vec::new()),
+            (_, Kind::AnyNaptr) => Records::AnyNaptr(Vec::new()),
+            (_, Kind::Txt) => Records::Txt(Vec::new()),
             (_, Kind::A | Kind::Aaaa) => Records::Addresses(Vec::new()),
         };
         Box::pin(async { Ok(Answer { records, ttl: Duration::from_secs(60) }) })
