@@ -4,11 +4,13 @@ pub mod ask;
 pub mod http;
 pub mod kv;
 mod outside;
+mod percent;
 mod runtime;
 mod samples;
 pub mod settings;
 pub mod tables;
 mod tls;
+mod url;
 
 pub use outside::{ForPlugin, Granted, Outside, SetupError};
 pub use samples::{BucketSample, Counts, Samples, StoreSample};

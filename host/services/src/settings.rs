@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::url::{BadUrl, StoreUrl};
+
 /// `[kv.NAME]`, `[store.NAME]` and `[http]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {

@@ -3,6 +3,8 @@
 
 use reqwest::Url;
 
+use crate::percent::decoded;
+
 /// What is wrong with a granted prefix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPrefix {
@@ -81,26 +83,6 @@ fn escapes(path: &str) -> bool {
         octets = decoded;
     }
     true
-}
-
-/// Percent-encoding undone once; what is no encoding stays.
-fn decoded(octets: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(octets.len());
-    let mut rest = octets;
-    loop {
-        match rest {
-            [b'%', high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                let digit = |octet: &u8| char::from(*octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or_default();
-                out.push(digit(high) << 4 | digit(low));
-                rest = tail;
-            }
-            [octet, tail @ ..] => {
-                out.push(*octet);
-                rest = tail;
-            }
-            [] => return out,
-        }
-    }
 }
 
 #[cfg(test)]

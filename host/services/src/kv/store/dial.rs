@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, Value};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -162,6 +162,7 @@ impl Dialer {
 
     fn told(&self, error: &redis::RedisError) -> String {
         let text = match refusal(error) {
+            _ if error.kind() == ErrorKind::AuthenticationFailed => "it refuses the user or the password".to_owned(),
             Refusal::Away(why) | Refusal::Down(why) => why,
             Refusal::Told(_) => short(error.code().unwrap_or("ERR"), error.detail().unwrap_or_default()),
             Refusal::NoScript | Refusal::Moved(_) | Refusal::Ask(_) | Refusal::Nonsense => {
