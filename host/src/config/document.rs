@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
 use std::time::Duration;
 
+use jackfield_services::settings::Settings;
 use jackfield_trunk::registrations::RegistrationSettings;
 use toml::de::DeTable;
 
@@ -15,11 +16,12 @@ use super::reader::{Report, Section};
 use super::side::{self, Names};
 use super::state::CONTROL_SOCKET;
 use super::{
-    Admin, Config, CoreLimits, Environment, Flows, Limits, Log, LogFormat, LogLevel, PathPolicy, Problem, Relay, Secret, Severity,
-    TcpLimits, Timers, admission, auth, dns, listen, media, outbound, plugins, sipproxy, source_limits, tables, trunk,
+    Admin, Config, CoreLimits, Environment, Flows, Limits, Log, LogFormat, LogLevel, PathPolicy, Problem, Relay, Secret, Services,
+    Severity, TcpLimits, Timers, admission, auth, dns, http, kv, listen, media, outbound, plugins, sipproxy, source_limits, store, tables,
+    trunk,
 };
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 26] = [
     "domains",
     "listen",
     "auth",
@@ -34,6 +36,9 @@ const KEYS: [&str; 23] = [
     "flows",
     "plugins",
     "table",
+    "kv",
+    "store",
+    "http",
     "timers",
     "limits",
     "log",
@@ -117,6 +122,7 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         flows: flows(&root.section("flows", &["path"])),
         plugins,
         tables: tables::read(root, base),
+        services: services(root, base),
         timers: timers(&root.section("timers", &["t1", "t2", "t4", "c", "trying", "candidate"])),
         limits: limits(root, workers),
         log: log(&root.section("log", &["level", "format"])),
@@ -130,6 +136,12 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         workers,
         state_directory,
     }
+}
+
+fn services(root: &Section<'_, '_>, base: &Path) -> Services {
+    let (stores, secrets) = store::read(root, base);
+    let buckets = kv::read(root, &stores);
+    Services { settings: Settings { buckets, stores, http: http::read(root, base) }, secrets }
 }
 
 fn token_keys(root: &Section<'_, '_>, base: &Path) -> Option<Secret> {

@@ -7,7 +7,9 @@ mod change;
 mod dns;
 mod document;
 mod host;
+mod http;
 mod identity;
+mod kv;
 mod listen;
 mod media;
 mod outbound;
@@ -20,6 +22,7 @@ mod side;
 mod sipproxy;
 mod source_limits;
 mod state;
+mod store;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -50,6 +53,7 @@ pub use problem::{LoadError, Problem, Severity};
 pub use sipproxy::{Sipproxy, trunks as sipproxy_trunks};
 pub use source_limits::{SourceAnswer, SourceLimits};
 pub use state::Environment;
+pub use store::{Services, StoreSecrets};
 pub use trunk::{Credentials, Secret, Trunk};
 
 /// A checked configuration.
@@ -85,6 +89,8 @@ pub struct Config {
     pub plugins: Plugins,
     /// `[table.NAME]`.
     pub tables: jackfield_services::tables::Settings,
+    /// `[kv.NAME]`, `[store.NAME]` and `[http]`.
+    pub services: Services,
     /// `[timers]`.
     pub timers: Timers,
     /// `[limits]`.

@@ -57,6 +57,7 @@ fn a_small_file_has_the_documented_defaults() {
             flows: Flows { path: PathPolicy::WhereSupported },
             tables: jackfield_services::tables::Settings::default(),
             plugins: Plugins { directory: None, chain: vec![], table: BTreeMap::new(), debounce: Duration::from_millis(200) },
+            services: Services::default(),
             timers: Timers {
                 t1: Duration::from_millis(500),
                 t2: Duration::from_secs(4),

@@ -91,7 +91,7 @@ impl Secret {
         }
     }
 
-    fn key(&self) -> &'static str {
+    pub(in crate::config) fn key(&self) -> &'static str {
         match self {
             Self::File(_) => "password-file",
             Self::Variable(_) => "password-env",
