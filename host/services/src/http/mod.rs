@@ -147,8 +147,8 @@ fn headers(fields: &[(String, String)]) -> Result<HeaderMap, ServiceError> {
         if RESERVED.contains(&name.as_str()) {
             return Err(invalid(format!("the header field {name} is written by the router; leave it out")));
         }
-        let value = HeaderValue::from_str(value).or_else(|_| HeaderValue::from_bytes(value.as_bytes()));
-        let value = value.map_err(|_| invalid(format!("the value of the header field {name} has a control character in it")))?;
+        let value = HeaderValue::from_bytes(value.as_bytes())
+            .map_err(|_| invalid(format!("the value of the header field {name} has a control character in it")))?;
         map.append(name, value);
     }
     Ok(map)

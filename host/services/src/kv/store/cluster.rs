@@ -215,7 +215,9 @@ impl Shared {
         }
         *map = Map { links, masters };
         drop(map);
-        self.known.send_replace(Known::Yes);
+        if let Known::No(_) = self.known.send_replace(Known::Yes) {
+            tracing::info!("[store.{}] is back: its slots are known", self.name);
+        }
     }
 
     /// What some node says of the slots: one that is connected, or else one that the configuration names.

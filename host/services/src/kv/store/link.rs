@@ -21,12 +21,13 @@ use redis::{Cmd, Value};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::super::Operation;
 use super::command::{Form, Refusal, answer, command, refusal};
 use super::dial::{Dialed, Dialer, Target};
 use crate::ask::{Answer, ServiceError};
+use crate::settings::Server;
 
 /// Operations in a row that nobody answers until the server counts as away.
 const SILENT: u32 = 3;
@@ -34,8 +35,9 @@ const SILENT: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between attempts.
 const PROBE: Duration = Duration::from_millis(500);
-/// How often the Sentinels are asked whether the master is still the same.
-const SENTINELS: Duration = Duration::from_secs(1);
+/// How often a server is asked whether it is there, and the Sentinels whether it still is the master: so that a server that went while nobody
+/// used it costs no call anything.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// A link to a server. Its task ends with it.
 pub(super) struct Link {
@@ -247,27 +249,40 @@ async fn attempt(shared: &Shared) -> Result<Dialed, String> {
 async fn serve(shared: &Shared, dialed: Dialed, number: u64, faults: &mut mpsc::Receiver<(u64, String)>) -> Option<String> {
     let Dialed { connection, mut driver, server } = dialed;
     shared.silent.store(0, Ordering::Relaxed);
-    let before = shared.phase.send_replace(Phase::Up(connection, number));
+    let before = shared.phase.send_replace(Phase::Up(connection.clone(), number));
     match before {
         Phase::Away(_) => tracing::info!("{} is back: {server} answers", shared.label),
         Phase::Trying | Phase::Up(..) => tracing::debug!("{} is connected to {server}", shared.label),
     }
-    let moved = async {
-        loop {
-            sleep(SENTINELS).await;
-            match shared.dialer.master(&shared.target).await {
-                Ok(master) if master != server => return format!("the master is now {master}"),
-                Ok(_) | Err(_) => {}
-            }
-        }
-    };
-    tokio::pin!(moved);
+    let gone = watch_over(shared, connection, &server);
+    tokio::pin!(gone);
     loop {
         tokio::select! {
             () = &mut driver => return None,
-            why = &mut moved, if matches!(shared.target, Target::Master { .. }) => return Some(why),
+            why = &mut gone => return Some(why),
             // What was said of a connection before this one is over.
             fault = faults.recv() => if let Some((of, why)) = fault && of == number { return Some(why) },
+        }
+    }
+}
+
+/// Until the server does not answer any more, or is no master any more, and then why it has to be left.
+async fn watch_over(shared: &Shared, mut connection: MultiplexedConnection, server: &Server) -> String {
+    let ping = redis::cmd("PING");
+    // A server that is merely slow is for those to judge who use it.
+    let patience = shared.timeout.max(BEAT);
+    loop {
+        sleep(BEAT).await;
+        match timeout(patience, connection.send_packed_command(&ping)).await {
+            Err(_) => return "it does not answer".to_owned(),
+            // What it says is seen by those who ask it something; that the connection ended, by the driver.
+            Ok(_) => {}
+        }
+        if let Target::Master { .. } = shared.target
+            && let Ok(master) = shared.dialer.master(&shared.target).await
+            && master != *server
+        {
+            return format!("the master is now {master}");
         }
     }
 }

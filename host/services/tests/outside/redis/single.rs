@@ -120,6 +120,20 @@ fn a_frozen_server_costs_few_calls_their_time_and_the_others_none() {
 }
 
 #[test]
+fn a_server_that_freezes_while_nobody_asks_costs_no_call_anything() {
+    if is_there("redis::single::a_server_that_freezes_while_nobody_asks_costs_no_call_anything") {
+        let redis = Redis::start(&[]);
+        let plugin = Plugin::at(hurried(Servers::Single(redis.server())));
+        plugin.until_it_works();
+        redis.freeze();
+        until("news that it is away", || (!is_up(&plugin)).then_some(()));
+        is_told_at_once(&plugin);
+        redis.thaw();
+        until("news that it is back", || is_up(&plugin).then_some(()));
+    }
+}
+
+#[test]
 fn a_partition_costs_no_more_than_a_frozen_server() {
     if is_there("redis::single::a_partition_costs_no_more_than_a_frozen_server") {
         let redis = Redis::start(&[]);
