@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use jackfield_metrics::Metrics;
 use jackfield_plugin_host::settings::{Plugin, Plugins};
-use jackfield_plugin_host::{PluginHost, PluginSettings, RequestView};
+use jackfield_plugin_host::{Machine, PluginHost, PluginSettings, RequestView};
 use jackfield_proto::message::{Framing, Limits, Message, Name};
 use jackfield_proto::net::{Flow, Listener, ListenerId, ListenerState, Transport};
 use jackfield_proto::proxy::{Edit, Plan, Target};
@@ -75,6 +75,7 @@ fn measure(config: &str) -> (f64, f64) {
         state_directory: Some(directory.path().join("state")),
         metrics: Arc::clone(&metrics),
         tracer: Arc::default(),
+        services: Arc::new(Machine),
     };
     let host = PluginHost::start(plugins, settings).unwrap();
     let chain = host.chain();
@@ -101,7 +102,7 @@ fn measure(config: &str) -> (f64, f64) {
             user: None,
             initial: true,
         };
-        chain.on_request(0, view)
+        chain.on_request(0, view).at_once().ok().expect("no plugin waits")
     });
     assert_eq!(metrics.plugin("one").failures(), 0);
     measured

@@ -52,11 +52,13 @@ pub struct CallState {
     pub(super) chain: Arc<Chain>,
     pub(super) origin: Origin,
     notes: Mutex<Notes>,
+    /// The request, until plugins have been told of its end; none if none of them wants to be.
+    pub(super) ending: Mutex<Option<Arc<Message>>>,
 }
 
 impl CallState {
-    pub(super) fn new(chain: Arc<Chain>, origin: Origin, notes: Notes) -> Self {
-        Self { chain, origin, notes: Mutex::new(notes) }
+    pub(super) fn new(chain: Arc<Chain>, origin: Origin, notes: Notes, ending: Option<Arc<Message>>) -> Self {
+        Self { chain, origin, notes: Mutex::new(notes), ending: Mutex::new(ending) }
     }
 
     /// The transaction's name in the log lines of plugins.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::{Flow, Listener};
@@ -10,13 +11,16 @@ use jackfield_proto::proxy::{Edit, Plan, Reply, Watch};
 
 use super::bindings::types;
 use super::call::{Call, CallState, Notes, Origin};
-use super::change::shadow::Said;
+use super::change::shadow;
+use super::completion::Completion;
 use super::decision::{self, Rules};
 use super::edit::{Invalid, request_edits};
 use super::failure::CallFailure;
 use super::instance::Instance;
 use super::link::Link;
-use super::subscription::Subject;
+use super::pool::Pool;
+use super::said::Said;
+use super::subscription::{Filters, Subject};
 use super::version::{Seat, Version};
 use super::view::{Edits, View};
 use super::watched::Given;
@@ -27,6 +31,8 @@ use jackfield_metrics::{Decision as Decided, Hook};
 pub struct Chain {
     pub(super) generation: u64,
     pub(super) links: Vec<Link>,
+    /// Where plugins run that wait.
+    pub(super) pool: Arc<Pool>,
     /// Start and count of the transactions' names.
     seed: u64,
     transactions: AtomicU64,
@@ -79,9 +85,9 @@ pub enum ChainAnswer {
 }
 
 impl Chain {
-    pub(super) fn new(generation: u64, links: Vec<Link>) -> Self {
+    pub(super) fn new(generation: u64, links: Vec<Link>, pool: Arc<Pool>) -> Self {
         let seed = super::random::Random::new().next();
-        Self { generation, links, seed, transactions: AtomicU64::new(0) }
+        Self { generation, links, pool, seed, transactions: AtomicU64::new(0) }
     }
 
     /// Counts the swaps of the chain, from 1 for the one that the process began with.
@@ -94,19 +100,15 @@ impl Chain {
         self.links
             .iter()
             .flat_map(|link| link.versions().map(|version| &version.subscriptions))
-            .any(|wanted| wanted.request.reach_dialogs() || wanted.response.reach_dialogs() || wanted.failure.reach_dialogs())
+            .flat_map(|wanted| [&wanted.request, &wanted.response, &wanted.failure, &wanted.complete])
+            .any(Filters::reach_dialogs)
     }
 
     /// Asks the plugins that subscribed to such a request, in their order. Takes no longer than their CPU budgets allow, and waits for
-    /// nothing. `worker` chooses the instances; workers that call at the same time have different numbers.
-    pub fn on_request(self: &Arc<Self>, worker: usize, view: RequestView<'_>) -> ChainAnswer {
-        let mut pass = Pass { chain: self, view, call: None, plan: None };
-        for place in 0..self.links.len() {
-            if let Some(answer) = pass.visit(Seat::Worker(worker), place) {
-                return answer;
-            }
-        }
-        pass.finish()
+    /// nothing: where a plugin does, the answer is one to come. `worker` chooses the instances; workers that call at the same time have
+    /// different numbers.
+    pub fn on_request(self: &Arc<Self>, worker: usize, view: RequestView<'_>) -> Said<ChainAnswer> {
+        Pass { chain: self, worker, view, call: None, plan: None }.run(0)
     }
 
     fn watch(&self, subject: &Subject<'_>) -> Watch {
@@ -114,6 +116,7 @@ impl Chain {
         Watch {
             responses: any(&|version| version.subscriptions.response.may_want_outcome(subject)),
             failures: any(&|version| version.subscriptions.failure.may_want_outcome(subject)),
+            end: self.wants_end(subject.method, subject.initial),
         }
     }
 }
@@ -165,36 +168,64 @@ fn decided(decision: &types::Decision) -> Decided {
 }
 
 /// One request on its way along the chain.
-struct Pass<'a> {
-    chain: &'a Arc<Chain>,
-    view: RequestView<'a>,
+pub(super) struct Pass<'a> {
+    pub(super) chain: &'a Arc<Chain>,
+    pub(super) worker: usize,
+    pub(super) view: RequestView<'a>,
     /// Made for the first plugin that wants the request.
-    call: Option<Box<Call>>,
+    pub(super) call: Option<Box<Call>>,
     /// The plan so far.
-    plan: Option<Plan>,
+    pub(super) plan: Option<Plan>,
 }
 
 impl Pass<'_> {
-    /// Asks one plugin, if it wants the request; the answer if that ends the chain.
-    fn visit(&mut self, seat: Seat, place: usize) -> Option<ChainAnswer> {
-        let link = self.chain.links.get(place)?;
+    /// Asks the plugins from this place on.
+    pub(super) fn run(mut self, from: usize) -> Said<ChainAnswer> {
+        let chain = self.chain;
+        for (place, link) in chain.links.iter().enumerate().skip(from) {
+            if !self.takes_in_hand(link, place) {
+                continue;
+            }
+            if link.version_for(self.view.request).waits() {
+                return self.suspend(place);
+            }
+            let step = self.ask(link, Seat::Worker(self.worker));
+            if let Some(answer) = self.settle(link, step) {
+                return Said::Now(answer);
+            }
+        }
+        Said::Now(self.finish())
+    }
+
+    /// Hands the call to a plugin, if that wants the request.
+    fn takes_in_hand(&mut self, link: &Link, place: usize) -> bool {
         if !link.version_for(self.view.request).subscriptions.request.want_request(&self.subject()) {
             link.pass_over(Hook::Request, self.view.request, || Given::of(self.in_hand(place)));
-            return None;
+            return false;
         }
         self.in_hand(place);
+        true
+    }
+
+    /// Asks the plugin that has the call in hand.
+    pub(super) fn ask(&mut self, link: &Link, seat: Seat) -> Result<Step, CallFailure> {
+        let place = self.call.as_ref().map_or(0, |call| call.plugin);
         let keep_plan = place + 1 < self.chain.links.len();
-        let step = link.call(Hook::Request, seat, &mut self.call, |instance, call| {
+        link.call(Hook::Request, seat, &mut self.call, |instance, call| {
             let decision = instance.on_request(call)?;
             let kind = decided(&decision);
-            let heard = link.shadow().map(|shadow| (shadow, Said::Request(decision.clone())));
+            let heard = link.shadow().map(|shadow| (shadow, shadow::Said::Request(decision.clone())));
             let step = Step::read(decision, &self.view, keep_plan, instance).map_err(|invalid| CallFailure::of_decision(&invalid))?;
             link.version.identity().metrics.decided(kind);
             if let Some((shadow, said)) = heard {
                 shadow.hear(call.as_deref(), said);
             }
             Ok(step)
-        });
+        })
+    }
+
+    /// What comes of what a plugin said; the answer if that ends the chain.
+    pub(super) fn settle(&mut self, link: &Link, step: Result<Step, CallFailure>) -> Option<ChainAnswer> {
         match step {
             Ok(step) => self.apply(step),
             Err(_) => self.fail(link.on_error),
@@ -221,7 +252,7 @@ impl Pass<'_> {
         Subject { method: request.method().as_bytes(), uri, request: view, initial: self.view.initial }
     }
 
-    fn origin(&self) -> Origin {
+    pub(super) fn origin(&self) -> Origin {
         let count = self.chain.transactions.fetch_add(1, Relaxed);
         Origin {
             id: self.chain.seed.wrapping_add(count),
@@ -256,7 +287,7 @@ impl Pass<'_> {
                 self.route(plan);
                 Some(self.finish())
             }
-            Step::Reply(reply) => Some(ChainAnswer::Reply(reply)),
+            Step::Reply(reply) => Some(self.answer(reply)),
             Step::Drop => Some(ChainAnswer::Drop),
         }
     }
@@ -273,16 +304,28 @@ impl Pass<'_> {
     }
 
     /// What a failed hook leaves to the operator's choice.
-    fn fail(&self, on_error: OnError) -> Option<ChainAnswer> {
+    pub(super) fn fail(&self, on_error: OnError) -> Option<ChainAnswer> {
         match on_error {
             OnError::Next => None,
             OnError::Reply(_) if is_unanswerable(self.view.request.method()) => Some(ChainAnswer::Drop),
-            OnError::Reply(status) => Some(ChainAnswer::Reply(Reply::status(status))),
+            OnError::Reply(status) => Some(self.answer(Reply::status(status))),
         }
     }
 
+    /// The end of the chain, and of the request.
+    fn answer(&self, reply: Reply) -> ChainAnswer {
+        let request = self.view.request;
+        if self.chain.wants_end(request.method().as_bytes(), self.view.initial)
+            && let Some(call) = &self.call
+        {
+            let completion = Completion { status: Some(reply.status), tag: None, attempts: 0, setup: Duration::ZERO };
+            self.chain.tell_end(self.worker, &call.origin, Arc::clone(request), || call.notes.clone(), completion);
+        }
+        ChainAnswer::Reply(reply)
+    }
+
     /// What holds when no plugin is left.
-    fn finish(&mut self) -> ChainAnswer {
+    pub(super) fn finish(&mut self) -> ChainAnswer {
         let watch = self.chain.watch(&Subject {
             method: self.view.request.method().as_bytes(),
             uri: self.view.request.request_uri(),
@@ -303,7 +346,8 @@ impl Pass<'_> {
         }
         edits.extend(own);
         edits.extend(after);
-        let state = || Arc::new(CallState::new(Arc::clone(self.chain), origin, notes));
+        let ending = watch.end.then(|| Arc::clone(self.view.request));
+        let state = || Arc::new(CallState::new(Arc::clone(self.chain), origin, notes, ending));
         match self.plan.take() {
             Some(plan) => ChainAnswer::Forward { plan: Plan { edits, ..plan }, state: state(), watch },
             None => ChainAnswer::Undecided { edits, kept: watched.then(|| (state(), watch)) },

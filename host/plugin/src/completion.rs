@@ -1,18 +1,35 @@
 //! What plugins are told of requests that have ended. There is nothing to decide: a plugin that fails here costs nobody a call.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jackfield_proto::message::Message;
 use wasmtime::component::Resource;
 
 use super::bindings::events;
-use super::call::{Notes, TransactionId};
+use super::call::{CallState, Notes, Origin, TransactionId};
+use super::chain::Chain;
+use super::link::Link;
 use super::state::{Completed, State};
+use super::version::Seat;
 use super::view::text;
+use jackfield_metrics::Hook;
+
+/// How a request has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Completion<'a> {
+    /// The final status that went upstream.
+    pub status: Option<u16>,
+    /// The tag of the target that it came from; none for one of the proxy's own.
+    pub tag: Option<&'a Arc<str>>,
+    /// Targets that were sent to.
+    pub attempts: u32,
+    /// From the request to its final response.
+    pub setup: Duration,
+}
 
 /// How a request has ended, kept while plugins are told: their instances hold it beside their memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct CompletedEvent {
     pub(super) id: u64,
     pub(super) request: Arc<Message>,
@@ -23,6 +40,60 @@ pub(super) struct CompletedEvent {
     pub(super) notes: Notes,
     /// The place in the chain of the plugin that is told.
     pub(super) plugin: usize,
+}
+
+impl CallState {
+    /// The request has ended: tells the plugins that want to hear of it, once. Those that do not wait are told at once.
+    pub fn on_complete(&self, worker: usize, completion: Completion<'_>) {
+        let ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(request) = ending {
+            self.chain.tell_end(worker, &self.origin, request, || self.notes().clone(), completion);
+        }
+    }
+}
+
+impl Chain {
+    /// Whether some plugin wants to hear how such a request ends.
+    pub(super) fn wants_end(&self, method: &[u8], initial: bool) -> bool {
+        self.links.iter().any(|link| link.version.subscriptions.complete.may_want_end(method, initial))
+    }
+
+    pub(super) fn tell_end(
+        &self,
+        worker: usize,
+        origin: &Origin,
+        request: Arc<Message>,
+        notes: impl FnOnce() -> Notes,
+        completion: Completion<'_>,
+    ) {
+        let Completion { status, tag, attempts, setup } = completion;
+        let method = request.method();
+        let wants = |link: &&Link| link.version.subscriptions.complete.want_end(method.as_bytes(), origin.initial, status);
+        if !self.links.iter().any(|link| wants(&link)) {
+            return;
+        }
+        let event = CompletedEvent {
+            id: origin.id,
+            request: Arc::clone(&request),
+            status,
+            tag: tag.cloned(),
+            attempts,
+            setup,
+            notes: notes(),
+            plugin: 0,
+        };
+        for (plugin, link) in self.links.iter().enumerate().filter(|(_, link)| wants(link)) {
+            let (version, event) = (&link.version, Arc::new(CompletedEvent { plugin, ..event.clone() }));
+            if !version.waits() {
+                version.tell(Hook::Complete, Seat::Worker(worker), |instance| instance.on_complete(event));
+                continue;
+            }
+            // What there is no room for has been counted and told.
+            let Ok(ticket) = self.pool.ticket(&version.identity().name) else { continue };
+            let version = Arc::clone(version);
+            ticket.run(move || version.tell(Hook::Complete, Seat::Waiting, |instance| instance.on_complete(event)));
+        }
+    }
 }
 
 impl State {

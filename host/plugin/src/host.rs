@@ -13,6 +13,7 @@ use super::chain::Chain;
 use super::change::report::Difference;
 use super::keeper::{Change, Command, Keeper};
 use super::load::Loader;
+use super::provide::Services;
 use super::status::{Board, PluginStatus};
 use crate::settings::Plugins;
 use crate::trace::Tracer;
@@ -32,6 +33,8 @@ pub struct PluginSettings {
     pub metrics: Arc<Metrics>,
     /// Who hears of what hooks decide.
     pub tracer: Arc<Tracer>,
+    /// Who answers what plugins ask.
+    pub services: Arc<dyn Services>,
 }
 
 /// The plugins of the process. Dropping it ends the reloading; a chain that somebody still holds goes on working.
@@ -47,12 +50,12 @@ impl PluginHost {
     /// # Errors
     /// A plugin of the chain cannot be loaded: there is one line for each, with its file and what to do.
     pub fn start(plugins: Plugins, settings: PluginSettings) -> anyhow::Result<Arc<Self>> {
-        let PluginSettings { workers, state_directory, metrics, tracer } = settings;
+        let metrics = Arc::clone(&settings.metrics);
         let (commands, inbox) = sync_channel(WAITING);
         let (report, started) = sync_channel(1);
         let sender = commands.clone();
         let keep = move || {
-            let keeper = Loader::new(state_directory.as_deref(), workers, Arc::clone(&metrics), tracer)
+            let keeper = Loader::new(settings)
                 .and_then(|loader| Keeper::start(loader, metrics, plugins, sender).map_err(|wrong| anyhow!(wrong.join("\n"))));
             match keeper {
                 Ok(keeper) => {

@@ -19,6 +19,7 @@ use super::registration::RegistrationEvent;
 use super::state::{Identity, State};
 use super::subscription::Exports;
 use super::ticker::Pace;
+use super::timers::initialising;
 use super::watched::Watched;
 
 /// Everything that an instance of one version is made from. Linked once; making an instance takes some ten microseconds and `init`.
@@ -137,7 +138,7 @@ impl Blueprint {
             host_version: env!("CARGO_PKG_VERSION").to_owned(),
             simulated: false,
         };
-        let answered = instance.lifecycle.call_init(&mut instance.store, &self.identity.config, &environment);
+        let answered = initialising(|| instance.lifecycle.call_init(&mut instance.store, &self.identity.config, &environment));
         instance.judged(answered)
     }
 }
@@ -279,9 +280,7 @@ impl Instance {
         hook: impl FnOnce(&mut Self) -> wasmtime::Result<Result<T, String>>,
     ) -> Result<T, CallFailure> {
         begin(&mut self.store, self.cpu_per_hook, self.wait);
-        std::mem::swap(&mut self.store.data_mut().call, call);
-        let answered = hook(self);
-        std::mem::swap(&mut self.store.data_mut().call, call);
+        let answered = hook(InHand::new(self, call).instance);
         self.judged(answered)
     }
 
@@ -293,6 +292,25 @@ impl Instance {
             Ok(Err(text)) => Err(CallFailure::of_error(&text)),
             Err(error) => Err(CallFailure::of_trap(&error, &last_words)),
         }
+    }
+}
+
+/// The call is in the store for as long as the hook runs, and is given back however that ends.
+struct InHand<'a> {
+    instance: &'a mut Instance,
+    call: &'a mut Option<Box<Call>>,
+}
+
+impl<'a> InHand<'a> {
+    fn new(instance: &'a mut Instance, call: &'a mut Option<Box<Call>>) -> Self {
+        std::mem::swap(&mut instance.store.data_mut().call, call);
+        Self { instance, call }
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        std::mem::swap(&mut self.instance.store.data_mut().call, self.call);
     }
 }
 

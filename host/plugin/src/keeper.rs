@@ -16,11 +16,13 @@ use super::chain::Chain;
 use super::change::standing::Standing;
 use super::change::vitals::Poke;
 use super::link::Link;
-use super::load::{LoadError, Loader, Program};
+use super::load::{LoadError, Loader, OfPlugin, Program};
 use super::names::names_in;
+use super::pool::Pool;
 use super::state::{Digest, Role};
 use super::status::{Board, Entry, PluginState};
-use super::version::Version;
+use super::timers::{PluginTimers, Timers};
+use super::version::{Version, Waits};
 use crate::settings::{self, Plugins};
 use jackfield_metrics::{Hook, Metrics};
 use jackfield_watch::{Found, Notices, Stamp, Watched};
@@ -63,12 +65,20 @@ struct Member {
     settings: settings::Plugin,
     program: Program,
     version: Arc<Version>,
+    /// Kept for as long as it is in the chain.
+    timers: Arc<PluginTimers>,
     /// The generation that this version came with.
     generation: u64,
     state: PluginState,
     refused: Option<String>,
     watched: Watched,
     course: Course,
+}
+
+impl Member {
+    fn of_plugin(&self) -> OfPlugin<'_> {
+        OfPlugin { name: &self.name, settings: &self.settings, timers: &self.timers }
+    }
 }
 
 /// The keeper.
@@ -84,6 +94,8 @@ pub(super) struct Keeper {
     not_in_chain: Vec<String>,
     poked: Arc<AtomicBool>,
     poke: Poke,
+    pool: Arc<Pool>,
+    timers: Timers,
 }
 
 impl Keeper {
@@ -99,7 +111,10 @@ impl Keeper {
     ) -> Result<Self, Vec<String>> {
         // That the priority cannot be lowered costs no call.
         let _ = rustix::process::nice(NICENESS);
-        let chain = Arc::new(ArcSwap::from_pointee(Chain::new(0, Vec::new())));
+        let pool = Arc::new(Pool::new(settings.waiting));
+        let chain = Arc::new(ArcSwap::from_pointee(Chain::new(0, Vec::new(), Arc::clone(&pool))));
+        let counted = Arc::downgrade(&pool);
+        metrics.add_source(move || counted.upgrade().map(|pool| pool.samples()).unwrap_or_default());
         let poked = Arc::new(AtomicBool::new(false));
         let (once, commands) = (Arc::clone(&poked), sender.clone());
         let poke: Poke = Arc::new(move || {
@@ -120,6 +135,8 @@ impl Keeper {
             not_in_chain: Vec::new(),
             poked,
             poke,
+            timers: Timers::new(Arc::clone(&pool)),
+            pool,
         };
         keeper.reconfigure(settings)?;
         Ok(keeper)
@@ -178,7 +195,7 @@ impl Keeper {
             member.state = PluginState::FileGone;
             return self.publish();
         };
-        match load(&self.loader, &member.name, &member.file, &member.settings, stamp, member) {
+        match load(&self.loader, &member.of_plugin(), &member.file, stamp, member) {
             Ok((loaded, stamp)) => {
                 member.watched = Watched::new(Some(stamp));
                 (member.state, member.refused) = (PluginState::Serving, None);
@@ -218,6 +235,7 @@ impl Keeper {
             });
         }
         self.ends_with(&members);
+        self.pool.reconfigure(settings.waiting);
         self.settings = settings;
         self.members = members;
         self.swap();
@@ -230,12 +248,17 @@ impl Keeper {
     /// have, else what is in the file.
     fn member(&self, name: &str, file: &Path, settings: settings::Plugin) -> Result<Member, String> {
         let known = self.members.iter().find(|member| member.name == name && member.file == file);
-        let Some(known) = known else { return self.member_of_file(name, file, settings, None) };
-        if known.settings.makes_the_same_version(&settings) {
+        let Some(known) = known else {
+            return self.member_of_file(file, &OfPlugin { name, settings: &settings, timers: &self.timers.of_plugin(name) }, None);
+        };
+        let plugin = OfPlugin { name, settings: &settings, timers: &known.timers };
+        // A bucket may have moved into a store, or out of it.
+        let waits = self.loader.waits(&known.program, &settings) == Waits::ForOthers;
+        if known.settings.makes_the_same_version(&settings) && waits == known.version.waits() {
             return Ok(Member { settings, ..known.clone() });
         }
         let with_its_program = || {
-            let version = self.loader.instantiate(name, &known.program, &settings, Role::Serving)?;
+            let version = self.loader.instantiate(&plugin, &known.program, Role::Serving)?;
             let course = known.course.with_new_table();
             // A candidate is made anew from its file, with the new table.
             let watched = if known.course.has_candidate() { Watched::new(None) } else { known.watched.clone() };
@@ -248,14 +271,15 @@ impl Keeper {
             return Ok(member);
         }
         // A new table may be what the file, refused with the old one, has been waiting for; or it is meant for the version that serves.
-        match self.member_of_file(name, file, settings.clone(), Some(known)) {
+        match self.member_of_file(file, &plugin, Some(known)) {
             Ok(member) => Ok(member),
             Err(refused) => with_its_program().map_err(|_| refused),
         }
     }
 
     /// A plugin as it is in its file.
-    fn member_of_file(&self, name: &str, file: &Path, settings: settings::Plugin, known: Option<&Member>) -> Result<Member, String> {
+    fn member_of_file(&self, file: &Path, plugin: &OfPlugin<'_>, known: Option<&Member>) -> Result<Member, String> {
+        let name = plugin.name;
         let stamp = Stamp::of(file).ok_or_else(|| format!("{} does not exist, but the chain names the plugin `{name}`", file.display()))?;
         let refused = |error: &LoadError| format!("{} {error}", file.display());
         let (octets, stamp) = read(&self.loader, file, stamp).map_err(|unread| refused(&unread.error))?;
@@ -263,14 +287,15 @@ impl Keeper {
             .map_or(Ok(()), |known| known.course.check(Digest::of(&octets)))
             .and_then(|()| compile(&self.loader, &octets))
             .map_err(|error| refused(&error))?;
-        let version = self.loader.instantiate(name, &program, &settings, Role::Serving).map_err(|error| refused(&error))?;
+        let version = self.loader.instantiate(plugin, &program, Role::Serving).map_err(|error| refused(&error))?;
         let course = known.map(|known| known.course.with_new_table_and(&known.program, &program)).unwrap_or_default();
         Ok(Member {
             name: name.to_owned(),
             file: file.to_owned(),
-            settings,
+            settings: plugin.settings.clone(),
             program,
             version,
+            timers: Arc::clone(plugin.timers),
             generation: 0,
             state: PluginState::Serving,
             refused: None,
@@ -296,7 +321,9 @@ impl Keeper {
             on_error: member.settings.on_error,
             beside: member.course.beside(&member.settings),
         };
-        self.chain.store(Arc::new(Chain::new(generation, self.members.iter().map(link).collect())));
+        let links = self.members.iter().map(link).collect();
+        self.chain.store(Arc::new(Chain::new(generation, links, Arc::clone(&self.pool))));
+        self.members.iter().for_each(|member| member.timers.serve(&member.version));
     }
 
     /// Files that the chain does not name are mentioned once: somebody who drops a new plugin in wants to know what is missing.
@@ -384,14 +411,7 @@ struct NotLoaded {
 }
 
 /// Loads what is in a file, which was as `stamp` says, for a member whose file it is.
-fn load(
-    loader: &Loader,
-    name: &str,
-    file: &Path,
-    settings: &settings::Plugin,
-    stamp: Stamp,
-    member: &Member,
-) -> Result<(Loaded, Stamp), Box<NotLoaded>> {
+fn load(loader: &Loader, plugin: &OfPlugin<'_>, file: &Path, stamp: Stamp, member: &Member) -> Result<(Loaded, Stamp), Box<NotLoaded>> {
     let (octets, stamp) = read(loader, file, stamp)?;
     let refuse = |error| Box::new(NotLoaded { error, stamp: Some(stamp) });
     let digest = Digest::of(&octets);
@@ -406,8 +426,8 @@ fn load(
     }
     member.course.check(digest).map_err(refuse)?;
     let program = compile(loader, &octets).map_err(refuse)?;
-    let role = if settings.change == settings::Change::Shadow { Role::Shadow } else { Role::Serving };
-    let version = loader.instantiate(name, &program, settings, role).map_err(refuse)?;
+    let role = if plugin.settings.change == settings::Change::Shadow { Role::Shadow } else { Role::Serving };
+    let version = loader.instantiate(plugin, &program, role).map_err(refuse)?;
     Ok((Loaded::New(program, version), stamp))
 }
 

@@ -16,14 +16,17 @@ use super::bindings::{
 use super::cache::Cache;
 use super::change::aside::Aside;
 use super::failure::{CallFailure, one_line};
+use super::grants::{self, Granted, NotGranted, Service};
 use super::instance::{Blueprint, HookIndices, StartFailure};
 use super::limits::thread_cpu_time;
-use super::machine::Machine;
 use super::nursery::Nursery;
+use super::provide::Services;
 use super::state::{Digest, Identity, Named, Role, State};
 use super::subscription::{Refused, Subscriptions};
 use super::ticker::Pace;
-use super::version::Version;
+use super::timers::PluginTimers;
+use super::version::{Made, Version, Waits};
+use crate::host::PluginSettings;
 use crate::settings;
 use crate::trace::Tracer;
 use jackfield_metrics::Metrics;
@@ -90,6 +93,8 @@ pub(super) enum LoadError {
     Import(String),
     #[error("does not fit this host's plugin interface {INTERFACE}: {0}")]
     Mismatch(String),
+    #[error(transparent)]
+    NotGranted(#[from] NotGranted),
     #[error("exports no `jackfield:plugin/lifecycle`: it is a component, but not a plugin")]
     NotAPlugin,
     #[error("refuses to start: init: {}", .0.reason)]
@@ -110,8 +115,18 @@ pub(super) struct Program {
     pub(super) digest: Digest,
     pre: InstancePre<State>,
     hooks: HookIndices,
+    /// The services that it imports.
+    services: Vec<Service>,
     /// Time to compile; none if the code was in the cache.
     pub(super) compiled_in: Option<Duration>,
+}
+
+/// What a plugin is beyond its program.
+#[derive(Clone, Copy)]
+pub(super) struct OfPlugin<'a> {
+    pub(super) name: &'a str,
+    pub(super) settings: &'a settings::Plugin,
+    pub(super) timers: &'a Arc<PluginTimers>,
 }
 
 /// Loads plugins.
@@ -124,23 +139,25 @@ pub(super) struct Loader {
     metrics: Arc<Metrics>,
     tracer: Arc<Tracer>,
     workers: usize,
+    services: Arc<dyn Services>,
 }
 
 impl Loader {
     /// Without a state directory, or one that can be written to, plugins are compiled at every start.
-    pub(super) fn new(state_directory: Option<&Path>, workers: usize, metrics: Arc<Metrics>, tracer: Arc<Tracer>) -> anyhow::Result<Self> {
+    pub(super) fn new(settings: PluginSettings) -> anyhow::Result<Self> {
+        let PluginSettings { workers, state_directory, metrics, tracer, services } = settings;
         let engine = super::engine::start()?;
         let pace = Pace::start(&engine)?;
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker).map_err(|error| anyhow::anyhow!("cannot offer the plugin interface: {error:#}"))?;
         let cache = state_directory.and_then(|directory| {
-            let opened = Cache::open(directory, &engine);
+            let opened = Cache::open(&directory, &engine);
             let directory = directory.display();
             opened
                 .inspect_err(|error| tracing::warn!(%error, "compiled plugins are not kept in {directory}: each start compiles them again"))
                 .ok()
         });
-        Ok(Self { engine, pace, linker, cache, nursery: Nursery::start()?, metrics, tracer, workers })
+        Ok(Self { engine, pace, linker, cache, nursery: Nursery::start()?, metrics, tracer, workers, services })
     }
 
     /// What the file contains.
@@ -180,9 +197,8 @@ impl Loader {
         let exports: Vec<_> = kind.exports(&self.engine).map(|(name, _)| name.to_owned()).collect();
         imports.iter().chain(&exports).try_for_each(|name| check_version(name))?;
         imports.iter().try_for_each(|name| check_offered(name))?;
-        let exported = |interface: &str| {
-            exports.iter().any(|name| name.strip_prefix(PACKAGE).and_then(|rest| rest.split('@').next()) == Some(interface))
-        };
+        let exported = |interface: &str| exports.iter().any(|name| interface_of(name) == Some(interface));
+        let services = imports.iter().filter_map(|name| Service::of_interface(interface_of(name)?)).collect();
         if !exported("lifecycle") {
             return Err(LoadError::NotAPlugin);
         }
@@ -196,19 +212,20 @@ impl Loader {
             timer: optional(exported("on-timer"), || on_timer::GuestIndices::new(&pre))?,
             complete: optional(exported("on-complete"), || on_complete::GuestIndices::new(&pre))?,
         };
-        Ok(Program { digest, pre, hooks, compiled_in })
+        Ok(Program { digest, pre, hooks, services, compiled_in })
     }
 
     /// Makes a version of a program: typed load of every hook, `init`, self-check, and all its instances. One in the shadow has one
     /// worker, counts where nobody looks, and changes nothing.
-    pub(super) fn instantiate(
-        &self,
-        name: &str,
-        program: &Program,
-        settings: &settings::Plugin,
-        role: Role,
-    ) -> Result<Arc<Version>, LoadError> {
-        self.instantiate_with(name, program, settings, role, Arc::new(Machine))
+    pub(super) fn instantiate(&self, plugin: &OfPlugin<'_>, program: &Program, role: Role) -> Result<Arc<Version>, LoadError> {
+        let OfPlugin { name, settings, timers } = *plugin;
+        grants::check(name, &program.services, &settings.grants)?;
+        let grants = settings.grants.clone();
+        let others = self.services.of_plugin(name, &grants);
+        let services = Arc::new(Granted { grants, timers: Arc::clone(timers), others });
+        // What is in the shadow has a thread of its own, where it may wait.
+        let waits = if role == Role::Shadow { Waits::Never } else { self.waits(program, settings) };
+        self.instantiate_with(name, program, settings, role, services, waits)
     }
 
     /// The same with somebody else who answers what it asks.
@@ -219,6 +236,7 @@ impl Loader {
         settings: &settings::Plugin,
         role: Role,
         services: Arc<dyn Ask>,
+        waits: Waits,
     ) -> Result<Arc<Version>, LoadError> {
         let config: Arc<str> = settings.config.to_string().into();
         let (services, metrics, workers) = match role {
@@ -244,7 +262,16 @@ impl Loader {
         let init_cost = thread_cpu_time().saturating_sub(begun);
         let subscriptions = Subscriptions::read(subscriptions, program.hooks.exports())?;
         first.self_check(settings.cpu_init).map_err(LoadError::SelfCheck)?;
-        Ok(Version::new(blueprint, subscriptions, first, init_cost, workers, self.nursery.clone())?)
+        let nursery = self.nursery.clone();
+        Ok(Version::new(blueprint, first, Made { subscriptions, waits, init_cost, workers, nursery })?)
+    }
+
+    /// Whether a version of this program waits for others.
+    pub(super) fn waits(&self, program: &Program, settings: &settings::Plugin) -> Waits {
+        match grants::waits(&program.services, &settings.grants, &*self.services) {
+            true => Waits::ForOthers,
+            false => Waits::Never,
+        }
     }
 }
 
@@ -263,6 +290,11 @@ fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     dns::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     timers::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     super::wasi::add_to_linker(linker)
+}
+
+/// The name of an interface of ours, without package and version.
+fn interface_of(name: &str) -> Option<&str> {
+    name.strip_prefix(PACKAGE)?.split('@').next()
 }
 
 fn optional<T>(exported: bool, find: impl FnOnce() -> wasmtime::Result<T>) -> Result<Option<T>, LoadError> {

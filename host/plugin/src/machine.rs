@@ -11,7 +11,7 @@ static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Answers from the clock and the random numbers of this machine; everything else is denied.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Machine;
+pub struct Machine;
 
 impl Ask for Machine {
     fn ask(&self, question: Question, _within: Duration) -> Result<Answer, ServiceError> {

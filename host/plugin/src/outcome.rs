@@ -9,12 +9,13 @@ use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Group, Reply, Reviewed
 
 use super::bindings::{on_failure, on_response};
 use super::call::{Answer, Call, CallState, Origin};
-use super::change::shadow::Said;
+use super::change::shadow;
 use super::decision::{self, Rules};
 use super::edit::{Invalid, response_edits};
 use super::failure::CallFailure;
 use super::instance::Instance;
 use super::link::Link;
+use super::said::Said;
 use super::subscription::{Outcome, Subject};
 use super::version::Seat;
 use super::view::{Edits, View};
@@ -66,87 +67,14 @@ pub(super) type Choice = Option<FailureOutcome>;
 impl CallState {
     /// May this response pass, and how? Each plugin of the chain sees the edits of those before; the first that replaces it ends the
     /// chain. A plugin that fails changes nothing.
-    pub fn on_response(&self, worker: usize, view: ResponseView<'_>) -> Reviewed {
-        let mut call: Option<Box<Call>> = None;
-        let status = view.response.status();
-        for (place, link) in self.chain.links.iter().enumerate() {
-            let seen = call.as_ref().and_then(|call| call.answer_view());
-            let response = Some(seen.unwrap_or_else(|| View::new(view.response, Edits::One(&[]))));
-            if !link
-                .version_for(view.request)
-                .subscriptions
-                .response
-                .want_outcome(&self.subject(view.request), &Outcome { status, response })
-            {
-                continue;
-            }
-            let answer = || Answer { message: Arc::clone(view.response), source: Some(view.source), edits: Vec::new() };
-            self.take_in_hand(&mut call, place, view.request, Some(answer));
-            let branch = on_response::Branch {
-                tag: view.tag.to_string(),
-                attempt: view.attempt,
-                rtt_ms: u32::try_from(view.elapsed.as_millis()).unwrap_or(u32::MAX),
-            };
-            let review = self.ask(link, Hook::Response, place, Seat::Worker(worker), &mut call, |instance, call| {
-                let outcome = instance.on_response(call, &branch)?;
-                let heard = link.shadow().map(|shadow| (shadow, Said::Response(branch.clone(), outcome.clone())));
-                let review = review(outcome, view.request, view.response.status()).map_err(|invalid| CallFailure::of_decision(&invalid))?;
-                if let Some((shadow, said)) = heard {
-                    shadow.hear(call.as_deref(), said);
-                }
-                Ok(review)
-            });
-            match review {
-                Some(Review::Edit(edits)) => {
-                    call.iter_mut().flat_map(|call| &mut call.answer).for_each(|answer| answer.edits.extend_from_slice(&edits));
-                }
-                Some(Review::Replace(reply)) => return Reviewed::Replace(reply),
-                None => {}
-            }
-        }
-        Reviewed::Pass(call.and_then(|call| call.answer).map(|answer| answer.edits).unwrap_or_default())
+    pub fn on_response(self: &Arc<Self>, worker: usize, view: ResponseView<'_>) -> Said<Reviewed> {
+        ReviewPass { state: self, view, call: None }.run(worker, 0)
     }
 
     /// What comes after this failure? The first plugin of the chain that chooses something decides; one that says `next` leaves it to those
     /// behind it, and in the end to the plan. Where a hook failed, and none chose, the next target is tried.
-    pub fn on_failure(&self, worker: usize, view: FailureView<'_>) -> FailureOutcome {
-        let mut call: Option<Box<Call>> = None;
-        let mut failed = false;
-        let status = view.response.map_or_else(|| status_of(view.cause), |response| response.status());
-        for (place, link) in self.chain.links.iter().enumerate() {
-            let response = view.response.map(|response| View::new(response, Edits::One(&[])));
-            if !link
-                .version_for(view.request)
-                .subscriptions
-                .failure
-                .want_outcome(&self.subject(view.request), &Outcome { status, response })
-            {
-                continue;
-            }
-            let answer = view.response.map(|response| || Answer { message: Arc::clone(response), source: None, edits: Vec::new() });
-            self.take_in_hand(&mut call, place, view.request, answer);
-            let failure = on_failure::Failure {
-                cause: cause(view.cause),
-                tag: view.tag.to_string(),
-                attempt: view.attempt,
-                remaining: view.remaining,
-            };
-            let choice = self.ask(link, Hook::Failure, place, Seat::Worker(worker), &mut call, |instance, call| {
-                let outcome = instance.on_failure(call, &failure)?;
-                let heard = link.shadow().map(|shadow| (shadow, Said::Failure(failure.clone(), outcome.clone())));
-                let choice = choice(outcome, &self.origin, view.request, instance).map_err(|invalid| CallFailure::of_decision(&invalid))?;
-                if let Some((shadow, said)) = heard {
-                    shadow.hear(call.as_deref(), said);
-                }
-                Ok(choice)
-            });
-            match choice {
-                Some(Some(outcome)) => return outcome,
-                Some(None) => {}
-                None => failed = true,
-            }
-        }
-        if failed { FailureOutcome::Next } else { FailureOutcome::Undecided }
+    pub fn on_failure(self: &Arc<Self>, worker: usize, view: FailureView<'_>) -> Said<FailureOutcome> {
+        FailurePass { state: self, view, call: None, failed: false }.run(worker, 0)
     }
 
     fn subject<'a>(&self, request: &'a Message) -> Subject<'a> {
@@ -173,7 +101,6 @@ impl CallState {
         &self,
         link: &Link,
         hook: Hook,
-        place: usize,
         seat: Seat,
         call: &mut Option<Box<Call>>,
         run: impl FnOnce(&mut Instance, &mut Option<Box<Call>>) -> Result<T, CallFailure>,
@@ -181,9 +108,142 @@ impl CallState {
         let value = link.call(hook, seat, call, run).ok()?;
         let call = call.as_mut()?;
         if call.keep_notes() {
-            self.notes().adopt(place, call.notes.clone());
+            self.notes().adopt(call.plugin, call.notes.clone());
         }
         Some(value)
+    }
+}
+
+/// One response on its way along the chain.
+pub(super) struct ReviewPass<'a> {
+    pub(super) state: &'a Arc<CallState>,
+    pub(super) view: ResponseView<'a>,
+    /// Made for the first plugin that wants the response.
+    pub(super) call: Option<Box<Call>>,
+}
+
+impl ReviewPass<'_> {
+    /// Asks the plugins from this place on.
+    pub(super) fn run(mut self, worker: usize, from: usize) -> Said<Reviewed> {
+        let (state, view) = (self.state, self.view);
+        let status = view.response.status();
+        for (place, link) in state.chain.links.iter().enumerate().skip(from) {
+            let seen = self.call.as_ref().and_then(|call| call.answer_view());
+            let response = Some(seen.unwrap_or_else(|| View::new(view.response, Edits::One(&[]))));
+            if !link
+                .version_for(view.request)
+                .subscriptions
+                .response
+                .want_outcome(&state.subject(view.request), &Outcome { status, response })
+            {
+                continue;
+            }
+            let answer = || Answer { message: Arc::clone(view.response), source: Some(view.source), edits: Vec::new() };
+            state.take_in_hand(&mut self.call, place, view.request, Some(answer));
+            if link.version_for(view.request).waits() {
+                return self.suspend(worker, place);
+            }
+            let review = self.ask(link, Seat::Worker(worker));
+            if let Some(reply) = self.settle(review) {
+                return Said::Now(Reviewed::Replace(reply));
+            }
+        }
+        Said::Now(self.finish())
+    }
+
+    /// Asks the plugin that has the call in hand.
+    pub(super) fn ask(&mut self, link: &Link, seat: Seat) -> Option<Review> {
+        let view = self.view;
+        let branch = on_response::Branch {
+            tag: view.tag.to_string(),
+            attempt: view.attempt,
+            rtt_ms: u32::try_from(view.elapsed.as_millis()).unwrap_or(u32::MAX),
+        };
+        self.state.ask(link, Hook::Response, seat, &mut self.call, |instance, call| {
+            let outcome = instance.on_response(call, &branch)?;
+            let heard = link.shadow().map(|shadow| (shadow, shadow::Said::Response(branch.clone(), outcome.clone())));
+            let review = review(outcome, view.request, view.response.status()).map_err(|invalid| CallFailure::of_decision(&invalid))?;
+            if let Some((shadow, said)) = heard {
+                shadow.hear(call.as_deref(), said);
+            }
+            Ok(review)
+        })
+    }
+
+    /// What comes of what a plugin said; the reply if it replaces the response.
+    pub(super) fn settle(&mut self, review: Option<Review>) -> Option<Reply> {
+        match review? {
+            Review::Edit(edits) => {
+                self.call.iter_mut().flat_map(|call| &mut call.answer).for_each(|answer| answer.edits.extend_from_slice(&edits));
+                None
+            }
+            Review::Replace(reply) => Some(reply),
+        }
+    }
+
+    fn finish(self) -> Reviewed {
+        Reviewed::Pass(self.call.and_then(|call| call.answer).map(|answer| answer.edits).unwrap_or_default())
+    }
+}
+
+/// One failure on its way along the chain.
+pub(super) struct FailurePass<'a> {
+    pub(super) state: &'a Arc<CallState>,
+    pub(super) view: FailureView<'a>,
+    /// Made for the first plugin that wants to hear of it.
+    pub(super) call: Option<Box<Call>>,
+    /// A hook has failed.
+    pub(super) failed: bool,
+}
+
+impl FailurePass<'_> {
+    /// Asks the plugins from this place on.
+    pub(super) fn run(mut self, worker: usize, from: usize) -> Said<FailureOutcome> {
+        let (state, view) = (self.state, self.view);
+        let status = view.response.map_or_else(|| status_of(view.cause), |response| response.status());
+        for (place, link) in state.chain.links.iter().enumerate().skip(from) {
+            let response = view.response.map(|response| View::new(response, Edits::One(&[])));
+            if !link
+                .version_for(view.request)
+                .subscriptions
+                .failure
+                .want_outcome(&state.subject(view.request), &Outcome { status, response })
+            {
+                continue;
+            }
+            let answer = view.response.map(|response| || Answer { message: Arc::clone(response), source: None, edits: Vec::new() });
+            state.take_in_hand(&mut self.call, place, view.request, answer);
+            if link.version_for(view.request).waits() {
+                return self.suspend(worker, place);
+            }
+            let choice = self.ask(link, Seat::Worker(worker));
+            if let Some(outcome) = self.settle(choice) {
+                return Said::Now(outcome);
+            }
+        }
+        Said::Now(if self.failed { FailureOutcome::Next } else { FailureOutcome::Undecided })
+    }
+
+    /// Asks the plugin that has the call in hand.
+    pub(super) fn ask(&mut self, link: &Link, seat: Seat) -> Option<Choice> {
+        let (state, view) = (self.state, self.view);
+        let failure =
+            on_failure::Failure { cause: cause(view.cause), tag: view.tag.to_string(), attempt: view.attempt, remaining: view.remaining };
+        state.ask(link, Hook::Failure, seat, &mut self.call, |instance, call| {
+            let outcome = instance.on_failure(call, &failure)?;
+            let heard = link.shadow().map(|shadow| (shadow, shadow::Said::Failure(failure.clone(), outcome.clone())));
+            let choice = choice(outcome, &state.origin, view.request, instance).map_err(|invalid| CallFailure::of_decision(&invalid))?;
+            if let Some((shadow, said)) = heard {
+                shadow.hear(call.as_deref(), said);
+            }
+            Ok(choice)
+        })
+    }
+
+    /// What comes of what a plugin said: what it has chosen, if it has.
+    pub(super) fn settle(&mut self, choice: Option<Choice>) -> Option<FailureOutcome> {
+        self.failed |= choice.is_none();
+        choice.flatten()
     }
 }
 

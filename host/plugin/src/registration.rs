@@ -10,7 +10,6 @@ use wasmtime::component::Resource;
 
 use super::bindings::{events, types};
 use super::chain::Chain;
-use super::failure::report;
 use super::getters::endpoint;
 use super::state::{Registration, State};
 use super::version::Seat;
@@ -112,17 +111,21 @@ impl Chain {
         self.links.iter().any(|link| link.version.subscriptions.registration)
     }
 
-    /// Tells the plugins that subscribed, in their order. Takes no longer than their CPU budgets allow. `worker` chooses the instances, as
+    /// Tells the plugins that subscribed, in their order. Takes no longer than the CPU budgets of those that do not wait allow. `worker` chooses the instances, as
     /// in [`Chain::on_request`]; what fails is counted and logged, the instance replaced, and the next plugin told all the same.
     pub fn on_registration(&self, worker: usize, view: RegistrationView<'_>) {
         let mut event: Option<Arc<RegistrationEvent>> = None;
         for link in self.links.iter().filter(|link| link.version.subscriptions.registration) {
             let event = event.get_or_insert_with(|| Arc::new(RegistrationEvent::new(view)));
-            let identity = link.version.identity();
-            identity.metrics.called(Hook::Registration);
-            if let Err(failure) = link.version.with_instance(Seat::Worker(worker), |instance| instance.on_registration(Arc::clone(event))) {
-                report(identity, Hook::Registration, None, &failure);
+            let (version, event) = (&link.version, Arc::clone(event));
+            if !version.waits() {
+                version.tell(Hook::Registration, Seat::Worker(worker), |instance| instance.on_registration(event));
+                continue;
             }
+            // One after the other, so that what befalls one binding is told in order.
+            let waiting = Arc::clone(version);
+            let run = move || waiting.tell(Hook::Registration, Seat::Waiting, |instance| instance.on_registration(event));
+            version.events.push(&self.pool, &version.identity().name, run);
         }
     }
 }

@@ -16,6 +16,25 @@ pub struct Plugins {
     pub table: BTreeMap<String, Plugin>,
     /// `debounce`: how long size and time of a changed file have to be stable before it is taken up. Default 200 ms.
     pub debounce: Duration,
+    /// `waiting`: where plugins run that wait for others.
+    pub waiting: Waiting,
+}
+
+/// `waiting`: the pool of threads for plugins that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// `threads`: calls that may wait at a time. Default 32.
+    pub threads: usize,
+    /// `queue`: calls that may queue for a thread. Default 1,000.
+    pub queue: usize,
+    /// `full`: what becomes of a request whose call finds no room. Default `"reply 503"`.
+    pub full: OnError,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { threads: 32, queue: 1000, full: OnError::Reply(503) }
+    }
 }
 
 impl Plugins {
@@ -27,7 +46,13 @@ impl Plugins {
 
 impl Default for Plugins {
     fn default() -> Self {
-        Self { directory: None, chain: Vec::new(), table: BTreeMap::new(), debounce: Duration::from_millis(200) }
+        Self {
+            directory: None,
+            chain: Vec::new(),
+            table: BTreeMap::new(),
+            debounce: Duration::from_millis(200),
+            waiting: Waiting::default(),
+        }
     }
 }
 

@@ -208,6 +208,9 @@ impl State {
         if !question.may_wait() {
             return self.services.ask(question, self.patience);
         }
+        if self.patience.is_zero() {
+            return Err(ServiceError::Timeout);
+        }
         let begun = Instant::now();
         let answer = self.services.ask(question, self.patience);
         self.patience = self.patience.saturating_sub(begun.elapsed());

@@ -130,6 +130,17 @@ impl Filters {
         self.0.iter().any(|filter| filter.is_about(subject))
     }
 
+    /// Whether the hook for ends might want that of this request.
+    pub(super) fn may_want_end(&self, method: &[u8], initial: bool) -> bool {
+        self.0.iter().any(|filter| filter.is_about_end(method, initial))
+    }
+
+    /// Whether the hook for ends wants this one.
+    pub(super) fn want_end(&self, method: &[u8], initial: bool, status: Option<u16>) -> bool {
+        let has_status = |filter: &Filter| status.map_or(filter.statuses.is_none(), |status| filter.has_status(status));
+        self.0.iter().any(|filter| filter.is_about_end(method, initial) && has_status(filter))
+    }
+
     /// Whether the hook wants this outcome of the request.
     pub(super) fn want_outcome(&self, subject: &Subject<'_>, outcome: &Outcome<'_>) -> bool {
         let header_in = outcome.response.as_ref().unwrap_or(&subject.request);
@@ -143,10 +154,12 @@ impl Filter {
         Ok(Self { methods: made.methods, statuses, headers: made.if_header, uri_param: made.if_uri_param, initial_only: made.initial_only })
     }
 
+    fn is_about_end(&self, method: &[u8], initial: bool) -> bool {
+        (!self.initial_only || initial) && (self.methods.is_empty() || self.methods.iter().any(|wanted| wanted.as_bytes() == method))
+    }
+
     fn is_about(&self, subject: &Subject<'_>) -> bool {
-        (!self.initial_only || subject.initial)
-            && (self.methods.is_empty() || self.methods.iter().any(|method| method.as_bytes() == subject.method))
-            && self.uri_param.as_ref().is_none_or(|name| has_uri_param(subject, name))
+        self.is_about_end(subject.method, subject.initial) && self.uri_param.as_ref().is_none_or(|name| has_uri_param(subject, name))
     }
 
     fn has_header(&self, view: &View<'_>) -> bool {

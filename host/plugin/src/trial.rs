@@ -19,15 +19,16 @@ use super::edit::request_edits;
 use super::failure::CallFailure;
 use super::instance::Instance;
 use super::load::Loader;
+use super::machine::Machine;
 use super::outcome::{choice, review, status_of};
 use super::plain::{self, Exchange, FailureCause, HookCall, HookInput, NameValue, Outcome, Scene};
 use super::state::Role;
 use super::subscription::{self, Subject};
-use super::version::{Seat, Version};
+use super::version::{Seat, Version, Waits};
 use super::view::{Edits, View};
 use super::watched::{Depth, Watched};
+use crate::host::PluginSettings;
 use crate::settings;
-use crate::trace::Tracer;
 
 /// Why a trial cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -108,9 +109,17 @@ impl Trial {
     /// # Errors
     /// It cannot be loaded.
     pub fn load(name: &str, octets: &[u8], settings: &settings::Plugin, services: Arc<dyn Ask>) -> Result<Self, TrialError> {
-        let loader = Loader::new(None, 1, Arc::new(Metrics::new(1)), Arc::<Tracer>::default());
+        let loader = Loader::new(PluginSettings {
+            workers: 1,
+            state_directory: None,
+            metrics: Arc::new(Metrics::new(1)),
+            tracer: Arc::default(),
+            services: Arc::new(Machine),
+        });
         let loader = loader.map_err(|error| TrialError::Load(format!("{error:#}")))?;
-        let loaded = loader.compile(octets).and_then(|program| loader.instantiate_with(name, &program, settings, Role::Serving, services));
+        let loaded = loader
+            .compile(octets)
+            .and_then(|program| loader.instantiate_with(name, &program, settings, Role::Serving, services, Waits::Never));
         loaded.map(|version| Self { version }).map_err(|error| TrialError::Load(error.to_string()))
     }
 

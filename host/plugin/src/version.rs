@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::change::breaker::Admission;
-use super::failure::CallFailure;
+use super::failure::{CallFailure, report};
 use super::instance::{Blueprint, Instance, StartFailure};
+use super::lane::Lane;
 use super::nursery::Nursery;
 use super::state::Identity;
 use super::subscription::Subscriptions;
-use jackfield_metrics::Failure;
+use jackfield_metrics::{Failure, Hook};
 
 /// Initialised instances that wait for one to fail.
 const SPARES: usize = 4;
@@ -23,10 +24,22 @@ pub(super) enum Seat {
     Waiting,
 }
 
+/// Whether a version asks others over a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// Its hooks use the processor, and that is all the time they take.
+    Never,
+    /// Its hooks take as long as the others do.
+    ForOthers,
+}
+
 /// A version. Hooks of one transaction may run in any of its instances.
 pub(super) struct Version {
     pub(super) blueprint: Blueprint,
     pub(super) subscriptions: Subscriptions,
+    waits: Waits,
+    /// What it is told of registrations where that takes time, in order.
+    pub(super) events: Arc<Lane>,
     /// How long `init` took, in CPU time.
     init_cost: Duration,
     /// One for each worker: the lock is its own, and nobody waits for it.
@@ -39,25 +52,32 @@ pub(super) struct Version {
     this: Weak<Self>,
 }
 
+/// What is known of a version once its first instance has been made.
+pub(super) struct Made {
+    pub(super) subscriptions: Subscriptions,
+    pub(super) waits: Waits,
+    pub(super) init_cost: Duration,
+    pub(super) workers: usize,
+    pub(super) nursery: Nursery,
+}
+
 impl Version {
-    /// With instances for all workers and the spares. `first` has been made to see whether the version is any good.
-    pub(super) fn new(
-        blueprint: Blueprint,
-        subscriptions: Subscriptions,
-        first: Instance,
-        init_cost: Duration,
-        workers: usize,
-        nursery: Nursery,
-    ) -> Result<Arc<Self>, StartFailure> {
+    /// With instances for all workers, unless none of them calls it, and the spares. `first` has been made to see whether the version is
+    /// any good.
+    pub(super) fn new(blueprint: Blueprint, first: Instance, made: Made) -> Result<Arc<Self>, StartFailure> {
+        let Made { subscriptions, waits, init_cost, workers, nursery } = made;
+        let workers = if waits == Waits::ForOthers { 0 } else { workers.max(1) };
         let mut instances = vec![first];
-        while instances.len() < workers.max(1) + SPARES {
+        while instances.len() < workers + SPARES {
             instances.push(blueprint.instantiate(blueprint.cpu_init)?.0);
         }
-        let spares = instances.split_off(workers.max(1));
+        let spares = instances.split_off(workers);
         let slots = instances.into_iter().map(|instance| Mutex::new(Some(instance))).collect();
         Ok(Arc::new_cyclic(|this| Self {
             blueprint,
             subscriptions,
+            waits,
+            events: Arc::default(),
             init_cost,
             slots,
             spares: Mutex::new(spares),
@@ -65,6 +85,11 @@ impl Version {
             nursery,
             this: this.clone(),
         }))
+    }
+
+    /// Whether its hooks may take their time: they are called where that holds nobody up.
+    pub(super) fn waits(&self) -> bool {
+        self.waits == Waits::ForOthers
     }
 
     pub(super) fn identity(&self) -> &Identity {
@@ -93,7 +118,7 @@ impl Version {
             Seat::Worker(worker) => worker,
             Seat::Waiting => return self.with_idle_instance(run),
         };
-        let Some(slot) = self.slots.get(worker % self.slots.len()) else {
+        let Some(slot) = worker.checked_rem(self.slots.len()).and_then(|slot| self.slots.get(slot)) else {
             return Err(CallFailure::no_instance("there are no instances"));
         };
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,6 +141,15 @@ impl Version {
             self.nursery.refill(self.this.clone());
         }
         result
+    }
+
+    /// Calls a hook outside of any request. What fails is counted and told in the log, and costs nobody a call.
+    pub(super) fn tell(&self, hook: Hook, seat: Seat, run: impl FnOnce(&mut Instance) -> Result<(), CallFailure>) {
+        let identity = self.identity();
+        identity.metrics.called(hook);
+        if let Err(failure) = self.with_instance(seat, run) {
+            report(identity, hook, None, &failure);
+        }
     }
 
     /// The same where calls wait: as many instances are made as calls wait at a time, and the one that was used last is used next.

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use auth::{Auth, UserLists, UsersError};
-pub use jackfield_plugin_host::settings::{Breaker, Change, Grants, OnError, Plugin, Plugins, Probation, Share};
+pub use jackfield_plugin_host::settings::{Breaker, Change, Grants, OnError, Plugin, Plugins, Probation, Share, Waiting};
 pub use jackfield_proto::message::host_address;
 use jackfield_proto::net::Transport;
 pub use jackfield_proto::network::{Network, NetworkError};

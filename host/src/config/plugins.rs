@@ -8,10 +8,11 @@ use serde_json::Value;
 use toml::de::DeValue;
 
 use super::reader::{Item, Section};
-use super::{Breaker, Change, Grants, OnError, Plugin, Plugins, Probation, Share};
+use super::{Breaker, Change, Grants, OnError, Plugin, Plugins, Probation, Share, Waiting};
 
 /// Keys of `[plugins]` itself; every other one is the name of a plugin.
-const OWN_KEYS: [&str; 3] = ["directory", "chain", "debounce"];
+const OWN_KEYS: [&str; 4] = ["directory", "chain", "debounce", "waiting"];
+const WAITING_KEYS: [&str; 3] = ["threads", "queue", "full"];
 const PLUGIN_KEYS: [&str; 12] =
     ["on-error", "memory", "cpu", "init-cpu", "wait", "grant", "config", "change", "promote-after", "canary", "probation", "breaker"];
 const PROBATION_KEYS: [&str; 3] = ["time", "failures", "share"];
@@ -37,7 +38,7 @@ pub(super) fn read(root: &Section<'_, '_>, base: &Path) -> Plugins {
     let mut table = BTreeMap::new();
     for (name, item) in section.items().into_iter().filter(|(name, _)| !OWN_KEYS.contains(&name.as_str())) {
         if !matches!(item.value.get_ref(), DeValue::Table(_)) {
-            item.key_error("unknown key; [plugins] has directory, chain and debounce, and a table [plugins.NAME] for a plugin");
+            item.key_error("unknown key; [plugins] has directory, chain, debounce and waiting, and a table [plugins.NAME] for a plugin");
             continue;
         }
         refuse_bad_name(&item, &name);
@@ -51,7 +52,20 @@ pub(super) fn read(root: &Section<'_, '_>, base: &Path) -> Plugins {
         chain,
         table,
         debounce: debounce.unwrap_or(Plugins::default().debounce),
+        waiting: section.item("waiting").and_then(|item| waiting(&item)).unwrap_or_default(),
     }
+}
+
+/// Where plugins run that wait.
+fn waiting(item: &Item<'_, '_>) -> Option<Waiting> {
+    let section = item.section(&WAITING_KEYS)?;
+    let default = Waiting::default();
+    let number = |key, range| section.item(key).and_then(|item| item.count(range));
+    Some(Waiting {
+        threads: number("threads", 1..=1024).unwrap_or(default.threads),
+        queue: number("queue", 0..=1_000_000).unwrap_or(default.queue),
+        full: section.item("full").and_then(|item| on_error(&item)).unwrap_or(default.full),
+    })
 }
 
 fn chain(list: &Item<'_, '_>) -> Vec<String> {

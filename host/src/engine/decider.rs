@@ -7,9 +7,10 @@ use jackfield_proto::net::{Flow, Listener};
 use jackfield_proto::proxy::{Edit, FailureOutcome, Plan, Reply, RequestKind, Reviewed, Watch};
 use jackfield_trunk::registrations::Event;
 
-pub use crate::plugin::{FailureView, ResponseView};
+pub use crate::plugin::{Completion, FailureView, Later, ResponseView, Said};
 
-/// Decides. Called on the workers' threads, so it must not block; a worker calls for one message at a time.
+/// Decides. Called on the workers' threads, so it must not block: what takes time is said later, and polled on the worker that asked. A worker
+/// calls for one message at a time.
 pub trait Decider: Send + Sync + 'static {
     /// What a decision keeps for the later questions about its call.
     type State: Clone + Send + Sync + 'static;
@@ -18,16 +19,19 @@ pub trait Decider: Send + Sync + 'static {
     fn wants_in_dialog(&self) -> bool;
 
     /// Where should this request go?
-    fn on_request(&self, worker: usize, request: RequestView<'_>) -> Decision<Self::State>;
+    fn on_request(&self, worker: usize, request: RequestView<'_>) -> Said<Decision<Self::State>>;
 
     /// May this response pass? Asked where the decision wanted to be.
-    fn on_response(&self, worker: usize, state: &Self::State, response: ResponseView<'_>) -> Reviewed;
+    fn on_response(&self, worker: usize, state: &Self::State, response: ResponseView<'_>) -> Said<Reviewed>;
 
     /// Something has happened to a registration. Told outside of any request.
     fn on_registration(&self, worker: usize, event: &Event);
 
     /// What comes after this failure? Asked where the decision wanted to be.
-    fn on_failure(&self, worker: usize, state: &Self::State, failure: FailureView<'_>) -> FailureOutcome;
+    fn on_failure(&self, worker: usize, state: &Self::State, failure: FailureView<'_>) -> Said<FailureOutcome>;
+
+    /// A request has ended. Told where the decision wanted to be.
+    fn on_complete(&self, worker: usize, state: &Self::State, completion: Completion<'_>);
 }
 
 /// A decision about a request.

@@ -28,12 +28,17 @@ impl<S> Kept<S> {
     pub(super) fn watch(&self) -> Watch {
         let decider = self.decider.as_ref().map_or(Watch::default(), |(_, watch)| *watch);
         let own = self.carried.as_ref().map_or(Watch::default(), |carried| carried.watch());
-        Watch { responses: decider.responses || own.responses, failures: decider.failures || own.failures }
+        Watch { responses: decider.responses || own.responses, failures: decider.failures || own.failures, end: decider.end }
     }
 
     /// The decider's, if it wants to see responses.
     pub(super) fn for_responses(&self) -> Option<&S> {
         self.decider.as_ref().filter(|(_, watch)| watch.responses).map(|(state, _)| state)
+    }
+
+    /// The decider's, if it wants to hear of the end.
+    pub(super) fn for_end(&self) -> Option<&S> {
+        self.decider.as_ref().filter(|(_, watch)| watch.end).map(|(state, _)| state)
     }
 
     /// The decider's, if it wants to choose what comes after a failure.
@@ -108,7 +113,7 @@ impl Carried {
     fn watch(&self) -> Watch {
         // Responses show that a way is alive, what a registrar grants, and how long a session may last.
         let responses = !matches!(self.purpose, Purpose::EndingMedia);
-        Watch { responses, failures: self.has_ways() }
+        Watch { responses, failures: self.has_ways(), ..Watch::default() }
     }
 
     fn has_ways(&self) -> bool {

@@ -18,6 +18,7 @@ mod probing;
 mod providers;
 mod relay_samples;
 mod resolving;
+mod reviews;
 mod routing;
 mod samples;
 mod shard;
@@ -30,6 +31,7 @@ mod trunk_probes;
 mod trunk_samples;
 mod trunks;
 mod upkeep;
+mod waiting;
 mod wire;
 mod worker;
 
@@ -61,7 +63,7 @@ use jackfield_trunk::registrations::{Overview, Registrations, UnixTime};
 use jackfield_trunk::{Access, Table};
 
 pub use authentication::Authentication;
-pub use decider::{Decider, Decision, FailureView, RequestView, ResponseView};
+pub use decider::{Completion, Decider, Decision, FailureView, Later, RequestView, ResponseView, Said};
 pub use simulation::{Fixed, Simulation};
 pub use told::{Next, Told, Verdict};
 

@@ -11,11 +11,15 @@ use jackfield_proto::proxy::{Admitted, BranchId, Cause, Edit, FailureOutcome, Gr
 use jackfield_trunk::admission::{TargetKey, ends_dialog, session_interval};
 use jackfield_trunk::registrations::{Answered, Credentials, Event, EventKind, NamedFlow, Unanswered};
 
-use super::decider::{Decider, FailureView, ResponseView};
+use super::decider::{Completion, Decider, FailureView, ResponseView, Said};
 use super::expansion::{Expanded, Expansion, Sender};
 use super::kept::{Carried, Kept, Purpose, WayOf};
+use super::reviews::Review;
 use super::routing::ask_for_admission;
-use super::worker::Worker;
+use super::shard::Shard;
+use super::told::{Next, Told};
+use super::waiting::Unchosen;
+use super::worker::{State, Work, Worker};
 
 /// So many events of one kind at one trunk that come together are told one by one.
 const EVENTS_TOLD_ONE_BY_ONE: usize = 4;
@@ -29,13 +33,14 @@ pub(super) struct Failed<'a> {
 
 impl<D: Decider> Worker<D> {
     /// A response of a branch: noted, and shown to the decider if that wants it.
-    pub(super) fn review(&self, branch: BranchId, trunk: Option<TrunkId>, kept: &Kept<D::State>, view: ResponseView<'_>) -> Reviewed {
+    pub(super) fn review(&self, review: &Review<Kept<D::State>>) -> Said<Reviewed> {
+        let (view, kept) = (review.view(), &review.state);
         if let Some(carried) = &kept.carried {
-            self.note_response(TargetKey { branch, trunk, tag: view.tag }, carried, &view);
+            self.note_response(TargetKey { branch: review.branch, trunk: review.trunk, tag: view.tag }, carried, &view);
         }
         match kept.for_responses() {
             Some(state) => self.shared.decider.on_response(self.index, state, view),
-            None => Reviewed::Pass(Vec::new()),
+            None => Said::Now(Reviewed::Pass(Vec::new())),
         }
     }
 
@@ -111,18 +116,31 @@ impl<D: Decider> Worker<D> {
     }
 
     /// A branch has failed: who chooses what comes next is the decider, and else the trunk that it belonged to.
-    pub(super) fn choose(&self, failed: Failed<'_>, kept: &Kept<D::State>) -> FailureOutcome {
+    pub(super) fn choose(&self, failed: Failed<'_>, kept: &Kept<D::State>) -> Said<FailureOutcome> {
         let Failed { branch, trunk, view } = failed;
-        let way = kept.carried.as_ref().and_then(|carried| carried.way(view.attempt));
         if let Some(carried) = &kept.carried {
+            let way = carried.way(view.attempt);
             self.note_failure(TargetKey { branch, trunk, tag: view.tag }, carried, way.as_ref(), &view);
         }
-        let outcome = match kept.for_failures() {
+        match kept.for_failures() {
             Some(state) => self.shared.decider.on_failure(self.index, state, view),
-            None => FailureOutcome::Undecided,
-        };
+            None => Said::Now(FailureOutcome::Undecided),
+        }
+    }
+
+    /// Carries out what has been chosen.
+    pub(super) fn chosen(&self, shard: &Shard<State<D>>, unchosen: &Unchosen<D::State>, outcome: FailureOutcome, work: &mut Work<D>) {
+        let Unchosen { branch, ref state, cause, attempt, ref response, .. } = *unchosen;
+        let outcome = self.outcome(state, unchosen.view(), outcome);
+        let status = response.as_ref().map(|response| response.status());
+        self.transport.tell(|| Told::Failed { attempt, cause, status, next: Next::of(&outcome) });
+        self.step(shard, work, |core, now, out| core.failure_decided(now, branch, outcome, out));
+    }
+
+    fn outcome(&self, kept: &Kept<D::State>, view: FailureView<'_>, outcome: FailureOutcome) -> FailureOutcome {
+        let way = || kept.carried.as_ref().and_then(|carried| carried.way(view.attempt));
         match outcome {
-            FailureOutcome::Undecided => way.map_or(FailureOutcome::Undecided, |way| after_failure(&way, &view)),
+            FailureOutcome::Undecided => way().map_or(FailureOutcome::Undecided, |way| after_failure(&way, &view)),
             FailureOutcome::Instead(groups) => self.instead(kept, &view, groups),
             outcome => outcome,
         }
@@ -212,8 +230,12 @@ impl<D: Decider> Worker<D> {
     }
 
     /// A request has its final response, or ended without.
-    pub(super) fn completed(&self, kept: Option<&Kept<D::State>>, status: Option<u16>) {
+    pub(super) fn completed(&self, kept: Option<&Kept<D::State>>, completion: Completion<'_>) {
+        let status = completion.status;
         self.metrics().completed(status);
+        if let Some(state) = kept.and_then(Kept::for_end) {
+            self.shared.decider.on_complete(self.index, state, completion);
+        }
         let Some(carried) = kept.and_then(|kept| kept.carried.as_ref()) else { return };
         let admission = &self.shared.trunks.admission;
         if let Some(relayed) = carried.relayed.as_ref().filter(|_| ends_dialog(Method::BYE, status)) {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
@@ -13,11 +14,12 @@ use jackfield_trunk::admission::ends_dialog;
 use jackfield_trunk::{Table, Trunk};
 use smallvec::{SmallVec, smallvec};
 
-use super::authentication::{Judged, Visit};
-use super::decider::{Decider, Decision, RequestView};
+use super::authentication::{Judged, Passed, Visit};
+use super::decider::{Completion, Decider, Decision, RequestView, Said};
 use super::expansion::{Denial, Expanded, Expansion, Sender};
 use super::kept::{Carried, Kept, Purpose, RelayedCall, WayOf};
-use super::policy::{Leads, Undecided, refused};
+use super::policy::{self, Leads, refused};
+use super::waiting::{Decided, Undecided};
 use super::worker::Worker;
 use super::{Rules, Shared};
 
@@ -49,25 +51,41 @@ struct Known<'a> {
 
 impl<D: Decider> Worker<D> {
     /// The verdict about a request.
-    pub(super) fn decide(&self, asked: Asked<'_>) -> Verdict<Kept<D::State>> {
+    pub(super) fn decide(&self, asked: Asked<'_>) -> Decided<D> {
         let Shared { rules, trunks, draining, .. } = &*self.shared;
         let (rules, table) = (rules.load(), trunks.table());
         if asked.kind == RequestKind::InDialog {
             return self.decide_in_dialog(asked, &rules, &table);
         }
         if draining.load(Ordering::Relaxed) {
-            return refused(asked.request, Reply::status(503).header("Retry-After", rules.retry_after.to_string()));
+            return Decided::Now(refused(asked.request, Reply::status(503).header("Retry-After", rules.retry_after.to_string())));
         }
         let source = asked.flow.remote.ip();
         let listener = rules.listeners.get(usize::from(asked.flow.listener.0));
         let from = listener.and_then(|listener| table.of_source(source, &listener.name, asked.request));
         let passed = match self.authenticate(&asked, listener.map_or("", |listener| &listener.name), from) {
             Judged::Passed(passed) => passed,
-            Judged::Refused(reply) => return refused(asked.request, reply),
+            Judged::Refused(reply) => return Decided::Now(refused(asked.request, reply)),
         };
         let known = Known { asked, rules: &rules, table: &table, from, user: passed.user.as_deref() };
-        let decision = self.ask(&known);
-        self.carry(&known, passed.cleaned(decision))
+        match self.ask(&known) {
+            Said::Now(decision) => Decided::Now(self.carry(&known, passed.cleaned(decision))),
+            Said::Later(later) => {
+                let from = from.cloned();
+                Decided::Later(undecided(asked, &rules, &table, from, passed), later)
+            }
+        }
+    }
+
+    /// The verdict, where the decision has come later.
+    pub(super) fn verdict_of(&self, undecided: &Undecided, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
+        let Undecided { rules, table, from, passed, .. } = undecided;
+        let decision = passed.cleaned(decision);
+        let asked = undecided.asked();
+        if asked.kind == RequestKind::InDialog {
+            return self.carry_in_dialog(&asked, table, decision);
+        }
+        self.carry(&Known { asked, rules, table, from: from.as_ref(), user: passed.user.as_deref() }, decision)
     }
 
     /// Who is sending, where that is asked. A provider that is known by its addresses is nobody's phone; one that only a listener or a header
@@ -80,7 +98,7 @@ impl<D: Decider> Worker<D> {
         self.shared.authentication.judge(visit)
     }
 
-    fn ask(&self, known: &Known<'_>) -> Decision<D::State> {
+    fn ask(&self, known: &Known<'_>) -> Said<Decision<D::State>> {
         let Known { asked: Asked { request, flow, kind, .. }, rules, table, from, user } = *known;
         let from_trunk = from.map(|trunk| &trunk.settings.name);
         let (listeners, profiles) = (&rules.listeners, &rules.profiles);
@@ -88,8 +106,23 @@ impl<D: Decider> Worker<D> {
         self.shared.decider.on_request(self.index, view)
     }
 
-    /// Turns a decision into what the core carries out.
+    /// Turns a decision into what the core carries out. A request that is refused after all has ended here.
     fn carry(&self, known: &Known<'_>, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
+        let ending = match &decision {
+            Decision::Forward { state, watch, .. } | Decision::Undecided { kept: Some((state, watch)), .. } if watch.end => {
+                Some(state.clone())
+            }
+            _ => None,
+        };
+        let verdict = self.carried_out(known, decision);
+        if let (Some(state), Verdict::Reply(reply)) = (&ending, &verdict) {
+            let completion = Completion { status: Some(reply.status), tag: None, attempts: 0, setup: Duration::ZERO };
+            self.shared.decider.on_complete(self.index, state, completion);
+        }
+        verdict
+    }
+
+    fn carried_out(&self, known: &Known<'_>, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
         let Known { asked: Asked { request, flow, by_token, .. }, rules, table, from, user } = *known;
         let sender = Sender { source: flow.remote.ip(), user };
         let expansion = Expansion { table, request, sender, health: &self.shared.trunks.health };
@@ -104,7 +137,7 @@ impl<D: Decider> Worker<D> {
                 self.forward(known, expanded, shape, Some((state, watch)))
             }
             Decision::Undecided { edits, kept } => {
-                let undecided = Undecided {
+                let undecided = policy::Undecided {
                     request,
                     flow,
                     by_token,
@@ -170,6 +203,13 @@ pub(super) fn ask_for_admission(groups: &mut [Group], carried: Option<&Carried>)
     }
 }
 
+/// What is to be remembered of a request while its decision is made.
+fn undecided(asked: Asked<'_>, rules: &Arc<Rules>, table: &Arc<Table>, from: Option<Arc<Trunk>>, passed: Passed) -> Box<Undecided> {
+    let Asked { request, flow, kind, by_token, sides, media } = asked;
+    let (rules, table) = (Arc::clone(rules), Arc::clone(table));
+    Box::new(Undecided { request: Arc::clone(request), flow: *flow, kind, by_token, sides, media, rules, table, from, passed })
+}
+
 fn targets_of(groups: &mut [Group]) -> impl Iterator<Item = &mut Target> {
     groups.iter_mut().flat_map(|group| &mut group.targets)
 }
@@ -181,15 +221,22 @@ fn denied<S>(request: &Message, denial: Denial) -> Verdict<S> {
 
 impl<D: Decider> Worker<D> {
     /// A request whose Route proves its dialog follows its route set. Those that end or prolong a call that is counted are looked after.
-    fn decide_in_dialog(&self, asked: Asked<'_>, rules: &Rules, table: &Table) -> Verdict<Kept<D::State>> {
-        let carried = self.carried_in_dialog(&asked);
+    fn decide_in_dialog(&self, asked: Asked<'_>, rules: &Arc<Rules>, table: &Arc<Table>) -> Decided<D> {
+        let passed = || self.shared.authentication.pass(asked.request);
         let decision = if self.shared.decider.wants_in_dialog() {
-            let known = Known { asked, rules, table, from: asked.sides.from.and_then(|id| table.by_id(id)), user: None };
-            self.ask(&known)
+            let from = asked.sides.from.and_then(|id| table.by_id(id));
+            match self.ask(&Known { asked, rules, table, from, user: None }) {
+                Said::Now(decision) => decision,
+                Said::Later(later) => return Decided::Later(undecided(asked, rules, table, from.cloned(), passed()), later),
+            }
         } else {
             Decision::Undecided { edits: Vec::new(), kept: None }
         };
-        let decision = self.shared.authentication.pass(asked.request).cleaned(decision);
+        Decided::Now(self.carry_in_dialog(&asked, table, passed().cleaned(decision)))
+    }
+
+    fn carry_in_dialog(&self, asked: &Asked<'_>, table: &Table, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
+        let carried = self.carried_in_dialog(asked);
         let border = |side: Option<TrunkId>| side.and_then(|id| table.by_id(id)).and_then(|trunk| trunk.settings.border.clone());
         let (to, from) = (border(asked.sides.to), border(asked.sides.from));
         let (target, decider) = match decision {

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::authentication::Authentication;
 use super::clock::Clock;
 use super::decider::Decider;
+use super::reviews::Reviews;
 use super::shard::Shard;
 use super::trunk_probes::TrunkProbes;
 use super::trunks::Trunks;
@@ -42,6 +43,8 @@ pub(crate) struct Shared<D: Decider> {
     pub(super) trunk_probes: TrunkProbes,
     pub(super) draining: AtomicBool,
     pub(super) panics: AtomicU64,
+    /// Responses that plugins which wait have in hand.
+    pub(super) reviews: Reviews<State<D>>,
 }
 
 /// What the workers share that reaches out of the process.
@@ -81,6 +84,7 @@ impl<D: Decider> Shared<D> {
             trunk_probes: TrunkProbes::default(),
             draining: AtomicBool::new(false),
             panics: AtomicU64::new(0),
+            reviews: Reviews::default(),
         })
     }
 

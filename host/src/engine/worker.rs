@@ -4,23 +4,25 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_auth::Challenged;
 use jackfield_proto::message::{Framing, Message};
 use jackfield_proto::net::{Flow, Transport};
-use jackfield_proto::proxy::{Admitted, BranchId, Core, Output, Query, Taken, Transmit, Verdict, shard_of, shard_of_quoted};
+use jackfield_proto::proxy::{Admitted, BranchId, ContextId, Core, Output, Query, Taken, Transmit, Verdict, shard_of, shard_of_quoted};
 use jackfield_proto::time::Timestamp;
 use jackfield_relay::Client;
 use jackfield_trunk::admission::TargetKey;
 
 use super::Shared;
-use super::decider::{Decider, FailureView, ResponseView};
+use super::decider::{Completion, Decider, Said};
 use super::kept::{Carried, Kept, Purpose};
-use super::outcomes::Failed;
+use super::reviews::Review;
 use super::routing::Asked;
 use super::shard::Shard;
-use super::told::{Next, Told, Verdict as ToldVerdict};
+use super::told::{Told, Verdict as ToldVerdict};
+use super::waiting::{Decided, Unchosen};
 use super::wire::Wire;
 use crate::metrics::{Kind, Rejection, WorkerMetrics};
 use jackfield_transport::{Handler, Origin, Outgoing};
@@ -156,13 +158,9 @@ impl<D: Decider> Worker<D> {
         match output {
             Output::Send(transmit) => self.send(shard, transmit, work),
             Output::SelectTargets { context, request, flow, kind, by_token, sides, media, .. } => {
-                let verdict = self.decide(Asked { request: &request, flow: &flow, kind, by_token, sides, media });
-                self.transport.tell(|| Told::Verdict(ToldVerdict::of(&verdict)));
-                let call = verdict_call(&verdict);
-                let mut is_awaited = false;
-                self.step(shard, work, |core, now, out| is_awaited = core.decided(now, context, verdict, out));
-                if !is_awaited {
-                    call.iter().for_each(|carried| self.over(carried, None));
+                match self.decide(Asked { request: &request, flow: &flow, kind, by_token, sides, media }) {
+                    Decided::Now(verdict) => self.decided(shard, context, verdict, work),
+                    Decided::Later(undecided, decision) => self.decide_later(shard, context, undecided, decision),
                 }
             }
             Output::Admit { branch, state, trunk, tag, .. } => {
@@ -180,16 +178,14 @@ impl<D: Decider> Worker<D> {
                 self.step(shard, work, |core, now, out| core.challenge_answered(now, branch, response, edits, out));
             }
             Output::ReviewResponse { branch, state, tag, attempt, elapsed, trunk, request, response, source } => {
-                let view = ResponseView { tag: &tag, attempt, elapsed, request: &request, response: &response, source };
-                let reviewed = self.review(branch, trunk, &state, view);
-                self.step(shard, work, |core, now, out| core.reviewed(now, branch, response, reviewed, out));
+                self.review_in_turn(shard, Review { branch, state, tag, attempt, elapsed, trunk, request, response, source }, work);
             }
             Output::BranchFailed { branch, state, tag, cause, attempt, remaining, trunk, request, response } => {
-                let view = FailureView { tag: &tag, cause, attempt, remaining, request: &request, response: response.as_ref() };
-                let outcome = self.choose(Failed { branch, trunk, view }, &state);
-                let status = response.as_ref().map(|response| response.status());
-                self.transport.tell(|| Told::Failed { attempt, cause, status, next: Next::of(&outcome) });
-                self.step(shard, work, |core, now, out| core.failure_decided(now, branch, outcome, out));
+                let unchosen = Unchosen { branch, state, tag, cause, attempt, remaining, trunk, request, response };
+                match self.choose(unchosen.failed(), &unchosen.state) {
+                    Said::Now(outcome) => self.chosen(shard, &unchosen, outcome, work),
+                    Said::Later(later) => self.choose_later(shard, unchosen, later),
+                }
             }
             Output::Resolve { branch, query } => match self.shared.resolver.cached(&query) {
                 Some(found) => {
@@ -201,9 +197,24 @@ impl<D: Decider> Worker<D> {
             Output::Media { branch, question } => self.ask_about_media(shard, branch, question, work),
             Output::MediaOver { note, call_id } => self.media_over(note, &call_id),
             Output::AddressFailed { path, peer, cause } => self.address_failed(path, peer, cause),
-            Output::Completed { state, status, .. } => {
+            Output::Completed { state, status, attempts, elapsed, tag, .. } => {
                 self.transport.tell(|| Told::Completed { status });
-                self.completed(state.as_ref(), status);
+                self.completed(state.as_ref(), Completion { status, tag: tag.as_ref(), attempts, setup: elapsed });
+            }
+        }
+    }
+
+    /// Tells the core where a request goes. If it has been cancelled meanwhile, what was counted for it is given back.
+    pub(super) fn decided(&self, shard: &Shard<State<D>>, context: ContextId, verdict: Verdict<State<D>>, work: &mut Work<D>) {
+        self.transport.tell(|| Told::Verdict(ToldVerdict::of(&verdict)));
+        let state = verdict_state(&verdict);
+        let mut is_awaited = false;
+        self.step(shard, work, |core, now, out| is_awaited = core.decided(now, context, verdict, out));
+        if let Some(state) = state.filter(|_| !is_awaited) {
+            state.carried.iter().for_each(|carried| self.over(carried, None));
+            if let Some(decider) = state.for_end() {
+                let completion = Completion { status: Some(487), tag: None, attempts: 0, setup: Duration::ZERO };
+                self.shared.decider.on_complete(self.index, decider, completion);
             }
         }
     }
@@ -240,10 +251,14 @@ impl<D: Decider> Worker<D> {
     }
 }
 
-/// The call that a verdict has begun to count, if it has.
-fn verdict_call<S>(verdict: &Verdict<Kept<S>>) -> Option<Arc<Carried>> {
+/// What a verdict has begun that somebody has to end: a call that is counted, and a request that a plugin wants to hear the end of.
+fn verdict_state<S: Clone>(verdict: &Verdict<Kept<S>>) -> Option<Kept<S>> {
+    let is_counted = |carried: &Arc<Carried>| matches!(carried.purpose, Purpose::Call(_));
     match verdict {
-        Verdict::Forward { state, .. } => state.carried.as_ref().filter(|carried| matches!(carried.purpose, Purpose::Call(_))).cloned(),
+        Verdict::Forward { state, .. } => {
+            let begun = state.carried.as_ref().is_some_and(is_counted) || state.for_end().is_some();
+            begun.then(|| state.clone())
+        }
         Verdict::Follow(_) | Verdict::Reply(_) | Verdict::Drop => None,
     }
 }

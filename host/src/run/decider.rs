@@ -6,7 +6,7 @@ use std::time::Duration;
 use jackfield_proto::proxy::{FailureOutcome, RequestKind, Reviewed};
 use jackfield_trunk::registrations::{Event, EventKind};
 
-use crate::engine::{Decider, Decision, FailureView, RequestView, ResponseView};
+use crate::engine::{Completion, Decider, Decision, FailureView, RequestView, ResponseView, Said};
 use crate::plugin::{self, CallState, ChainAnswer, PluginHost, RegistrationKind};
 
 /// Asks the chain: the generation that serves for a request, and that generation again for what becomes of it.
@@ -20,19 +20,19 @@ impl Decider for PluginDecider {
         self.0.chain().wants_in_dialog()
     }
 
-    fn on_request(&self, worker: usize, request: RequestView<'_>) -> Decision<Self::State> {
+    fn on_request(&self, worker: usize, request: RequestView<'_>) -> Said<Decision<Self::State>> {
         let RequestView { request, flow, listeners, trunks, profiles, from_trunk, user, kind } = request;
         let initial = kind == RequestKind::Initial;
         let view = plugin::RequestView { request, flow, listeners, trunks, profiles, from_trunk, user, initial };
-        match self.0.chain().on_request(worker, view) {
+        self.0.chain().on_request(worker, view).map(|answer| match answer {
             ChainAnswer::Undecided { edits, kept } => Decision::Undecided { edits, kept },
             ChainAnswer::Forward { plan, state, watch } => Decision::Forward { plan, state, watch },
             ChainAnswer::Reply(reply) => Decision::Reply(reply),
             ChainAnswer::Drop => Decision::Drop,
-        }
+        })
     }
 
-    fn on_response(&self, worker: usize, state: &Self::State, response: ResponseView<'_>) -> Reviewed {
+    fn on_response(&self, worker: usize, state: &Self::State, response: ResponseView<'_>) -> Said<Reviewed> {
         state.on_response(worker, response)
     }
 
@@ -58,8 +58,12 @@ impl Decider for PluginDecider {
         );
     }
 
-    fn on_failure(&self, worker: usize, state: &Self::State, failure: FailureView<'_>) -> FailureOutcome {
+    fn on_failure(&self, worker: usize, state: &Self::State, failure: FailureView<'_>) -> Said<FailureOutcome> {
         state.on_failure(worker, failure)
+    }
+
+    fn on_complete(&self, worker: usize, state: &Self::State, completion: Completion<'_>) {
+        state.on_complete(worker, completion);
     }
 }
 

@@ -27,7 +27,7 @@ use crate::engine::{Authentication, Engine, Setup, transport_settings};
 use crate::keys;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
-use crate::plugin::{PluginHost, PluginSettings};
+use crate::plugin::{Machine, PluginHost, PluginSettings};
 use crate::signals::{Request, Signals};
 use jackfield_transport::Sockets;
 use jackfield_trunk::Table;
@@ -62,6 +62,7 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
         state_directory: Some(config.state_directory.clone()),
         metrics: Arc::clone(&metrics),
         tracer: Arc::default(),
+        services: Arc::new(Machine),
     };
     let plugins = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
     let materials = certificates::load(&config)?;
@@ -280,7 +281,13 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
 /// Loads every plugin that a configuration names, as a start would, and says what is wrong with them. Compiled code is not kept: who
 /// checks a file need not be who runs it.
 pub fn check_plugins(config: &Config) -> Vec<Problem> {
-    let settings = PluginSettings { workers: 1, state_directory: None, metrics: Arc::new(Metrics::new(1)), tracer: Arc::default() };
+    let settings = PluginSettings {
+        workers: 1,
+        state_directory: None,
+        metrics: Arc::new(Metrics::new(1)),
+        tracer: Arc::default(),
+        services: Arc::new(Machine),
+    };
     let started = PluginHost::start(config.plugins.clone(), settings);
     let Err(error) = started else { return Vec::new() };
     error.to_string().lines().map(|line| config.problem(Severity::Error, "plugins.chain", line.to_owned())).collect()

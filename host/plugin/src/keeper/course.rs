@@ -332,7 +332,7 @@ impl Keeper {
         let version = match version {
             Way::Canary(version) => version,
             Way::Shadow(_) => {
-                let made = self.loader.instantiate(name, &program, &member.settings, Role::Serving);
+                let made = self.loader.instantiate(&member.of_plugin(), &program, Role::Serving);
                 made.map_err(|error| format!("the candidate {} of `{name}` cannot serve: it {error}", program.digest))?
             }
         };
@@ -382,7 +382,7 @@ impl Keeper {
         let version = match version {
             Some(version) => version,
             None => {
-                let made = self.loader.instantiate(name, &program, &member.settings, Role::Serving);
+                let made = self.loader.instantiate(&member.of_plugin(), &program, Role::Serving);
                 made.map_err(|error| format!("the version before, {} of `{name}`, cannot serve again: it {error}", program.digest))?
             }
         };

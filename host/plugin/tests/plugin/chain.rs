@@ -5,7 +5,7 @@ use jackfield_plugin_host::{ChainAnswer, RequestView};
 use jackfield_proto::net::Transport;
 use jackfield_proto::proxy::{Edit, Mode, RecordRoute, TrunkId};
 
-use crate::rig::{Rig, ask, ask_as, flow, forwarded, listeners, profiles, request, request_of, status, told, trunks, view};
+use crate::rig::{Rig, ask, ask_as, flow, forwarded, listeners, now, profiles, request, request_of, status, told, trunks, view};
 
 fn edits(answer: ChainAnswer) -> Vec<Edit> {
     match answer {
@@ -31,7 +31,7 @@ fn getters_show_whom_the_host_has_found_a_request_to_be_of() {
     let (trunks, profiles) = (trunks(), profiles());
     let identity = |from_trunk, user| {
         let view = RequestView { from_trunk, user, ..view(&request, &flow, &listeners, &trunks, &profiles) };
-        told(rig.host.chain().on_request(0, view))
+        told(now(rig.host.chain().on_request(0, view)))
     };
     assert_eq!(identity(Some(&trunks[0]), None), "Some(\"telekom\") None");
     assert_eq!(identity(None, Some("alice")), "None Some(\"alice\")");

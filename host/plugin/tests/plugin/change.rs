@@ -9,7 +9,7 @@ use jackfield_proto::message::Message;
 use jackfield_proto::proxy::{Cause, FailureOutcome, Reviewed};
 
 use crate::guests::{BEHAVE, behave_two, replaced};
-use crate::rig::{Rig, ask, forwarded, message, request, response, status, told};
+use crate::rig::{Rig, ask, forwarded, message, now, request, response, status, told};
 
 fn with(change: impl FnOnce(&mut Plugin)) -> Rig {
     Rig::with(&[("one", "{}")], |plugins| change(plugins.table.get_mut("one").unwrap()))
@@ -165,12 +165,12 @@ fn an_open_breaker_lets_responses_pass_and_failures_go_on() {
 fn on_response(state: &Arc<CallState>, response: &Arc<Message>) -> Reviewed {
     let (tag, request) = ("behave".into(), request("X-Do: forward\r\n"));
     let source = ([192, 0, 2, 7], 5060).into();
-    state.on_response(0, ResponseView { tag: &tag, attempt: 1, elapsed: Duration::ZERO, request: &request, response, source })
+    now(state.on_response(0, ResponseView { tag: &tag, attempt: 1, elapsed: Duration::ZERO, request: &request, response, source }))
 }
 
 fn on_failure(state: &Arc<CallState>) -> FailureOutcome {
     let (tag, request) = ("stop".into(), request("X-Do: forward\r\n"));
-    state.on_failure(0, FailureView { tag: &tag, cause: Cause::Timeout, attempt: 1, remaining: 1, request: &request, response: None })
+    now(state.on_failure(0, FailureView { tag: &tag, cause: Cause::Timeout, attempt: 1, remaining: 1, request: &request, response: None }))
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn a_canary_serves_its_share_of_the_calls_and_all_hooks_of_each() {
     let (tag, source) = ("behave".into(), ([192, 0, 2, 7], 5060).into());
     let ringing = response(180, "");
     let view = ResponseView { tag: &tag, attempt: 1, elapsed: Duration::ZERO, request: &request, response: &ringing, source };
-    assert!(matches!(state.on_response(0, view), Reviewed::Pass(_)));
+    assert!(matches!(now(state.on_response(0, view)), Reviewed::Pass(_)));
     assert_eq!(candidate(&rig).calls, calls + 2, "the canary saw the response of its call");
 }
 

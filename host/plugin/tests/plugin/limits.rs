@@ -2,7 +2,7 @@
 
 use jackfield_plugin_host::settings::{OnError, Plugin};
 
-use crate::rig::{Rig, ask, flow, listeners, profiles, request, status, told, trunks, view};
+use crate::rig::{Rig, ask, flow, listeners, now, profiles, request, status, told, trunks, view};
 
 #[test]
 fn each_misdeed_costs_one_call_and_no_more() {
@@ -79,7 +79,7 @@ fn one_looping_call_disturbs_no_other_worker() {
     let (flow, listeners, trunks, profiles) = (flow(), listeners(), trunks(), profiles());
     let view = |request| view(request, &flow, &listeners, &trunks, &profiles);
     std::thread::scope(|scope| {
-        let loops = scope.spawn(|| (0..20).all(|_| status(&chain.on_request(1, view(&looping))) == 503));
+        let loops = scope.spawn(|| (0..20).all(|_| status(&now(chain.on_request(1, view(&looping)))) == 503));
         while !loops.is_finished() {
             assert_eq!(told(ask(&chain, &sound)), "As told");
         }

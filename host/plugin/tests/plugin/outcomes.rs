@@ -7,7 +7,7 @@ use jackfield_plugin_host::{CallState, ChainAnswer, FailureView, ResponseView};
 use jackfield_proto::message::Message;
 use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Reviewed, TrunkId};
 
-use crate::rig::{Rig, ask, forwarded, request, response};
+use crate::rig::{Rig, ask, forwarded, now, request, response};
 
 /// A transaction whose plugin has made the note `sent`.
 fn transaction(rig: &Rig) -> (Arc<CallState>, Arc<Message>) {
@@ -28,7 +28,7 @@ fn review(rig: &Rig, status: u16, what: &str) -> Reviewed {
         response: &response,
         source: ([192, 0, 2, 9], 5060).into(),
     };
-    state.on_response(1, view)
+    now(state.on_response(1, view))
 }
 
 fn fail(rig: &Rig, tag: &str, answered: Option<(u16, &str)>) -> FailureOutcome {
@@ -36,7 +36,7 @@ fn fail(rig: &Rig, tag: &str, answered: Option<(u16, &str)>) -> FailureOutcome {
     let response = answered.map(|(status, what)| response(status, &format!("X-Do: {what}\r\n")));
     let cause = if response.is_some() { Cause::Status } else { Cause::Timeout };
     let view = FailureView { tag: &tag.into(), cause, attempt: 2, remaining: 3, request: &request, response: response.as_ref() };
-    state.on_failure(1, view)
+    now(state.on_failure(1, view))
 }
 
 fn passed(reviewed: Reviewed) -> Vec<Edit> {
@@ -128,5 +128,5 @@ fn what_no_plugin_routes_is_still_shown_to_those_who_want_its_responses() {
     let response = response(183, "X-Do: edit\r\n");
     let source = ([192, 0, 2, 9], 5060).into();
     let view = ResponseView { tag: &"".into(), attempt: 1, elapsed: Duration::ZERO, request: &request, response: &response, source };
-    assert_eq!(passed(state.on_response(1, view)).len(), 1);
+    assert_eq!(passed(now(state.on_response(1, view))).len(), 1);
 }

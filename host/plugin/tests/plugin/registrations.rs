@@ -10,7 +10,7 @@ use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Reviewed};
 
 use crate::guests::EARLIEST;
 use crate::logs::logged;
-use crate::rig::{Rig, directory, forwarded, request, response, start};
+use crate::rig::{Rig, directory, forwarded, now, request, response, start};
 
 /// An event whose `line` says what the plugins that count it do then.
 fn event(line: &str) -> RegistrationView<'_> {
@@ -125,10 +125,10 @@ fn a_plugin_of_the_first_interface_serves_in_all_its_hooks() {
     let (tag, request, response) = ("earliest".into(), request(""), response(180, ""));
     let source = ([192, 0, 2, 9], 5060).into();
     let seen = ResponseView { tag: &tag, attempt: 1, elapsed: Duration::ZERO, request: &request, response: &response, source };
-    let Reviewed::Pass(edits) = state.on_response(0, seen) else { panic!("replaced") };
+    let Reviewed::Pass(edits) = now(state.on_response(0, seen)) else { panic!("replaced") };
     assert_eq!(edits, [Edit::Set("X-Seen".into(), "100 180 earliest".into())]);
     let failed = FailureView { tag: &tag, cause: Cause::Timeout, attempt: 1, remaining: 7, request: &request, response: None };
-    let FailureOutcome::Instead(groups) = state.on_failure(0, failed) else { panic!("not instead") };
+    let FailureOutcome::Instead(groups) = now(state.on_failure(0, failed)) else { panic!("not instead") };
     assert_eq!(groups[0].targets[0].uri.as_deref(), Some(&b"sip:7@127.0.0.1"[..]));
     tell(&rig, "nothing");
     assert_eq!((rig.status("one").failures, rig.status("one").calls), (0, 3), "{:?}", rig.status("one").last_error);

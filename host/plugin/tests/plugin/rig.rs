@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use jackfield_metrics::Metrics;
 use jackfield_plugin_host::settings::{OnError, Plugin, Plugins};
-use jackfield_plugin_host::{CallState, Chain, ChainAnswer, PluginHost, PluginSettings, PluginState, PluginStatus, RequestView};
+use jackfield_plugin_host::{
+    CallState, Chain, ChainAnswer, Machine, PluginHost, PluginSettings, PluginState, PluginStatus, RequestView, Said,
+};
 use jackfield_proto::message::{Framing, Limits, Message};
 use jackfield_proto::net::{Flow, Listener, ListenerId, ListenerState, Transport};
 use jackfield_proto::proxy::{Plan, Watch};
@@ -45,8 +47,13 @@ pub(crate) fn directory(plugins: &[(&str, &str)]) -> (TempDir, Plugins) {
 }
 
 pub(crate) fn start(directory: &Path, plugins: &Plugins, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<PluginHost>> {
-    let settings =
-        PluginSettings { workers: 2, state_directory: Some(directory.join("state")), metrics: Arc::clone(metrics), tracer: Arc::default() };
+    let settings = PluginSettings {
+        workers: 2,
+        state_directory: Some(directory.join("state")),
+        metrics: Arc::clone(metrics),
+        tracer: Arc::default(),
+        services: Arc::new(Machine),
+    };
     PluginHost::start(plugins.clone(), settings)
 }
 
@@ -169,7 +176,12 @@ pub(crate) fn ask(chain: &Arc<Chain>, request: &Arc<Message>) -> ChainAnswer {
 }
 
 pub(crate) fn ask_as(chain: &Arc<Chain>, request: &Arc<Message>, initial: bool) -> ChainAnswer {
-    chain.on_request(0, RequestView { initial, ..view(request, &flow(), &listeners(), &trunks(), &profiles()) })
+    now(chain.on_request(0, RequestView { initial, ..view(request, &flow(), &listeners(), &trunks(), &profiles()) }))
+}
+
+/// What is said at once: by plugins that do not wait.
+pub(crate) fn now<T>(said: Said<T>) -> T {
+    said.at_once().ok().expect("no plugin waits")
 }
 
 /// A request outside a dialog, of nobody in particular.

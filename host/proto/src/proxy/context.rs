@@ -207,6 +207,8 @@ pub(super) struct Received {
     pub(super) edits: Vec<Edit>,
     /// The trunk that the branch's target belongs to.
     pub(super) trunk: Option<TrunkId>,
+    /// The branch.
+    pub(super) index: u16,
 }
 
 impl Answer {
@@ -221,6 +223,14 @@ impl Answer {
     pub(super) fn received(&self) -> Option<Arc<Message>> {
         match self {
             Self::Received(received) => Some(Arc::clone(&received.message)),
+            Self::Made(_) | Self::Refusal(_) => None,
+        }
+    }
+
+    /// The branch that it came on.
+    pub(super) fn index(&self) -> Option<u16> {
+        match self {
+            Self::Received(received) => Some(received.index),
             Self::Made(_) | Self::Refusal(_) => None,
         }
     }

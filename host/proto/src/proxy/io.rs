@@ -186,6 +186,8 @@ pub enum Output<S> {
         elapsed: Duration,
         /// The trunk whose response it was; none for one of our own, or where the target belongs to no trunk.
         trunk: Option<TrunkId>,
+        /// The tag of the target whose response it was; none for one of our own, and where [`Watch::end`] does not ask for it.
+        tag: Option<Arc<str>>,
     },
 }
 
@@ -360,6 +362,8 @@ pub struct Watch {
     pub responses: bool,
     /// [`Output::BranchFailed`] for each branch that fails.
     pub failures: bool,
+    /// [`Output::Completed`] with the tag of the target that has answered.
+    pub end: bool,
 }
 
 /// The answer to [`Output::ReviewResponse`].

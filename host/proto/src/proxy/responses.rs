@@ -89,7 +89,7 @@ impl<S: Clone> Context<S> {
             });
         } else {
             let trunk = self.trunk_of(index);
-            self.pass_media(index, Answer::Received(Received { message: response, edits: Vec::new(), trunk }), env, out);
+            self.pass_media(index, Answer::Received(Received { message: response, edits: Vec::new(), trunk, index }), env, out);
         }
     }
 
@@ -109,11 +109,11 @@ impl<S: Clone> Context<S> {
         let trunk = self.trunk_of(index);
         let callee_is_up = self.is_invite() && Class::of(response.status()) == Class::Success;
         let answer = match reviewed {
-            Reviewed::Pass(edits) => Answer::Received(Received { message: response, edits, trunk }),
-            Reviewed::Replace(_) if callee_is_up => Answer::Received(Received { message: response, edits: Vec::new(), trunk }),
+            Reviewed::Pass(edits) => Answer::Received(Received { message: response, edits, trunk, index }),
+            Reviewed::Replace(_) if callee_is_up => Answer::Received(Received { message: response, edits: Vec::new(), trunk, index }),
             // A final response stays final, whatever it is replaced by: the branch has ended.
             Reviewed::Replace(reply) if (reply.status < 200) != (response.status() < 200) => {
-                Answer::Received(Received { message: response, edits: Vec::new(), trunk })
+                Answer::Received(Received { message: response, edits: Vec::new(), trunk, index })
             }
             Reviewed::Replace(reply) => Answer::Made(reply),
         };
@@ -240,17 +240,21 @@ impl<S: Clone> Context<S> {
         // A decision that answers with what is no final response must not leave the caller without one.
         let answer = if (200..700).contains(&answer.status()) { answer } else { Answer::Made(Reply::status(500)) };
         let status = answer.status();
-        self.complete(Some(status), answer.trunk(), env, out);
+        self.complete(Some(status), Some(&answer), env, out);
         self.phase = Phase::Finished;
         self.send_upstream(answer, env, out);
         self.shrink();
     }
 
-    fn complete(&self, status: Option<u16>, trunk: Option<TrunkId>, env: &Environment, out: &mut Vec<Output<S>>) {
-        if !matches!(self.server, Server::Stateless) {
-            let elapsed = env.now.since(self.arrived);
-            out.push(Output::Completed { state: self.state.clone(), status, attempts: self.attempts, elapsed, trunk });
+    fn complete(&self, status: Option<u16>, answer: Option<&Answer>, env: &Environment, out: &mut Vec<Output<S>>) {
+        if matches!(self.server, Server::Stateless) {
+            return;
         }
+        let elapsed = env.now.since(self.arrived);
+        let trunk = answer.and_then(Answer::trunk);
+        let index = answer.filter(|_| self.watch.end).and_then(Answer::index);
+        let tag = index.and_then(|index| self.branches.get(usize::from(index))).map(|branch| Arc::clone(&branch.tag));
+        out.push(Output::Completed { state: self.state.clone(), status, attempts: self.attempts, elapsed, trunk, tag });
     }
 
     /// A timer of a client transaction.

@@ -87,7 +87,7 @@ fn hunting_goes_on_after_a_refusal() {
 #[test]
 fn a_hook_hears_of_a_refusal() {
     let mut bench = Bench::new(Plan::default());
-    bench.watch(asked(serial("b")), Watch { responses: false, failures: true });
+    bench.watch(asked(serial("b")), Watch { responses: false, failures: true, ..Watch::default() });
     bench.on_admission(|_| Some(Admitted::No(Reply::status(486))));
     bench.on_failure(|failed| {
         Some(if failed.tag == "b" { FailureOutcome::Instead(vec![group(Mode::Serial, "c")]) } else { FailureOutcome::Next })

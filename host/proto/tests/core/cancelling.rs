@@ -204,7 +204,7 @@ fn cancel_during_resolution() {
 #[test]
 fn cancel_during_a_failure_decision() {
     let mut bench = Bench::new(serial("bc"));
-    bench.watch(serial("bc"), Watch { failures: true, responses: false });
+    bench.watch(serial("bc"), Watch { failures: true, responses: false, ..Watch::default() });
     bench.on_failure(|_| None);
     let invite = Request::invite();
     bench.request(&invite);

@@ -238,7 +238,7 @@ fn a_report_that_nobody_listens_there_leads_to_the_next_address() {
 #[test]
 fn failures_are_told_for_the_target_and_not_for_each_address() {
     let mut bench = bench("bc");
-    bench.watch(named("sip:x@provider.test"), Watch { failures: true, responses: false });
+    bench.watch(named("sip:x@provider.test"), Watch { failures: true, responses: false, ..Watch::default() });
     bench.request(&Request::invite());
     bench.answer('b', 503);
     assert!(bench.failed.is_empty());

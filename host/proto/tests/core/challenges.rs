@@ -67,7 +67,7 @@ fn a_challenge_is_answered() {
 #[test]
 fn a_challenge_that_is_not_answered_is_a_failure() {
     let mut bench = Bench::new(Plan::default());
-    bench.watch(Plan::to(provider('b')), Watch { responses: true, failures: true });
+    bench.watch(Plan::to(provider('b')), Watch { responses: true, failures: true, ..Watch::default() });
     bench.on_response(|_, _| Reviewed::Pass(vec![Edit::Add("X-Seen".into(), "1".into())]));
     bench.on_challenge(|_| Some(None));
     bench.request(&Request::invite());
@@ -84,7 +84,7 @@ fn a_challenge_that_is_not_answered_is_a_failure() {
 #[test]
 fn hooks_do_not_see_what_is_answered() {
     let mut bench = answers(Plan::default());
-    bench.watch(Plan::to(provider('b')), Watch { responses: true, failures: true });
+    bench.watch(Plan::to(provider('b')), Watch { responses: true, failures: true, ..Watch::default() });
     bench.request(&Request::invite());
     bench.answer('b', 407);
     assert_eq!((bench.reviewed.len(), bench.failed.len()), (0, 0));
@@ -275,7 +275,7 @@ fn the_limit_of_branches_holds() {
 #[test]
 fn a_hook_may_go_on_after_a_refusal() {
     let mut bench = answers(Plan::default());
-    bench.watch(Plan::to(provider('b')), Watch { responses: false, failures: true });
+    bench.watch(Plan::to(provider('b')), Watch { responses: false, failures: true, ..Watch::default() });
     bench.on_failure(|failed| match failed.tag.as_str() {
         "b" => Some(FailureOutcome::Instead(vec![group(Mode::Serial, "c")])),
         _ => Some(FailureOutcome::Next),

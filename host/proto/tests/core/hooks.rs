@@ -4,8 +4,8 @@ use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Mode, Plan, Reply, Rev
 
 use crate::support::{Bench, Request, group, parallel, plan, serial, target};
 
-const RESPONSES: Watch = Watch { responses: true, failures: false };
-const FAILURES: Watch = Watch { responses: false, failures: true };
+const RESPONSES: Watch = Watch { responses: true, failures: false, end: false };
+const FAILURES: Watch = Watch { responses: false, failures: true, end: false };
 
 fn bench(plan: Plan, watch: Watch) -> Bench {
     let mut bench = Bench::new(plan.clone());

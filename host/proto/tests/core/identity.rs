@@ -207,7 +207,7 @@ fn critical_privacy_fails_a_target_that_cannot_give_it() {
     bench.drain();
 
     let mut bench = edge(None, Some(private()), Plan::to(outside('b')));
-    bench.watch(Plan::to(outside('b')), Watch { responses: false, failures: true });
+    bench.watch(Plan::to(outside('b')), Watch { responses: false, failures: true, ..Watch::default() });
     bench.request(&invite);
     assert_eq!((bench.ladder(), bench.failed.len()), (vec!["a 500".to_owned()], 1), "who watches failures hears of it");
     bench.drain();
@@ -257,7 +257,7 @@ fn targets_of_a_later_decision_have_the_same_sender() {
     let trunk = border("trunk", Some(users));
     let verified = Target { user: Some("alice".into()), from_border: Some(trunk), ..inside('b') };
     let mut bench = edge(Some(Identity::default()), None, Plan::default());
-    bench.watch(Plan::to(verified), Watch { responses: false, failures: true });
+    bench.watch(Plan::to(verified), Watch { responses: false, failures: true, ..Watch::default() });
     bench.on_failure(|_| Some(FailureOutcome::Instead(vec![Group { mode: Mode::Serial, targets: vec![inside('c')] }])));
     bench.request(&calls(""));
     bench.answer('b', 480);
@@ -290,7 +290,7 @@ fn a_decision_may_say_who_somebody_is() {
     for (privacy, told) in [("", 1), ("id", 0)] {
         let edited = Target { edits: vec![says("<sip:own@edge.test>")], ..outside('b') };
         let mut bench = edge(Some(Identity::untrusted()), Some(Identity::untrusted()), Plan::default());
-        bench.watch(Plan::to(edited), Watch { responses: true, failures: false });
+        bench.watch(Plan::to(edited), Watch { responses: true, failures: false, ..Watch::default() });
         bench.on_response(move |_, _| Reviewed::Pass(vec![says("<sip:called@edge.test>")]));
         bench.request(&calls(privacy));
         assert_eq!(asserted(&bench.sent[0]).len(), told, "{privacy}");

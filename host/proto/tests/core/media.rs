@@ -239,7 +239,7 @@ fn no_final_response_is_lost_however_many_wait() {
 #[test]
 fn plugins_see_a_response_before_it_is_asked_about() {
     let mut bench = relaying(Plan::default());
-    bench.watch(serial("b"), Watch { responses: true, failures: true });
+    bench.watch(serial("b"), Watch { responses: true, failures: true, ..Watch::default() });
     bench.on_response(|_, _| Reviewed::Pass(vec![jackfield_proto::proxy::Edit::Add("X-Seen".into(), "1".into())]));
     bench.request(&offer());
     answer(&mut bench, 'b', 200, "answer");

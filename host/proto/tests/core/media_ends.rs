@@ -201,7 +201,7 @@ fn a_target_without_a_relay_has_failed() {
     bench.answer('c', 200);
 
     let mut bench = relaying(Plan::default());
-    bench.watch(serial("b"), Watch { responses: false, failures: true });
+    bench.watch(serial("b"), Watch { responses: false, failures: true, ..Watch::default() });
     bench.on_media(|_| Some(busy()));
     bench.request(&offer());
     let refusal = bench.last("a 503");

@@ -289,7 +289,7 @@ impl Fuzz {
                 Verdict::Follow(target)
             }
             _ => {
-                let watch = Watch { responses: self.random.percent(50), failures: self.random.percent(50) };
+                let watch = Watch { responses: self.random.percent(50), failures: self.random.percent(50), ..Watch::default() };
                 Verdict::Forward { plan: self.plan(), state: 1, watch }
             }
         }

@@ -34,7 +34,7 @@ fn the_next_target_is_tried_when_the_flow_has_ended() {
     let mut bench = Bench::with_settings(edge_settings(), Plan::default());
     let mut hunt = plan(vec![group(Mode::Serial, "b")]);
     hunt.groups[0].targets.insert(0, over(Transport::Tcp));
-    bench.watch(hunt, Watch { responses: false, failures: true });
+    bench.watch(hunt, Watch { responses: false, failures: true, ..Watch::default() });
     bench.ended.insert(ConnectionId(u64::from(b'c')));
     bench.request(&Request::invite());
     assert_eq!(bench.ladder(), ["b INVITE"]);

@@ -86,7 +86,7 @@ fn events_name_the_trunk() {
     let mut hunt = plan(vec![group(Mode::Serial, "bcd")]);
     hunt.groups[0].targets[0].trunk = kept("one");
     hunt.groups[0].targets[1].trunk = spaced("two");
-    bench.watch(hunt, Watch { responses: true, failures: true });
+    bench.watch(hunt, Watch { responses: true, failures: true, ..Watch::default() });
     bench.on_response(|_, _| Reviewed::Pass(Vec::new()));
     bench.request(&Request::invite());
     bench.answer('b', 480);

@@ -58,10 +58,10 @@ async fn a_host_name_is_looked_up() {
 async fn responses_are_reviewed_where_that_is_wanted() {
     let (caller, callee) = (Agent::new().await, Agent::new().await);
     let (hops, tag) = (vec![callee.uri()], callee.uri());
-    let mut script = Script::new(move |_| forward(&hops, Watch { responses: true, failures: false }));
+    let mut script = Script::new(move |_| forward(&hops, Watch { responses: true, ..Watch::default() }));
     script.on_response = Box::new(move |state, view| {
         assert_eq!((*state, &**view.tag, view.attempt), (42, tag.as_str(), 1));
-        Reviewed::Pass(vec![Edit::Add("X-Reviewed".into(), view.response.status().to_string().into())])
+        Said::Now(Reviewed::Pass(vec![Edit::Add("X-Reviewed".into(), view.response.status().to_string().into())]))
     });
     let engine = start("", script);
     caller.send(proxy(&engine), caller.request("MESSAGE", "sip:a@a.test", "1", "")).await;
@@ -75,10 +75,10 @@ async fn responses_are_reviewed_where_that_is_wanted() {
 async fn a_failure_is_asked_about_where_that_is_wanted() {
     let (caller, callee) = (Agent::new().await, Agent::new().await);
     let hops = vec![callee.uri()];
-    let mut script = Script::new(move |_| forward(&hops, Watch { responses: false, failures: true }));
+    let mut script = Script::new(move |_| forward(&hops, Watch { failures: true, ..Watch::default() }));
     script.on_failure = Box::new(|state, view| {
         assert_eq!((*state, view.remaining, view.response.map(|response| response.status())), (42, 0, Some(480)));
-        FailureOutcome::Reply(Reply::status(486))
+        Said::Now(FailureOutcome::Reply(Reply::status(486)))
     });
     let engine = start("", script);
     caller.send(proxy(&engine), caller.request("MESSAGE", "sip:a@a.test", "1", "")).await;

@@ -8,10 +8,11 @@ mod source_limits;
 mod trouble;
 mod trunk_probes;
 mod trunks;
+mod waiting;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,9 @@ use jackfield_proto::proxy::{FailureOutcome, Group, Mode, Plan, Reply, Reviewed,
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use super::{Authentication, Decider, Decision, Engine, FailureView, RequestView, ResponseView, Setup, transport_settings};
+use super::{
+    Authentication, Completion, Decider, Decision, Engine, FailureView, RequestView, ResponseView, Said, Setup, transport_settings,
+};
 use crate::config::{Config, Environment};
 use crate::metrics::Metrics;
 use jackfield_transport::{Endpoint, Sockets};
@@ -31,23 +34,27 @@ use jackfield_trunk::registrations::{Event, Registrations};
 /// The time after which a test gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-type OnRequest = dyn Fn(RequestView<'_>) -> Decision<u32> + Send + Sync;
-type OnResponse = dyn Fn(&u32, ResponseView<'_>) -> Reviewed + Send + Sync;
-type OnFailure = dyn Fn(&u32, FailureView<'_>) -> FailureOutcome + Send + Sync;
+type OnRequest = dyn Fn(RequestView<'_>) -> Said<Decision<u32>> + Send + Sync;
+type OnResponse = dyn Fn(&u32, ResponseView<'_>) -> Said<Reviewed> + Send + Sync;
+type OnFailure = dyn Fn(&u32, FailureView<'_>) -> Said<FailureOutcome> + Send + Sync;
+/// Status, tag and attempts of a request that has ended.
+type Ended = (Option<u16>, Option<String>, u32);
 
 /// A decider of closures.
 struct Script {
     on_request: Box<OnRequest>,
     on_response: Box<OnResponse>,
     on_failure: Box<OnFailure>,
+    ended: Arc<Mutex<Vec<Ended>>>,
 }
 
 impl Script {
     fn new(on_request: impl Fn(RequestView<'_>) -> Decision<u32> + Send + Sync + 'static) -> Self {
         Self {
-            on_request: Box::new(on_request),
-            on_response: Box::new(|_, _| Reviewed::Pass(Vec::new())),
-            on_failure: Box::new(|_, _| FailureOutcome::Next),
+            on_request: Box::new(move |request| Said::Now(on_request(request))),
+            on_response: Box::new(|_, _| Said::Now(Reviewed::Pass(Vec::new()))),
+            on_failure: Box::new(|_, _| Said::Now(FailureOutcome::Next)),
+            ended: Arc::default(),
         }
     }
 
@@ -76,18 +83,23 @@ impl Decider for Script {
         false
     }
 
-    fn on_request(&self, _worker: usize, request: RequestView<'_>) -> Decision<u32> {
+    fn on_request(&self, _worker: usize, request: RequestView<'_>) -> Said<Decision<u32>> {
         (self.on_request)(request)
     }
 
-    fn on_response(&self, _worker: usize, state: &u32, response: ResponseView<'_>) -> Reviewed {
+    fn on_response(&self, _worker: usize, state: &u32, response: ResponseView<'_>) -> Said<Reviewed> {
         (self.on_response)(state, response)
     }
 
     fn on_registration(&self, _: usize, _: &Event) {}
 
-    fn on_failure(&self, _worker: usize, state: &u32, failure: FailureView<'_>) -> FailureOutcome {
+    fn on_failure(&self, _worker: usize, state: &u32, failure: FailureView<'_>) -> Said<FailureOutcome> {
         (self.on_failure)(state, failure)
+    }
+
+    fn on_complete(&self, _worker: usize, _state: &u32, completion: Completion<'_>) {
+        let Completion { status, tag, attempts, .. } = completion;
+        self.ended.lock().expect("no panic").push((status, tag.map(|tag| tag.to_string()), attempts));
     }
 }
 

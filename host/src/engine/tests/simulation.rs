@@ -96,12 +96,15 @@ fn a_request_leaves_for_the_address_of_the_given_answers_and_no_time_passes() {
 #[test]
 fn silence_leads_on_when_virtual_time_says_so() {
     let script = Script {
-        on_failure: Box::new(|_, _| FailureOutcome::Next),
+        on_failure: Box::new(|_, _| Said::Now(FailureOutcome::Next)),
         ..Script::to(&["sip:198.51.100.7".to_owned(), "sip:198.51.100.8".to_owned()])
     };
     let script = Script {
         on_request: Box::new(|_| {
-            forward(&["sip:198.51.100.7".to_owned(), "sip:198.51.100.8".to_owned()], Watch { responses: false, failures: true })
+            Said::Now(forward(
+                &["sip:198.51.100.7".to_owned(), "sip:198.51.100.8".to_owned()],
+                Watch { failures: true, ..Watch::default() },
+            ))
         }),
         ..script
     };

@@ -13,14 +13,14 @@ const MESSAGE: Method<'static> = Method::new(b"MESSAGE");
 
 /// Goes to this next hop, and to `[trunk.t]` when that has failed.
 fn then_to_trunk(next_hop: String) -> Script {
-    let mut script = Script::new(move |_| forward(std::slice::from_ref(&next_hop), Watch { responses: false, failures: true }));
+    let mut script = Script::new(move |_| forward(std::slice::from_ref(&next_hop), Watch { failures: true, ..Watch::default() }));
     script.on_failure = Box::new(|_, view| match view.attempt {
         1 => {
             let trunk = Some(TrunkSide { id: TrunkId::of("t"), numbering: Numbering::Kept });
             let targets = vec![Target { trunk, ..Target::default() }];
-            FailureOutcome::Instead(vec![Group { mode: Mode::Serial, targets }])
+            Said::Now(FailureOutcome::Instead(vec![Group { mode: Mode::Serial, targets }]))
         }
-        _ => FailureOutcome::Undecided,
+        _ => Said::Now(FailureOutcome::Undecided),
     });
     script
 }

@@ -39,7 +39,7 @@ pub(super) fn verdict(random: &mut Random, request: &Message) -> Verdict<u32> {
     if random.percent(3) {
         return Verdict::Reply(Reply::status(random.pick(&[403, 404, 302, 600])));
     }
-    let watch = Watch { responses: random.percent(20), failures: random.percent(20) };
+    let watch = Watch { responses: random.percent(20), failures: random.percent(20), ..Watch::default() };
     Verdict::Forward { plan: plan(random), state: 1, watch }
 }
 

@@ -1,0 +1,177 @@
+//! Decisions that come later, and what goes on meanwhile.
+
+use std::sync::Mutex;
+
+use jackfield_proto::proxy::Edit;
+use tokio::sync::oneshot;
+
+use super::*;
+
+/// What a test lets come when it likes.
+struct Held<T>(Arc<Mutex<Vec<oneshot::Sender<T>>>>);
+
+impl<T: Send + 'static> Held<T> {
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+
+    /// An answer to come; `gone` where the test drops it.
+    fn said(&self, gone: impl FnOnce() -> T + Send + 'static) -> Said<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.lock().unwrap().push(sender);
+        Said::Later(Box::pin(async move { receiver.await.unwrap_or_else(|_| gone()) }))
+    }
+
+    /// The oldest of those that are asked for, when there is one.
+    async fn next(&self) -> oneshot::Sender<T> {
+        let asked = async {
+            loop {
+                if let Some(sender) = {
+                    let mut held = self.0.lock().unwrap();
+                    (!held.is_empty()).then(|| held.remove(0))
+                } {
+                    return sender;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, asked).await.expect("a question in time")
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap().is_empty()
+    }
+}
+
+/// A script whose decisions about `sip:later@...` come later.
+fn later(held: &Held<Decision<u32>>, hop: String) -> Script {
+    let held = held.clone();
+    let mut script = Script::to(&[]);
+    script.on_request = Box::new(move |view| match view.request.request_uri().starts_with(b"sip:later") {
+        true => held.said(|| panic!("nobody decides")),
+        false => Said::Now(forward(std::slice::from_ref(&hop), Watch::default())),
+    });
+    script
+}
+
+#[tokio::test]
+async fn others_go_on_while_a_decision_is_to_come() {
+    let (caller, callee, held) = (Agent::new().await, Agent::new().await, Held::new());
+    let engine = start("", later(&held, callee.uri()));
+    caller.send(proxy(&engine), caller.request("INVITE", "sip:later@a.test", "1", "")).await;
+    let decision = held.next().await;
+    // RFC 3261 17.2.1: a 100 within 200 ms, so that the caller need not repeat himself.
+    assert_eq!(timeout(PATIENCE, caller.receive_any()).await.unwrap().status(), 100);
+    for call in 0..10 {
+        caller.send(proxy(&engine), caller.request("MESSAGE", "sip:now@a.test", &format!("m{call}"), "")).await;
+        let received = callee.expect_request(Method::new(b"MESSAGE")).await;
+        callee.answer(proxy(&engine), &received, 200).await;
+        caller.expect_status(200).await;
+    }
+    decision.send(forward(&[callee.uri()], Watch::default())).ok().unwrap();
+    let received = callee.expect_request(Method::INVITE).await;
+    callee.answer(proxy(&engine), &received, 200).await;
+    caller.expect_status(200).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_request_goes_nowhere_when_its_decision_comes() {
+    let (caller, callee, held) = (Agent::new().await, Agent::new().await, Held::new());
+    let engine = start("", later(&held, callee.uri()));
+    caller.send(proxy(&engine), caller.request("INVITE", "sip:later@a.test", "1", "")).await;
+    let decision = held.next().await;
+    caller.send(proxy(&engine), caller.request("CANCEL", "sip:later@a.test", "1", "")).await;
+    let statuses = [caller.receive().await.status(), caller.receive().await.status()];
+    assert!(statuses.contains(&200) && statuses.contains(&487), "{statuses:?}");
+    decision.send(forward(&[callee.uri()], Watch::default())).ok().unwrap();
+    caller.send(proxy(&engine), caller.request("MESSAGE", "sip:now@a.test", "2", "")).await;
+    callee.expect_request(Method::new(b"MESSAGE")).await;
+}
+
+#[tokio::test]
+async fn a_decision_that_breaks_down_is_a_500() {
+    let (caller, held) = (Agent::new().await, Held::new());
+    let engine = start("", later(&held, caller.uri()));
+    caller.send(proxy(&engine), caller.request("MESSAGE", "sip:later@a.test", "1", "")).await;
+    drop(held.next().await);
+    caller.expect_status(500).await;
+}
+
+#[tokio::test]
+async fn responses_of_a_branch_stay_in_order_while_one_is_reviewed() {
+    let (caller, callee, held) = (Agent::new().await, Agent::new().await, Held::<Reviewed>::new());
+    let (hops, reviews) = (vec![callee.uri()], held.clone());
+    let mut script = Script::new(move |_| forward(&hops, Watch { responses: true, ..Watch::default() }));
+    script.on_response = Box::new(move |_, view| match view.response.status() {
+        180 => reviews.said(|| Reviewed::Pass(Vec::new())),
+        status => Said::Now(Reviewed::Pass(vec![Edit::Add("X-Reviewed".into(), status.to_string().into())])),
+    });
+    let engine = start("", script);
+    caller.send(proxy(&engine), caller.request("INVITE", "sip:a@a.test", "1", "")).await;
+    let received = callee.expect_request(Method::INVITE).await;
+    callee.answer(proxy(&engine), &received, 180).await;
+    let first = held.next().await;
+    callee.answer(proxy(&engine), &received, 183).await;
+    callee.answer(proxy(&engine), &received, 180).await;
+    callee.answer(proxy(&engine), &received, 200).await;
+    // A request of another branch overtakes them all.
+    caller.send(proxy(&engine), caller.request("MESSAGE", "sip:a@a.test", "2", "")).await;
+    let message = callee.expect_request(Method::new(b"MESSAGE")).await;
+    callee.answer(proxy(&engine), &message, 202).await;
+    caller.expect_status(202).await;
+    assert!(held.is_empty(), "the second 180 waits for the first");
+    first.send(Reviewed::Pass(vec![Edit::Add("X-Reviewed".into(), "first".into())])).unwrap();
+    assert!(text(&caller.expect_status(180).await).contains("X-Reviewed: first"));
+    caller.expect_status(183).await;
+    drop(held.next().await);
+    caller.expect_status(180).await;
+    caller.expect_status(200).await;
+}
+
+#[tokio::test]
+async fn a_cancel_passes_while_a_response_is_reviewed() {
+    let (caller, callee, held) = (Agent::new().await, Agent::new().await, Held::<Reviewed>::new());
+    let (hops, reviews) = (vec![callee.uri()], held.clone());
+    let mut script = Script::new(move |_| forward(&hops, Watch { responses: true, ..Watch::default() }));
+    script.on_response = Box::new(move |_, _| reviews.said(|| Reviewed::Pass(Vec::new())));
+    let engine = start("", script);
+    caller.send(proxy(&engine), caller.request("INVITE", "sip:a@a.test", "1", "")).await;
+    let invite = callee.expect_request(Method::INVITE).await;
+    callee.answer(proxy(&engine), &invite, 180).await;
+    let ringing = held.next().await;
+    caller.send(proxy(&engine), caller.request("CANCEL", "sip:a@a.test", "1", "")).await;
+    caller.expect_status(200).await;
+    let cancel = callee.expect_request(Method::CANCEL).await;
+    callee.answer(proxy(&engine), &cancel, 200).await;
+    callee.answer(proxy(&engine), &invite, 487).await;
+    callee.expect_request(Method::ACK).await;
+    drop(ringing);
+    drop(held.next().await);
+    let mut last = caller.receive().await;
+    if last.status() == 180 {
+        last = caller.receive().await;
+    }
+    assert_eq!(last.status(), 487);
+}
+
+#[tokio::test]
+async fn what_comes_after_a_failure_may_be_chosen_later() {
+    let (caller, callee, held) = (Agent::new().await, Agent::new().await, Held::<FailureOutcome>::new());
+    let (hops, choices) = (vec![callee.uri(), callee.uri()], held.clone());
+    let mut script = Script::new(move |_| forward(&hops, Watch { failures: true, end: true, ..Watch::default() }));
+    script.on_failure = Box::new(move |_, _| choices.said(|| FailureOutcome::Stop));
+    let ended = Arc::clone(&script.ended);
+    let engine = start("", script);
+    caller.send(proxy(&engine), caller.request("MESSAGE", "sip:a@a.test", "1", "")).await;
+    let first = callee.expect_request(Method::new(b"MESSAGE")).await;
+    callee.answer(proxy(&engine), &first, 480).await;
+    held.next().await.send(FailureOutcome::Next).unwrap();
+    let second = callee.expect_request(Method::new(b"MESSAGE")).await;
+    callee.answer(proxy(&engine), &second, 200).await;
+    caller.expect_status(200).await;
+    assert_eq!(*ended.lock().unwrap(), [(Some(200), Some(callee.uri()), 2)]);
+}
