@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use jackfield_plugin_host::settings::Waiting;
+
 use super::*;
 
 fn environment() -> Environment {
@@ -56,7 +58,13 @@ fn a_small_file_has_the_documented_defaults() {
             dns: jackfield_resolver::Settings::default(),
             flows: Flows { path: PathPolicy::WhereSupported },
             tables: jackfield_services::tables::Settings::default(),
-            plugins: Plugins { directory: None, chain: vec![], table: BTreeMap::new(), debounce: Duration::from_millis(200) },
+            plugins: Plugins {
+                directory: None,
+                chain: vec![],
+                table: BTreeMap::new(),
+                debounce: Duration::from_millis(200),
+                waiting: Waiting::default()
+            },
             services: Services::default(),
             timers: Timers {
                 t1: Duration::from_millis(500),
