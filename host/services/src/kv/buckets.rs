@@ -37,7 +37,7 @@ struct Bucket {
 
 #[derive(Debug)]
 enum Place {
-    Memory(memory::Bucket),
+    Memory(Box<memory::Bucket>),
     Store(String, Arc<Store>),
 }
 
@@ -107,7 +107,7 @@ impl Buckets {
             return Arc::clone(bucket);
         }
         let settings = BucketSettings::default();
-        let place = Place::Memory(memory::Bucket::new(settings.entries, settings.octets));
+        let place = Place::Memory(Box::new(memory::Bucket::new(settings.entries, settings.octets)));
         let bucket = Arc::new(Bucket { place, counted: Counted::default() });
         let mut present = Present::clone(&before);
         present.buckets.insert(name.to_owned(), Arc::clone(&bucket));
@@ -135,7 +135,7 @@ fn bucket(
     let new = |place| Arc::new(Bucket { place, counted: Counted::default() });
     let Some(wanted) = &settings.store else {
         let kept = before.filter(|bucket| matches!(bucket.place, Place::Memory(_)));
-        let fresh = || new(Place::Memory(memory::Bucket::new(settings.entries, settings.octets)));
+        let fresh = || new(Place::Memory(Box::new(memory::Bucket::new(settings.entries, settings.octets))));
         return Ok(kept.map_or_else(fresh, Arc::clone));
     };
     let store = stores.get(wanted).ok_or_else(|| format!("[kv.{name}]: there is no [store.{wanted}]"))?;

@@ -273,10 +273,9 @@ async fn watch_over(shared: &Shared, mut connection: MultiplexedConnection, serv
     let patience = shared.timeout.max(BEAT);
     loop {
         sleep(BEAT).await;
-        match timeout(patience, connection.send_packed_command(&ping)).await {
-            Err(_) => return "it does not answer".to_owned(),
-            // What it says is seen by those who ask it something; that the connection ended, by the driver.
-            Ok(_) => {}
+        // What it says is seen by those who ask it something; that the connection ended, by the driver.
+        if timeout(patience, connection.send_packed_command(&ping)).await.is_err() {
+            return "it does not answer".to_owned();
         }
         if let Target::Master { .. } = shared.target
             && let Ok(master) = shared.dialer.master(&shared.target).await
