@@ -1,1 +1,3 @@
 //! Plugins on the desk.
+
+pub mod replay;

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{PluginChange, Snapshot};
+use crate::plugin::record::RecordOrder;
 
 /// Connections at the same time; one more is told to come back.
 const CONNECTIONS: usize = 16;
@@ -51,6 +52,25 @@ pub enum Request {
     Trunks,
     /// Answered with a [`super::MediaStatus`].
     Media,
+    /// Answered with what has been [`Sought`](crate::plugin::trace::Sought).
+    Explain {
+        /// The Call-ID, or the beginning of it.
+        call_id: String,
+    },
+    /// Answered with a [`TimelinesStatus`](crate::plugin::trace::TimelinesStatus).
+    Timelines {
+        /// How many are kept from now on; none: as many as before.
+        keep: Option<usize>,
+    },
+    /// Answered with a [`RecordingStatus`](crate::plugin::record::RecordingStatus).
+    RecordStart {
+        /// What to record.
+        order: RecordOrder,
+    },
+    /// The same.
+    RecordStop,
+    /// The same.
+    RecordStatus,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -172,6 +192,14 @@ fn answer(line: &[u8], snapshot: &dyn Snapshot) -> Answer {
         Ok(Request::Registrations) => serde_json::to_value(snapshot.registrations()),
         Ok(Request::Trunks) => serde_json::to_value(snapshot.trunks()),
         Ok(Request::Media) => serde_json::to_value(snapshot.media()),
+        Ok(Request::Explain { call_id }) => serde_json::to_value(snapshot.explain(&call_id)),
+        Ok(Request::Timelines { keep }) => serde_json::to_value(snapshot.timelines(keep)),
+        Ok(Request::RecordStart { order }) => match snapshot.record(&order) {
+            Ok(status) => serde_json::to_value(status),
+            Err(error) => return Answer::Error(error.to_string()),
+        },
+        Ok(Request::RecordStop) => serde_json::to_value(snapshot.stop_recording()),
+        Ok(Request::RecordStatus) => serde_json::to_value(snapshot.recording()),
         Err(error) => return Answer::Error(format!("not understood: {error}")),
     };
     value.map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok)

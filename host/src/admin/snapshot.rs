@@ -1,6 +1,8 @@
 //! What can be seen. These travel as JSON; fields that one side does not know are passed over, so that an older command can ask a
 //! newer proxy.
 
+use crate::plugin::record::{RecordError, RecordOrder, RecordingStatus};
+use crate::plugin::trace::{Sought, TimelinesStatus};
 use std::path::PathBuf;
 
 use jackfield_plugin_host::report::{ChangeReport, Difference};
@@ -34,6 +36,37 @@ pub trait Snapshot: Send + Sync + 'static {
 
     /// The media relays.
     fn media(&self) -> MediaStatus;
+
+    /// What happened to a call.
+    fn explain(&self, call_id: &str) -> Sought {
+        let _ = call_id;
+        Sought::None(TimelinesStatus::default())
+    }
+
+    /// Keeps the timelines of so many calls; none: of as many as before.
+    fn timelines(&self, keep: Option<usize>) -> TimelinesStatus {
+        let _ = keep;
+        TimelinesStatus::default()
+    }
+
+    /// Starts a recording.
+    ///
+    /// # Errors
+    /// One is running, or its file cannot be made.
+    fn record(&self, order: &RecordOrder) -> Result<RecordingStatus, RecordError> {
+        let _ = order;
+        Ok(RecordingStatus::default())
+    }
+
+    /// Ends the recording.
+    fn stop_recording(&self) -> RecordingStatus {
+        RecordingStatus::default()
+    }
+
+    /// How the recording goes.
+    fn recording(&self) -> RecordingStatus {
+        RecordingStatus::default()
+    }
 }
 
 /// Whether the proxy takes calls.

@@ -2,13 +2,16 @@
 
 mod check;
 mod doctor;
+mod explain;
 mod hash_password;
 mod media;
 mod plugin_build;
 mod plugin_change;
 mod plugin_new;
 mod providers;
+mod record;
 mod registrations;
+mod replay;
 mod status;
 mod table;
 mod trunks;
@@ -161,6 +164,14 @@ enum Command {
     Trunks(Running),
     /// Show the media relays of a running proxy, and how they are
     Media(Running),
+    /// Show what happened to a call, event by event
+    Explain(explain::Arguments),
+    /// Record what plugins are given and decide, for `replay`
+    #[command(subcommand, arg_required_else_help = true)]
+    Record(record::RecordCommand),
+    /// Say which recorded calls a new version of a plugin would decide otherwise
+    #[command(after_help = replay::HELP)]
+    Replay(replay::Arguments),
     /// Say what is wrong on the way to a provider, and what to do
     #[command(after_help = DOCTOR_HELP)]
     Doctor(doctor::Arguments),
@@ -279,6 +290,9 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
         Command::Registrations(running) => registrations::registrations(&running, out, err),
         Command::Trunks(running) => trunks::trunks(&running, out, err),
         Command::Media(running) => media::media(&running, out, err),
+        Command::Explain(arguments) => explain::explain(&arguments, out, err),
+        Command::Record(command) => record::record(&command, out, err),
+        Command::Replay(arguments) => replay::run(&arguments, out, err),
         Command::Doctor(arguments) => doctor::doctor(&arguments, out, err),
         Command::RotateKey { config } => rotate_key(&config, out, err),
         Command::HashPassword { name, realm, algorithms } => {

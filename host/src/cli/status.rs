@@ -29,12 +29,24 @@ pub(super) fn show<T: DeserializeOwned + Serialize>(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<Exit> {
+    show_with(running, request, &mut |answer| text(answer), out, err)
+}
+
+/// The same with whatever makes text of the answer; it is shown the answer that is printed as JSON as well.
+pub(super) fn show_with<T: DeserializeOwned + Serialize>(
+    running: &Running,
+    request: Request,
+    text: &mut dyn FnMut(&T) -> String,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<Exit> {
     let socket = match socket(running, err)? {
         Ok(socket) => socket,
         Err(exit) => return Ok(exit),
     };
     match ask::<T>(&socket, request) {
         Ok(answer) if running.json => {
+            let _ = text(&answer);
             serde_json::to_writer_pretty(&mut *out, &answer)?;
             writeln!(out)?;
             Ok(Exit::Good)

@@ -18,10 +18,10 @@ use super::state::CONTROL_SOCKET;
 use super::{
     Admin, Config, CoreLimits, Environment, Flows, Limits, Log, LogFormat, LogLevel, PathPolicy, Problem, Relay, Secret, Services,
     Severity, TcpLimits, Timers, admission, auth, dns, http, kv, listen, media, outbound, plugins, sipproxy, source_limits, store, tables,
-    trunk,
+    trunk, watching,
 };
 
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 28] = [
     "domains",
     "listen",
     "auth",
@@ -40,6 +40,8 @@ const KEYS: [&str; 26] = [
     "store",
     "http",
     "timers",
+    "explain",
+    "record",
     "limits",
     "log",
     "admin",
@@ -126,6 +128,8 @@ fn read(path: &Path, root: &Section<'_, '_>, environment: &Environment) -> Confi
         timers: timers(&root.section("timers", &["t1", "t2", "t4", "c", "trying", "candidate"])),
         limits: limits(root, workers),
         log: log(&root.section("log", &["level", "format"])),
+        explain_keep: watching::explain(root),
+        record: watching::record(root, base, &state_directory),
         drain: root.item("drain").and_then(|item| item.duration(Duration::ZERO..=HOUR)).unwrap_or(Duration::from_secs(60)),
         token_keys: token_keys(root, base),
         warnings: Vec::new(),

@@ -70,7 +70,7 @@ mod tests {
             ("[http]\nbody = \"1GiB\"".to_owned(), "4:8: http.body: `1GiB` is out of range; write 0 to 67108864 octets"),
             (
                 plugin("\"https://a.test/\", \"a.test\""),
-                "7:40: plugins.a.grant.http[1]: is no URL (relative URL without a base); write it like \"https://api.example.com/route/\"",
+                "7:38: plugins.a.grant.http[1]: is no URL (relative URL without a base); write it like \"https://api.example.com/route/\"",
             ),
             (plugin("\"ftp://a.test/\""), "7:20: plugins.a.grant.http[0]: has the scheme ftp; write http or https"),
             (

@@ -29,6 +29,7 @@ mod tests;
 mod tls;
 mod trunk;
 mod values;
+mod watching;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -103,6 +104,10 @@ pub struct Config {
     pub workers: usize,
     /// `drain`: how long running transactions may go on after SIGTERM. Default 60 s.
     pub drain: Duration,
+    /// `[explain]` `keep`: calls whose timelines are kept. Default 0.
+    pub explain_keep: usize,
+    /// `[record]`: the bounds of recordings.
+    pub record: jackfield_plugin_host::record::RecordSettings,
     /// `state-directory`: where the proxy may write: keys, compiled plugins, the control socket. Default: see [`Environment`].
     pub state_directory: PathBuf,
     /// `token-key-file` or `token-key-env`: the keys of our tokens, for proxies that share dialogs. Default: `token.key` in the state

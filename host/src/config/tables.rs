@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn what_is_wrong_names_the_key_and_what_to_do() {
         for (text, expected) in [
-            ("[table.rates]\n", "f:3:2: table.rates.file: a table needs a file; add file = \"NAME.csv\" or \"NAME.json\""),
+            ("[table.rates]\n", "f:3:8: table.rates.file: a table needs a file; add file = \"NAME.csv\" or \"NAME.json\""),
             ("[table.rates]\nfile = \"r.txt\"\n", "table.rates.file: the name ends neither in .csv nor in .json"),
             (
                 "[table.rates]\nfile = \"r.csv\"\nmatch = \"prefix\"\n",

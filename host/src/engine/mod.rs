@@ -12,6 +12,7 @@ mod decider;
 mod expansion;
 mod kept;
 mod media;
+mod narration;
 mod outcomes;
 mod policy;
 mod probing;
@@ -99,6 +100,8 @@ pub struct Setup<'a> {
     pub registrations: Registrations,
     /// Where the workers count.
     pub metrics: Arc<Metrics>,
+    /// Who hears what becomes of calls.
+    pub tracer: Arc<crate::plugin::trace::Tracer>,
 }
 
 /// Why an engine did not start.

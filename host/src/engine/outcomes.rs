@@ -132,6 +132,9 @@ impl<D: Decider> Worker<D> {
     pub(super) fn chosen(&self, shard: &Shard<State<D>>, unchosen: &Unchosen<D::State>, outcome: FailureOutcome, work: &mut Work<D>) {
         let Unchosen { branch, ref state, cause, attempt, ref response, .. } = *unchosen;
         let outcome = self.outcome(state, unchosen.view(), outcome);
+        if self.is_heard() {
+            self.say_failed(&unchosen.view(), &outcome, work);
+        }
         let status = response.as_ref().map(|response| response.status());
         self.transport.tell(|| Told::Failed { attempt, cause, status, next: Next::of(&outcome) });
         self.step(shard, work, |core, now, out| core.failure_decided(now, branch, outcome, out));

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::authentication::Authentication;
 use super::clock::Clock;
 use super::decider::Decider;
+use super::narration::Narration;
 use super::reviews::Reviews;
 use super::shard::Shard;
 use super::trunk_probes::TrunkProbes;
@@ -41,6 +42,8 @@ pub(crate) struct Shared<D: Decider> {
     /// The number of the next probe.
     pub(super) probes: AtomicU64,
     pub(super) trunk_probes: TrunkProbes,
+    /// What is told of calls.
+    pub(super) narration: Narration,
     pub(super) draining: AtomicBool,
     pub(super) panics: AtomicU64,
     /// Responses that plugins which wait have in hand.
@@ -63,7 +66,7 @@ impl<D: Decider> Shared<D> {
         outside: Outside,
         mut seed: impl FnMut() -> io::Result<u128>,
     ) -> io::Result<Self> {
-        let Setup { config, token_keys, authentication, trunks, registrations, metrics } = setup;
+        let Setup { config, token_keys, authentication, trunks, registrations, metrics, tracer } = setup;
         let settings = Arc::new(core_settings(config, &listeners, token_keys));
         let retried_invites = Arc::new(RetriedInvites::default());
         let mut core = |index| io::Result::Ok(Core::new(settings.clone(), index, seed()?).sharing(Arc::clone(&retried_invites)));
@@ -82,6 +85,7 @@ impl<D: Decider> Shared<D> {
             probing: Notify::new(),
             probes: AtomicU64::new(seed()? as u64),
             trunk_probes: TrunkProbes::default(),
+            narration: Narration::new(tracer),
             draining: AtomicBool::new(false),
             panics: AtomicU64::new(0),
             reviews: Reviews::default(),

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::decider::Decider;
 use super::worker::Worker;
+use crate::plugin::trace::Trigger;
 
 /// How long a worker sleeps that has no deadline: any time would do, since a new deadline nudges it.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
@@ -24,6 +25,7 @@ pub(super) async fn drive<D: Decider>(worker: Arc<Worker<D>>) {
         // Holds if the timers panic: the next attempt must not wait for a nudge.
         let mut next = Some(shared.clock.now() + AFTER_PANIC);
         worker.guard("timers", |work| {
+            work.trigger = Trigger::Timer;
             next = shard.handle_timeout(shared.clock.now(), &mut work.outputs);
             worker.carry_out(shard, work);
         });

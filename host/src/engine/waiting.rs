@@ -72,7 +72,7 @@ impl<D: Decider> Drop for AwaitedVerdict<D> {
                 Some(decision) => worker.verdict_of(undecided, decision),
                 None => refused(&undecided.request, Reply::status(500)),
             };
-            worker.decided(shard, *context, verdict, work);
+            worker.decided(shard, *context, &undecided.request, verdict, work);
             worker.carry_out(shard, work);
         });
     }

@@ -25,6 +25,7 @@ use super::told::{Told, Verdict as ToldVerdict};
 use super::waiting::{Decided, Unchosen};
 use super::wire::Wire;
 use crate::metrics::{Kind, Rejection, WorkerMetrics};
+use crate::plugin::trace::{Event, Trigger};
 use jackfield_transport::{Handler, Origin, Outgoing};
 
 /// What is kept with the requests of a decider.
@@ -85,13 +86,13 @@ impl<D: Decider> Worker<D> {
     /// Handles one thing. A panic in there is a defect of ours; it is logged and costs that one thing, and not the calls of everybody.
     pub(super) fn guard(self: &Arc<Self>, what: &'static str, handle: impl FnOnce(&mut Work<D>)) {
         let [outputs, batch] = std::mem::take(&mut *self.scratch.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut work = Work { outputs, batch };
+        let mut work = Work { outputs, batch, trigger: Trigger::Message, call_id: None, untold: Vec::new() };
         if catch_unwind(AssertUnwindSafe(|| handle(&mut work))).is_err() {
             self.shared.panics.fetch_add(1, Ordering::Relaxed);
             tracing::error!(worker = self.index, "panic while handling {what}; going on without it");
             work.outputs.clear();
         }
-        let Work { outputs, batch } = work;
+        let Work { outputs, batch, .. } = work;
         *self.scratch.lock().unwrap_or_else(PoisonError::into_inner) = [outputs, batch];
     }
 
@@ -112,6 +113,9 @@ impl<D: Decider> Worker<D> {
             return;
         }
         let Some(shard) = self.shared.shard(shard_of(&message, self.shared.shard_count())) else { return };
+        if self.is_heard() {
+            self.say_received(&message, &flow, work);
+        }
         if self.admits(shard, &message, &flow, work) {
             self.note_alias(&message, &flow);
             self.heard(&message, &flow);
@@ -159,12 +163,15 @@ impl<D: Decider> Worker<D> {
             Output::Send(transmit) => self.send(shard, transmit, work),
             Output::SelectTargets { context, request, flow, kind, by_token, sides, media, .. } => {
                 match self.decide(Asked { request: &request, flow: &flow, kind, by_token, sides, media }) {
-                    Decided::Now(verdict) => self.decided(shard, context, verdict, work),
+                    Decided::Now(verdict) => self.decided(shard, context, &request, verdict, work),
                     Decided::Later(undecided, decision) => self.decide_later(shard, context, undecided, decision),
                 }
             }
-            Output::Admit { branch, state, trunk, tag, .. } => {
+            Output::Admit { branch, state, trunk, tag, request } => {
                 let admitted = self.admit(branch, state.as_ref(), trunk, &tag);
+                if self.is_heard() {
+                    self.say_admission(&request, &tag, &admitted, work);
+                }
                 if let Admitted::No(reply) = &admitted {
                     self.transport.tell(|| Told::NotAdmitted { status: reply.status });
                 }
@@ -175,6 +182,9 @@ impl<D: Decider> Worker<D> {
             Output::Challenged { branch, trunk, request, uri, response, source, answered, edits } => {
                 let challenged = Challenged { request: &request, uri: &uri, response: &response, answered, previous: &edits };
                 let edits = self.answer_challenge(trunk, source, challenged);
+                if self.is_heard() {
+                    self.say_challenged(&request, edits.as_ref().map(|_| ()), work);
+                }
                 self.step(shard, work, |core, now, out| core.challenge_answered(now, branch, response, edits, out));
             }
             Output::ReviewResponse { branch, state, tag, attempt, elapsed, trunk, request, response, source } => {
@@ -189,6 +199,9 @@ impl<D: Decider> Worker<D> {
             }
             Output::Resolve { branch, query } => match self.shared.resolver.cached(&query) {
                 Some(found) => {
+                    if self.is_heard() {
+                        self.say_found(shard.index, branch, &query, &found, work);
+                    }
                     self.transport.tell(|| Told::Resolved { query, found: found.clone() });
                     self.step(shard, work, |core, now, out| core.resolved(now, branch, found, out));
                 }
@@ -196,8 +209,16 @@ impl<D: Decider> Worker<D> {
             },
             Output::Media { branch, question } => self.ask_about_media(shard, branch, question, work),
             Output::MediaOver { note, call_id } => self.media_over(note, &call_id),
-            Output::AddressFailed { path, peer, cause } => self.address_failed(path, peer, cause),
+            Output::AddressFailed { path, peer, cause } => {
+                if self.is_heard() {
+                    self.say_address_failed(&path, cause, work);
+                }
+                self.address_failed(path, peer, cause);
+            }
             Output::Completed { state, status, attempts, elapsed, tag, .. } => {
+                if self.is_heard() {
+                    self.say_completed(status, attempts, elapsed, work);
+                }
                 self.transport.tell(|| Told::Completed { status });
                 self.completed(state.as_ref(), Completion { status, tag: tag.as_ref(), attempts, setup: elapsed });
             }
@@ -205,7 +226,17 @@ impl<D: Decider> Worker<D> {
     }
 
     /// Tells the core where a request goes. If it has been cancelled meanwhile, what was counted for it is given back.
-    pub(super) fn decided(&self, shard: &Shard<State<D>>, context: ContextId, verdict: Verdict<State<D>>, work: &mut Work<D>) {
+    pub(super) fn decided(
+        &self,
+        shard: &Shard<State<D>>,
+        context: ContextId,
+        request: &Message,
+        mut verdict: Verdict<State<D>>,
+        work: &mut Work<D>,
+    ) {
+        if self.is_heard() {
+            self.say_verdict(shard.index, context, request, &mut verdict, work);
+        }
         self.transport.tell(|| Told::Verdict(ToldVerdict::of(&verdict)));
         let state = verdict_state(&verdict);
         let mut is_awaited = false;
@@ -220,14 +251,19 @@ impl<D: Decider> Worker<D> {
     }
 
     fn send(self: &Arc<Self>, shard: &Shard<State<D>>, transmit: Transmit, work: &mut Work<D>) {
+        let told = self.is_heard().then(|| transmit.clone());
         let Transmit { bytes, path, branch, peer } = transmit;
         let kind = if bytes.starts_with(b"SIP/") { Kind::Response } else { Kind::Request };
         let origin = branch.map(|branch| Origin::Branch { shard: shard.index, branch });
         match self.transport.send(Outgoing { bytes, path, origin, peer }, self) {
-            Ok(()) => self.metrics().sent(path.transport, kind),
+            Ok(()) => {
+                self.metrics().sent(path.transport, kind);
+                told.iter().for_each(|transmit| self.say_sent(shard.index, transmit, None, work));
+            }
             Err(error) => {
                 tracing::debug!(remote = %path.remote, %error, "a message cannot be sent");
                 self.metrics().send_failed(path.transport);
+                told.iter().for_each(|transmit| self.say_sent(shard.index, transmit, Some(error.to_string()), work));
                 if let Some(branch) = branch {
                     self.step(shard, work, |core, now, out| core.send_failed(now, branch, out));
                 }
@@ -240,8 +276,10 @@ impl<D: Decider> Worker<D> {
         let worker = self.clone();
         self.transport.spawn(async move {
             let found = worker.shared.resolver.resolve(&query).await;
+            let asked = worker.is_heard().then(|| query.clone());
             worker.transport.tell(|| Told::Resolved { query, found: found.clone() });
             worker.guard("addresses", |work| {
+                asked.iter().for_each(|query| worker.say_found(shard, branch, query, &found, work));
                 if let Some(shard) = worker.shared.shard(shard) {
                     worker.step(shard, work, |core, now, out| core.resolved(now, branch, found, out));
                     worker.carry_out(shard, work);
@@ -276,6 +314,12 @@ pub(super) struct Work<D: Decider> {
     pub(super) outputs: Outputs<D>,
     /// Empty; kept for its room.
     batch: Outputs<D>,
+    /// What set this work off.
+    pub(super) trigger: Trigger,
+    /// The call that something was told of last.
+    pub(super) call_id: Option<Bytes>,
+    /// What is to be told of the call that is named next.
+    pub(super) untold: Vec<Event>,
 }
 
 impl<D: Decider> Work<D> {

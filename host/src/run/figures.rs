@@ -17,6 +17,9 @@ use super::decider::PluginDecider;
 use super::listeners::Followed;
 use super::relays;
 use super::trunks::DocumentSource;
+use super::watching::Watching;
+use crate::plugin::record::{RecordError, RecordOrder, RecordingStatus};
+use crate::plugin::trace::{Sought, TimelinesStatus};
 
 /// The parts of the running proxy that can say how they are.
 pub(super) struct Figures {
@@ -24,6 +27,8 @@ pub(super) struct Figures {
     pub(super) authentication: Arc<Authentication>,
     pub(super) plugins: Arc<PluginHost>,
     pub(super) metrics: Arc<Metrics>,
+    /// What is kept of calls.
+    pub(super) watching: Watching,
     pub(super) started: Instant,
     pub(super) config: Mutex<Arc<Config>>,
     /// Why the last change of the configuration was refused.
@@ -63,6 +68,27 @@ impl admin::Snapshot for Figures {
             generation: self.plugins.chain().generation(),
             chain: config.plugins.chain.clone(),
         }
+    }
+
+    fn explain(&self, call_id: &str) -> Sought {
+        self.watching.timelines.find(call_id)
+    }
+
+    fn timelines(&self, keep: Option<usize>) -> TimelinesStatus {
+        keep.into_iter().for_each(|keep| self.watching.keep(keep));
+        self.watching.timelines.status()
+    }
+
+    fn record(&self, order: &RecordOrder) -> Result<RecordingStatus, RecordError> {
+        self.watching.recordings.start(order)
+    }
+
+    fn stop_recording(&self) -> RecordingStatus {
+        self.watching.recordings.stop()
+    }
+
+    fn recording(&self) -> RecordingStatus {
+        self.watching.recordings.status()
     }
 
     fn plugins(&self) -> Vec<admin::PluginStatus> {

@@ -10,6 +10,7 @@ mod registrations;
 mod relays;
 mod trunks;
 mod users;
+mod watching;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -39,6 +40,7 @@ use figures::Figures;
 use listeners::Interfaces;
 use trunks::DocumentSource;
 use users::UserWatch;
+use watching::Watching;
 
 /// Runs the proxy until a signal ends it.
 ///
@@ -57,11 +59,12 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     let lists = users::load(&config)?;
     let authentication = Arc::new(Authentication::start(&config, lists).context("the system gives no randomness")?);
     let metrics = Arc::new(Metrics::new(config.workers));
+    let watching = Watching::start(&config);
     let settings = PluginSettings {
         workers: config.workers,
         state_directory: Some(config.state_directory.clone()),
         metrics: Arc::clone(&metrics),
-        tracer: Arc::default(),
+        tracer: Arc::clone(&watching.tracer),
         services: Arc::new(Machine),
     };
     let plugins = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
@@ -81,6 +84,7 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
         trunks: table,
         registrations,
         metrics: Arc::clone(&metrics),
+        tracer: Arc::clone(&watching.tracer),
     };
     let engine = Arc::new(Engine::start(sockets, decider, setup)?);
     let certificates = CertificateWatch::start(&config, engine.transport().clone())?;
@@ -93,8 +97,18 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     let counted = Arc::clone(&engine);
     metrics.add_source(move || counted.relay_samples());
     let (config, refused) = (Mutex::new(config), Mutex::new(None));
-    let figures =
-        Arc::new(Figures { engine, authentication, plugins, metrics, started: Instant::now(), config, refused, documents, followed });
+    let figures = Arc::new(Figures {
+        engine,
+        authentication,
+        plugins,
+        metrics,
+        watching,
+        started: Instant::now(),
+        config,
+        refused,
+        documents,
+        followed,
+    });
     let ended = runtime.block_on(serve(Arc::clone(&figures), desk, logging, certificates, users, Arc::clone(&store)));
     registrations::save_now(&store, &figures);
     // A change of configuration that still compiles plugins must not hold up the end of the process.
@@ -267,6 +281,7 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
     trunks::announce(&figures.engine.trunks(), &table);
     figures.engine.replace_trunks(&config, table);
     prepared.into_iter().for_each(|prepared| figures.documents.adopt(prepared));
+    figures.watching.reconfigure(&before, &config);
     for key in left {
         tracing::warn!("{key} has changed: that takes effect at the next start");
     }

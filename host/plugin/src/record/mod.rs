@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::{fs, io};
 
 use jackfield_proto::net::Listener;
+use jackfield_services::ask::Question;
 use serde::{Deserialize, Serialize};
 
 use crate::plain::{Exchange, HookCall, Outcome, Scene, SceneListener};
@@ -308,4 +309,14 @@ impl Seen {
         let hash = self.1.hash_one(call_id);
         self.0.insert(hash)
     }
+}
+
+/// A question as recordings have it.
+pub fn question_without_secrets(question: Question) -> Question {
+    crate::redact::question(question)
+}
+
+/// What was decided, as recordings have it.
+pub fn outcome_without_secrets(outcome: Outcome) -> Outcome {
+    crate::redact::outcome(outcome)
 }

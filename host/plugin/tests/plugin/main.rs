@@ -7,6 +7,7 @@ mod guests;
 mod limits;
 mod logs;
 mod outcomes;
+mod recording;
 mod registrations;
 mod reload;
 mod rig;

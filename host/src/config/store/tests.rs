@@ -79,7 +79,7 @@ fn sentinels_and_clusters_are_read() {
 #[test]
 fn what_cannot_be_meant_is_named() {
     for (text, problem) in [
-        ("", "10:1: store.s.url: is missing; add url = \"redis://ADDRESS:6379\", or `sentinel`, or `cluster`"),
+        ("", "10:8: store.s.url: is missing; add url = \"redis://ADDRESS:6379\", or `sentinel`, or `cluster`"),
         ("uri = \"redis://h\"\nurl = \"redis://h\"", "11:1: store.s.uri: unknown key; did you mean `url`?"),
         ("url = \"redis://h\"\ncluster = [\"redis://h\"]", "12:1: store.s.cluster: is here with `url`; keep one of them"),
         (

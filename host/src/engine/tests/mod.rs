@@ -125,6 +125,7 @@ fn start(text: &str, script: Script) -> Engine<Script> {
         trunks: Table::default(),
         registrations: Registrations::default(),
         metrics: Arc::new(Metrics::new(2)),
+        tracer: Arc::default(),
     };
     Engine::start(sockets, Arc::new(script), setup).expect("the engine starts")
 }

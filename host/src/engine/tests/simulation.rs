@@ -46,6 +46,7 @@ fn simulation(script: Script) -> Simulation<Script> {
         trunks: Table::default(),
         registrations: Registrations::default(),
         metrics: Arc::new(Metrics::new(1)),
+        tracer: Arc::default(),
     };
     let fixed = Fixed {
         unix: UnixTime(1_700_000_000_000),
