@@ -48,12 +48,12 @@ fn who_listens_hears_what_each_plugin_decided_and_which_were_passed_over() {
     let ears = Arc::new(Ears::default());
     let tracer = Tracer::to(Arc::clone(&ears) as Arc<dyn Listen>);
     let (_directory, host) = traced(&[("a", r#"{"methods":"OPTIONS"}"#), ("b", "{}")], &tracer);
-    ask(&host.chain(), &request("X-Do: trap\r\n"));
+    ask(&host.chain(), &request("X-Do: note-then-panic\r\n"));
     let heard = std::mem::take(&mut *ears.0.lock().unwrap());
     assert!(matches!(&heard[0], Event::Skipped { plugin, .. } if plugin == "a"), "{heard:?}");
     assert!(matches!(&heard[1], Event::HookFailed { plugin, why, .. } if plugin == "b" && why.reason == "trap"), "{heard:?}");
     tracer.listen(None);
-    ask(&host.chain(), &request("X-Do: trap\r\n"));
+    ask(&host.chain(), &request("X-Do: note-then-panic\r\n"));
     assert!(ears.0.lock().unwrap().is_empty());
 }
 
@@ -75,7 +75,7 @@ fn a_recorded_hook_call_can_be_made_again_and_comes_to_the_same() {
     let recordings = Recordings::new(Arc::clone(&tracer), RecordSettings::in_directory(directory.path().join("r")));
     let begun = recordings.start(&RecordOrder::default()).unwrap();
     assert!(recordings.start(&RecordOrder::default()).is_err(), "one at a time");
-    for what in ["version", "trap", "nothing"] {
+    for what in ["version", "note-then-panic", "nothing"] {
         ask(&host.chain(), &request(&format!("X-Do: {what}\r\nProxy-Authorization: Digest response=\"hidden\"\r\n")));
     }
     let ended = recordings.stop();
