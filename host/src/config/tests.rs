@@ -92,6 +92,8 @@ fn a_small_file_has_the_documented_defaults() {
             admin: Admin { control: PathBuf::from("/home/op/.local/state/jackfield/control.sock"), metrics: None },
             workers: 4,
             drain: Duration::from_secs(60),
+            explain_keep: 0,
+            record: jackfield_plugin_host::record::RecordSettings::in_directory("/home/op/.local/state/jackfield/recordings".into()),
             state_directory: PathBuf::from("/home/op/.local/state/jackfield"),
             token_keys: None,
             warnings: vec![],
