@@ -7,6 +7,7 @@ mod author;
 mod border;
 mod cancel;
 mod certificates;
+mod change;
 mod check;
 mod consul;
 mod control;
