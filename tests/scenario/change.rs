@@ -22,10 +22,7 @@ fn status(proxy: &Proxy, name: &str) -> serde_json::Value {
 fn a_plugin_with_a_fault_in_two_percent_of_its_calls_is_rolled_back_by_itself() {
     let rate = if full() { 500 } else { 200 };
     let machine = AnsweringMachine::start();
-    let settings = format!(
-        "uri = \"sip:machine@{}\"\npercent = 2.0\nmode = \"panic\"\nonly = \"fixture-version-0002\"",
-        machine.address
-    );
+    let settings = format!("uri = \"sip:machine@{}\"\npercent = 2.0\nmode = \"panic\"\nonly = \"fixture-version-0002\"", machine.address);
     let proxy = Proxy::start(&Config::new().plugin("faulty", settings), &["faulty"]);
     let good = status(&proxy, "faulty")["version"].as_str().expect("a version").to_owned();
     let load = Load::start(proxy.address(), rate, |_| Order { uri: "sip:bob@example.test".to_owned(), headers: Vec::new(), class: "all" });
@@ -45,12 +42,12 @@ fn a_plugin_with_a_fault_in_two_percent_of_its_calls_is_rolled_back_by_itself() 
     let tally = &tallies["all"];
     println!("{line}\n{said:#}\n{tally:?}");
     // The log and the status say what has happened, with figures and the last reason.
-    for words in ["calls in the first", "this call was meant to fail", &good] {
+    for words in ["calls of on-request in the first", "this call was meant to fail", &good] {
         assert!(line.contains(words), "{words}: {line}");
     }
     assert_eq!((&said["state"], &said["version"]), (&"rolled-back".into(), &good.as_str().into()), "{said}");
     let reason = said["change"]["barred"]["reason"].as_str().expect("a reason");
-    assert!(reason.contains("calls in the first") && reason.contains("this call was meant to fail"), "{reason}");
+    assert!(reason.contains("calls of on-request in the first") && reason.contains("this call was meant to fail"), "{reason}");
     // The calls that are lost are those that the plugin failed, and no others.
     let failed = said["failures"].as_u64().expect("a number");
     assert_eq!((tally.refused.get(&503).copied(), tally.failed()), (Some(failed), failed), "{tally:?}");

@@ -24,7 +24,8 @@ pub enum Hook {
 }
 
 impl Hook {
-    pub(crate) const ALL: [Self; 6] = [Self::Request, Self::Response, Self::Failure, Self::Registration, Self::Timer, Self::Complete];
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] = [Self::Request, Self::Response, Self::Failure, Self::Registration, Self::Timer, Self::Complete];
 
     /// The name in the plugin interface.
     pub fn label(self) -> &'static str {

@@ -74,7 +74,7 @@ impl Link {
         identity.metrics.called(hook);
         let answered = match identity.tracer.is_awake() {
             true => self.call_watched(version, hook, seat, call, run),
-            false => version.with_instance(seat, |instance| run(instance, call)),
+            false => version.with_instance(hook, seat, |instance| run(instance, call)),
         };
         if let Err(failure) = &answered {
             let transaction = call.as_mut().map(|call| {
@@ -100,7 +100,7 @@ impl Link {
         let given = call.as_deref().filter(|_| recorder.is_some()).map(Given::of);
         let depth = if given.is_some() { Depth::Everything } else { Depth::Decisions };
         let mut watched = None;
-        let answered = version.with_instance(seat, |instance| {
+        let answered = version.with_instance(hook, seat, |instance| {
             instance.watch(Some(Watched::new(depth)));
             let answered = run(instance, call);
             watched = instance.watch(None);

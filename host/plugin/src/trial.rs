@@ -72,6 +72,16 @@ enum Hook {
     Failure(on_failure::Failure),
 }
 
+impl Hook {
+    fn kind(&self) -> jackfield_metrics::Hook {
+        match self {
+            Self::Request => jackfield_metrics::Hook::Request,
+            Self::Response(_) => jackfield_metrics::Hook::Response,
+            Self::Failure(_) => jackfield_metrics::Hook::Failure,
+        }
+    }
+}
+
 struct Response {
     message: Arc<Message>,
     source: Option<SocketAddr>,
@@ -169,7 +179,7 @@ impl Trial {
     fn run_to(&self, prepared: &Prepared, depth: Depth) -> Ran {
         let mut call = Some(Box::new(prepared.call()));
         let (mut watched, mut took) = (None, Duration::ZERO);
-        let answered = self.version.with_instance(Seat::Worker(0), |instance| {
+        let answered = self.version.with_instance(prepared.hook.kind(), Seat::Worker(0), |instance| {
             instance.watch(Some(Watched::new(depth)));
             let begun = Instant::now();
             let answered = prepared.call_hook(instance, &mut call);

@@ -97,15 +97,20 @@ impl Version {
     }
 
     /// Runs a call in an instance, counts it, and judges by it how the version does; without a call where the breaker is open.
-    pub(super) fn with_instance<T>(&self, seat: Seat, run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>) -> Result<T, CallFailure> {
+    pub(super) fn with_instance<T>(
+        &self,
+        hook: Hook,
+        seat: Seat,
+        run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>,
+    ) -> Result<T, CallFailure> {
         let identity = self.identity();
         let admission = identity.vitals.admit(identity);
         if admission == Admission::Refused {
             return Err(CallFailure::breaker());
         }
-        let result = self.with_own_instance(seat, run);
+        let result = self.with_own_instance(hook, seat, run);
         match &result {
-            Err(failure) => identity.vitals.failed(admission, failure, identity),
+            Err(failure) => identity.vitals.failed(hook, admission, failure, identity),
             Ok(_) if admission == Admission::Probe => identity.vitals.probed(identity),
             Ok(_) => {}
         }
@@ -113,16 +118,24 @@ impl Version {
     }
 
     /// After a failure that is the instance's own a spare takes its place.
-    fn with_own_instance<T>(&self, seat: Seat, run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>) -> Result<T, CallFailure> {
+    fn with_own_instance<T>(
+        &self,
+        hook: Hook,
+        seat: Seat,
+        run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>,
+    ) -> Result<T, CallFailure> {
         let worker = match seat {
             Seat::Worker(worker) => worker,
-            Seat::Waiting => return self.with_idle_instance(run),
+            Seat::Waiting => {
+                self.identity().vitals.called(hook);
+                return self.with_idle_instance(run);
+            }
         };
         let Some(slot) = worker.checked_rem(self.slots.len()).and_then(|slot| self.slots.get(slot)) else {
             return Err(CallFailure::no_instance("there are no instances"));
         };
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        self.identity().vitals.called_by(worker % self.slots.len());
+        self.identity().vitals.called_by(worker % self.slots.len(), hook);
         if slot.is_none() {
             *slot = Some(self.ready_instance()?);
         }
@@ -147,14 +160,13 @@ impl Version {
     pub(super) fn tell(&self, hook: Hook, seat: Seat, run: impl FnOnce(&mut Instance) -> Result<(), CallFailure>) {
         let identity = self.identity();
         identity.metrics.called(hook);
-        if let Err(failure) = self.with_instance(seat, run) {
+        if let Err(failure) = self.with_instance(hook, seat, run) {
             report(identity, hook, None, &failure);
         }
     }
 
     /// The same where calls wait: as many instances are made as calls wait at a time, and the one that was used last is used next.
     fn with_idle_instance<T>(&self, run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>) -> Result<T, CallFailure> {
-        self.identity().vitals.called();
         let idle = self.idle().pop().or_else(|| self.spares().pop());
         let mut instance = match idle {
             Some(instance) => instance,

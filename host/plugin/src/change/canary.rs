@@ -11,9 +11,10 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use super::probation::is_too_much;
-use super::vitals::Figures;
+use super::probation::too_much;
+use super::vitals::{ByHook, Figures};
 use crate::settings::{self, Share};
+use jackfield_metrics::Hook;
 
 /// Whether a call belongs to the share: by SipHash-1-3 of its Call-ID with the key 0, so that all requests of a call, in all routers and
 /// after every restart, and of all plugins, go the same way.
@@ -30,15 +31,15 @@ pub(crate) enum Verdict {
     Open,
     /// It has done well for long enough.
     Promoted,
-    /// It has failed too often.
-    Failed(Figures),
+    /// It has failed too often, at this hook.
+    Failed(Hook, Figures),
 }
 
 /// Judges by the figures of its whole life, of which `in_a_row` calls are since its last failure. Where there is no probation, the
 /// defaults of one are the measure: a canary is there to be judged.
-pub(crate) fn judge(probation: Option<settings::Probation>, promote_after: Option<u64>, figures: Figures, in_a_row: u64) -> Verdict {
-    if is_too_much(&probation.unwrap_or_default(), figures) {
-        return Verdict::Failed(figures);
+pub(crate) fn judge(probation: Option<settings::Probation>, promote_after: Option<u64>, figures: ByHook, in_a_row: u64) -> Verdict {
+    if let Some((hook, figures)) = too_much(&probation.unwrap_or_default(), figures) {
+        return Verdict::Failed(hook, figures);
     }
     if promote_after.is_some_and(|after| in_a_row >= after) { Verdict::Promoted } else { Verdict::Open }
 }
@@ -71,13 +72,14 @@ mod tests {
 
     #[test]
     fn it_is_judged_as_on_probation_and_promoted_after_calls_without_a_failure() {
-        let figures = |calls, failures| Figures { calls, failures };
+        let figures = |calls, failures| ByHook::of(Hook::Response, calls, failures);
+        let failed = |calls, failures| Verdict::Failed(Hook::Response, Figures { calls, failures });
         assert_eq!(judge(None, Some(100), figures(99, 0), 99), Verdict::Open);
         assert_eq!(judge(None, Some(100), figures(100, 0), 100), Verdict::Promoted);
         assert_eq!(judge(None, Some(100), figures(150, 1), 50), Verdict::Open);
         assert_eq!(judge(None, None, figures(1_000_000, 0), 1_000_000), Verdict::Open);
-        assert_eq!(judge(None, Some(100), figures(500, 5), 400), Verdict::Failed(figures(500, 5)));
+        assert_eq!(judge(None, Some(100), figures(500, 5), 400), failed(500, 5));
         let strict = settings::Probation { failures: 1, share: Share::percent(0), ..settings::Probation::default() };
-        assert_eq!(judge(Some(strict), Some(1), figures(100_000, 1), 9), Verdict::Failed(figures(100_000, 1)));
+        assert_eq!(judge(Some(strict), Some(1), figures(100_000, 1), 9), failed(100_000, 1));
     }
 }

@@ -9,8 +9,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::vitals::Figures;
+use super::vitals::{ByHook, Figures};
 use crate::settings;
+use jackfield_metrics::Hook;
 
 /// A version on probation: the figures count from when it began.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub(crate) struct Probation {
     settings: settings::Probation,
     begun: Instant,
     /// A canary that is promoted has served before.
-    before: Figures,
+    before: ByHook,
 }
 
 /// What is to be thought of a version.
@@ -28,18 +29,18 @@ pub(crate) enum Verdict {
     Open,
     /// It has done well for long enough.
     Passed,
-    /// It has failed too often.
-    Failed(Figures),
+    /// It has failed too often, at this hook.
+    Failed(Hook, Figures),
 }
 
 impl Probation {
-    pub(crate) fn new(settings: settings::Probation, now: Instant, before: Figures) -> Self {
+    pub(crate) fn new(settings: settings::Probation, now: Instant, before: ByHook) -> Self {
         Self { settings, begun: now, before }
     }
 
     /// Failures of the version, over all of its life, from which on it has to be looked at.
     pub(crate) fn alarm(&self) -> u64 {
-        self.before.failures.saturating_add(self.settings.failures)
+        self.before.total().failures.saturating_add(self.settings.failures)
     }
 
     /// When it is over.
@@ -56,54 +57,72 @@ impl Probation {
     }
 
     /// Judges by the figures of the version's whole life. Failures count even if they are seen after the time: they fell into it.
-    pub(crate) fn judge(&self, now: Instant, figures: Figures) -> Verdict {
-        let since = figures.since(self.before);
-        if is_too_much(&self.settings, since) {
-            return Verdict::Failed(since);
+    pub(crate) fn judge(&self, now: Instant, figures: ByHook) -> Verdict {
+        if let Some((hook, since)) = too_much(&self.settings, figures.since(self.before)) {
+            return Verdict::Failed(hook, since);
         }
         if now >= self.ends() { Verdict::Passed } else { Verdict::Open }
     }
 }
 
-/// Whether a version that has done so cannot stay.
-pub(crate) fn is_too_much(settings: &settings::Probation, figures: Figures) -> bool {
-    figures.failures >= settings.failures.max(1) && settings.share.is_reached_by(figures.failures, figures.calls)
+/// The hook for which a version that has done so cannot stay, with its figures. Each hook is judged for itself: one that fails at two
+/// requests of a hundred does so however many responses it sees.
+pub(crate) fn too_much(settings: &settings::Probation, figures: ByHook) -> Option<(Hook, Figures)> {
+    figures
+        .each()
+        .find(|(_, figures)| figures.failures >= settings.failures.max(1) && settings.share.is_reached_by(figures.failures, figures.calls))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FIGURES: Figures = Figures { calls: 1000, failures: 3 };
+    fn before() -> ByHook {
+        ByHook::of(Hook::Request, 1000, 3)
+    }
 
     fn after(seconds: u64, calls: u64, failures: u64) -> Verdict {
         let begun = Instant::now();
-        let probation = Probation::new(settings::Probation::default(), begun, FIGURES);
-        let figures = Figures { calls: FIGURES.calls + calls, failures: FIGURES.failures + failures };
+        let probation = Probation::new(settings::Probation::default(), begun, before());
+        let figures = ByHook::of(Hook::Request, 1000 + calls, 3 + failures);
         probation.judge(begun + Duration::from_secs(seconds), figures)
+    }
+
+    fn failed(calls: u64, failures: u64) -> Verdict {
+        Verdict::Failed(Hook::Request, Figures { calls, failures })
     }
 
     #[test]
     fn number_and_share_of_failures_have_to_be_reached_both() {
         assert_eq!(after(1, 250, 4), Verdict::Open);
-        assert_eq!(after(1, 250, 5), Verdict::Failed(Figures { calls: 250, failures: 5 }));
-        assert_eq!(after(1, 500, 5), Verdict::Failed(Figures { calls: 500, failures: 5 }));
+        assert_eq!(after(1, 250, 5), failed(250, 5));
+        assert_eq!(after(1, 500, 5), failed(500, 5));
         assert_eq!(after(1, 501, 5), Verdict::Open);
         assert_eq!(after(59, 100_000, 999), Verdict::Open);
-        assert_eq!(after(59, 100_000, 1_000), Verdict::Failed(Figures { calls: 100_000, failures: 1_000 }));
+        assert_eq!(after(59, 100_000, 1_000), failed(100_000, 1_000));
     }
 
     #[test]
     fn it_is_passed_when_the_time_is_over_and_not_before() {
         assert_eq!(after(59, 100, 0), Verdict::Open);
         assert_eq!(after(60, 100, 4), Verdict::Passed);
-        assert_eq!(after(60, 100, 5), Verdict::Failed(Figures { calls: 100, failures: 5 }), "it failed in time and was looked at late");
+        assert_eq!(after(60, 100, 5), failed(100, 5), "it failed in time and was looked at late");
     }
 
     #[test]
     fn what_happened_before_does_not_count() {
-        let probation = Probation::new(settings::Probation::default(), Instant::now(), FIGURES);
+        let probation = Probation::new(settings::Probation::default(), Instant::now(), before());
         assert_eq!(probation.alarm(), 8);
-        assert_eq!(probation.judge(Instant::now(), FIGURES), Verdict::Open);
+        assert_eq!(probation.judge(Instant::now(), before()), Verdict::Open);
+    }
+
+    #[test]
+    fn a_fault_in_one_hook_does_not_hide_behind_the_calls_of_another() {
+        let settings = settings::Probation::default();
+        let mut figures = ByHook::of(Hook::Request, 250, 5);
+        assert_eq!(too_much(&settings, figures), Some((Hook::Request, Figures { calls: 250, failures: 5 })));
+        figures = ByHook::of(Hook::Response, 1_000_000, 0).since(ByHook::default());
+        assert_eq!(too_much(&settings, figures), None);
+        assert_eq!(ByHook::of(Hook::Timer, 7, 2).total(), Figures { calls: 7, failures: 2 });
     }
 }

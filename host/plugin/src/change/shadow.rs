@@ -29,6 +29,7 @@ use crate::decision::{self, Rules};
 use crate::edit::{Invalid, request_edits, response_edits};
 use crate::failure::{CallFailure, report};
 use crate::instance::Instance;
+use crate::plain;
 use crate::state::Identity;
 use crate::subscription::{Outcome, Subject};
 use crate::version::{Seat, Version};
@@ -201,17 +202,17 @@ fn work(inbox: &Receiver<Copy>, version: &Version, tally: &Tally) {
 fn compare(version: &Version, tally: &Tally, call: Box<Call>, said: &Said) {
     let (id, request) = (call.id(), Arc::clone(&call.request));
     let shown = call.answer.as_ref().map_or_else(|| Arc::clone(&request), |answer| Arc::clone(&answer.message));
-    let (hook, serving, shadow) = match said {
-        Said::Request(decision) => (Hook::Request, shown::decision(decision), on_request(version, call, decision)),
-        Said::Response(branch, outcome) => (Hook::Response, shown::decision(outcome), on_response(version, call, branch, outcome)),
-        Said::Failure(failure, outcome) => (Hook::Failure, shown::decision(outcome), on_failure(version, call, failure, outcome)),
+    let (hook, heard) = match said {
+        Said::Request(decision) => (Hook::Request, on_request(version, call, decision)),
+        Said::Response(branch, outcome) => (Hook::Response, on_response(version, call, branch, outcome)),
+        Said::Failure(failure, outcome) => (Hook::Failure, on_failure(version, call, failure, outcome)),
     };
-    let (compared, shadow) = match shadow {
+    let (compared, serving, shadow) = match heard {
         Ok(Heard::Equal) => return tally.count(Compared::Equal),
-        Ok(Heard::Different(shadow)) => (Compared::Different, shadow),
+        Ok(Heard::Different(serving, shadow)) => (Compared::Different, serving, shadow),
         Err(failure) => {
             report(version.identity(), hook, Some(id), &failure);
-            (Compared::Failed, format!("failed: {}", failure.reason))
+            (Compared::Failed, said.shown(), format!("failed: {}", failure.reason))
         }
     };
     tally.keep(Difference {
@@ -225,15 +226,33 @@ fn compare(version: &Version, tally: &Tally, call: Box<Call>, said: &Said) {
     tally.count(compared);
 }
 
+impl Said {
+    fn shown(&self) -> String {
+        match self {
+            Self::Request(decision) => shown::decision(decision),
+            Self::Response(_, outcome) => shown::decision(outcome),
+            Self::Failure(_, outcome) => shown::decision(outcome),
+        }
+    }
+}
+
 /// What came of asking.
 enum Heard {
     Equal,
-    Different(String),
+    /// Both in words.
+    Different(String, String),
 }
 
 impl Heard {
-    fn of<T: PartialEq + std::fmt::Debug>(serving: &T, shadow: &T) -> Self {
-        if serving == shadow { Self::Equal } else { Self::Different(shown::decision(shadow)) }
+    fn of<T: PartialEq + std::fmt::Debug>(serving: &T, shadow: &T) -> Self
+    where
+        plain::Outcome: for<'a> From<&'a T>,
+    {
+        if serving == shadow {
+            return Self::Equal;
+        }
+        let (serving, shadow) = shown::decisions(serving, shadow);
+        Self::Different(serving, shadow)
     }
 }
 
@@ -245,7 +264,7 @@ fn on_request(version: &Version, call: Box<Call>, serving: &types::Decision) -> 
     }
     let (origin, request) = (call.origin.clone(), Arc::clone(&call.request));
     let mut call = Some(call);
-    version.with_instance(Seat::Worker(0), |instance| {
+    version.with_instance(Hook::Request, Seat::Worker(0), |instance| {
         let decision = instance.on_request(&mut call)?;
         let heard = Heard::of(serving, &decision);
         let mut rules = rules(&origin, instance);
@@ -272,7 +291,7 @@ fn on_response(
     }
     let request = Arc::clone(&call.request);
     let mut call = Some(call);
-    version.with_instance(Seat::Worker(0), |instance| {
+    version.with_instance(Hook::Response, Seat::Worker(0), |instance| {
         let outcome = instance.on_response(&mut call, branch)?;
         let heard = Heard::of(serving, &outcome);
         let checked = match outcome {
@@ -297,7 +316,7 @@ fn on_failure(
     }
     let (origin, request) = (call.origin.clone(), Arc::clone(&call.request));
     let mut call = Some(call);
-    version.with_instance(Seat::Worker(0), |instance| {
+    version.with_instance(Hook::Failure, Seat::Worker(0), |instance| {
         let outcome = instance.on_failure(&mut call, failure)?;
         let heard = Heard::of(serving, &outcome);
         let checked = match outcome {

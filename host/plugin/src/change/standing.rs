@@ -38,7 +38,7 @@ pub(crate) enum CandidateKind {
 impl Standing {
     /// With the figures of now. `identity` is that of the version that serves.
     pub(crate) fn report(&self, identity: &Identity) -> ChangeReport {
-        let figures = identity.vitals.figures();
+        let figures = identity.vitals.figures().total();
         let probation = self.probation.as_ref().map(|probation| ProbationReport {
             seconds_left: probation.left(Instant::now()).as_secs(),
             before: self.previous.clone().unwrap_or_default(),
@@ -58,7 +58,7 @@ impl Standing {
 
 impl CandidateStanding {
     fn report(&self) -> CandidateReport {
-        let figures = self.identity.vitals.figures();
+        let figures = self.identity.vitals.figures().total();
         let report = CandidateReport {
             version: self.identity.version.to_string(),
             calls: figures.calls,

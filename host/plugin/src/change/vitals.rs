@@ -9,7 +9,10 @@ use super::breaker::{Admission, Breaker, End, Turn};
 use super::events::Events;
 use crate::failure::CallFailure;
 use crate::state::Identity;
-use jackfield_metrics::BreakerState;
+use jackfield_metrics::{BreakerState, Hook};
+
+/// Hooks.
+const HOOKS: usize = Hook::ALL.len();
 
 /// Calls, and those of them that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +27,34 @@ impl Figures {
     }
 }
 
+/// The figures of each hook. A fault in one of them must not hide behind the calls of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ByHook([Figures; HOOKS]);
+
+impl ByHook {
+    #[cfg(test)]
+    pub(crate) fn of(hook: Hook, calls: u64, failures: u64) -> Self {
+        let mut figures = Self::default();
+        figures.0[hook as usize] = Figures { calls, failures };
+        figures
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
+        let mut since = self;
+        since.0.iter_mut().zip(before.0).for_each(|(now, before)| *now = now.since(before));
+        since
+    }
+
+    pub(crate) fn total(&self) -> Figures {
+        let sum = |of: fn(&Figures) -> u64| self.0.iter().map(of).sum();
+        Figures { calls: sum(|figures| figures.calls), failures: sum(|figures| figures.failures) }
+    }
+
+    pub(crate) fn each(&self) -> impl Iterator<Item = (Hook, Figures)> {
+        Hook::ALL.into_iter().zip(self.0)
+    }
+}
+
 /// Makes the keeper look at the versions; never waits.
 pub(crate) type Poke = Arc<dyn Fn() + Send + Sync>;
 
@@ -33,17 +64,17 @@ pub(crate) struct Wiring {
     pub(crate) events: Arc<Events>,
 }
 
-/// Counts of one worker, in a cache line of its own.
+/// Counts of one worker, one for each hook, in a cache line of their own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Lane(AtomicU64);
+struct Lane([AtomicU64; HOOKS]);
 
 /// The vital signs of a version.
 pub(crate) struct Vitals {
     /// One for each worker, and one for all threads that may wait.
     lanes: Box<[Lane]>,
     shared: Lane,
-    failures: AtomicU64,
+    failures: Lane,
     /// Calls when the last failure was counted.
     failed_at: AtomicU64,
     /// From so many failures on the keeper is called at each.
@@ -64,7 +95,7 @@ impl Vitals {
         Self {
             lanes: (0..workers).map(|_| Lane::default()).collect(),
             shared: Lane::default(),
-            failures: AtomicU64::new(0),
+            failures: Lane::default(),
             failed_at: AtomicU64::new(0),
             alarm: AtomicU64::new(u64::MAX),
             breaker: Breaker::new(),
@@ -78,12 +109,19 @@ impl Vitals {
         let _ = self.wiring.set(wiring);
     }
 
-    pub(crate) fn figures(&self) -> Figures {
-        Figures { failures: self.failures.load(Relaxed), calls: self.calls() }
+    pub(crate) fn figures(&self) -> ByHook {
+        let mut figures = ByHook::default();
+        for (figures, failures) in figures.0.iter_mut().zip(&self.failures.0) {
+            figures.failures = failures.load(Relaxed);
+        }
+        for lane in self.lanes.iter().chain([&self.shared]) {
+            figures.0.iter_mut().zip(&lane.0).for_each(|(figures, calls)| figures.calls += calls.load(Relaxed));
+        }
+        figures
     }
 
     fn calls(&self) -> u64 {
-        self.lanes.iter().chain([&self.shared]).map(|lane| lane.0.load(Relaxed)).sum()
+        self.figures().total().calls
     }
 
     /// Calls since the last failure.
@@ -105,15 +143,17 @@ impl Vitals {
     }
 
     /// Counts a call of a worker. Nobody else writes to its lane at that time, so that no locked instruction is needed.
-    pub(crate) fn called_by(&self, worker: usize) {
-        if let Some(Lane(calls)) = self.lanes.get(worker) {
+    pub(crate) fn called_by(&self, worker: usize, hook: Hook) {
+        if let Some(calls) = self.lanes.get(worker).and_then(|lane| lane.0.get(hook as usize)) {
             calls.store(calls.load(Relaxed).wrapping_add(1), Relaxed);
         }
     }
 
     /// Counts a call of a thread that may wait.
-    pub(crate) fn called(&self) {
-        self.shared.0.fetch_add(1, Relaxed);
+    pub(crate) fn called(&self, hook: Hook) {
+        if let Some(calls) = self.shared.0.get(hook as usize) {
+            calls.fetch_add(1, Relaxed);
+        }
     }
 
     /// Whether a call may be made.
@@ -127,10 +167,12 @@ impl Vitals {
 
     /// To be called when a call has failed.
     #[cold]
-    pub(crate) fn failed(&self, admission: Admission, failure: &CallFailure, identity: &Identity) {
+    pub(crate) fn failed(&self, hook: Hook, admission: Admission, failure: &CallFailure, identity: &Identity) {
         self.last_reason.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&failure.reason);
-        let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
-        let calls = self.calls();
+        if let Some(failures) = self.failures.0.get(hook as usize) {
+            failures.fetch_add(1, Relaxed);
+        }
+        let Figures { calls, failures } = self.figures().total();
         self.failed_at.store(calls, Relaxed);
         if let Some(turn) = self.breaker.ended(admission, End::Failure, calls) {
             self.tell(turn, identity);

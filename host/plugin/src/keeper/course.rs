@@ -18,6 +18,7 @@ use crate::settings;
 use crate::state::{Digest, Role};
 use crate::status::PluginState;
 use crate::version::Version;
+use jackfield_metrics::Hook;
 
 /// How the versions of a plugin stand.
 #[derive(Clone, Default)]
@@ -266,9 +267,9 @@ impl Keeper {
                 member.arm(&self.poke);
                 self.publish();
             }
-            Verdict::Failed(figures) => {
+            Verdict::Failed(hook, figures) => {
                 let since = probation.since(now);
-                let reason = failed_too_often(figures, since, &member.version.identity().vitals.last_reason());
+                let reason = failed_too_often(hook, figures, since, &member.version.identity().vitals.last_reason());
                 if let Err(error) = self.go_back(place, &reason) {
                     tracing::error!(target: "jackfield::plugin", "{error}");
                 }
@@ -288,9 +289,9 @@ impl Keeper {
                 match canary::judge(settings.probation, settings.promote_after, figures, in_a_row) {
                     canary::Verdict::Open => return,
                     canary::Verdict::Promoted => (true, format!("after {in_a_row} calls without a failure")),
-                    canary::Verdict::Failed(figures) => {
-                        let Figures { calls, failures } = figures;
-                        let reason = format!("{failures} of its {calls} calls failed, the last one: {}", vitals.last_reason());
+                    canary::Verdict::Failed(hook, Figures { calls, failures }) => {
+                        let hook = hook.label();
+                        let reason = format!("{failures} of its {calls} calls of {hook} failed, the last one: {}", vitals.last_reason());
                         self.discard(place, &reason);
                         return;
                     }
@@ -427,6 +428,7 @@ impl Member {
     }
 }
 
-fn failed_too_often(Figures { calls, failures }: Figures, since: Duration, last: &str) -> String {
-    format!("{failures} of its {calls} calls in the first {:.1} s failed, the last one: {last}", since.as_secs_f64())
+fn failed_too_often(hook: Hook, Figures { calls, failures }: Figures, since: Duration, last: &str) -> String {
+    let hook = hook.label();
+    format!("{failures} of its {calls} calls of {hook} in the first {:.1} s failed, the last one: {last}", since.as_secs_f64())
 }

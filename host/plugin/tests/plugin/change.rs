@@ -59,13 +59,16 @@ fn a_version_that_fails_on_probation_is_rolled_back_and_its_file_barred_until_it
     let barred = status.change.barred.unwrap();
     assert_eq!((status.version, status.change.probation, status.change.previous), (Some(one), None, None));
     assert!(
-        barred.reason.starts_with("5 of its 105 calls in the first ") && barred.reason.ends_with("the last one: says no\\nplainly"),
+        barred.reason.starts_with("5 of its 105 calls of on-request in the first ")
+            && barred.reason.ends_with("the last one: says no\\nplainly"),
         "{barred:?}"
     );
     assert_eq!(rig.metric("jackfield_plugin_reloads_total{plugin=\"one\",result=\"rolled-back\"}"), 1);
     // The same content again, however it comes, and a configuration that says the same.
     rig.replace("one", &behave_two());
-    rig.await_status("one", |status| status.last_error.as_ref().is_some_and(|error| error.contains("was taken back (5 of its 105 calls")));
+    rig.await_status("one", |status| {
+        status.last_error.as_ref().is_some_and(|error| error.contains("was taken back (5 of its 105 calls of on-request"))
+    });
     rig.host.reconfigure(&rig.plugins).unwrap();
     let mut plugins = rig.plugins.clone();
     plugins.table.get_mut("one").unwrap().config = serde_json::json!({"more": "1"});
@@ -303,7 +306,7 @@ fn a_canary_serves_its_share_of_the_calls_and_all_hooks_of_each() {
 fn a_canary_that_fails_is_discarded_and_barred() {
     let rig = canary("100%", |_| {});
     (0..5).for_each(|_| drop(rig.ask("error")));
-    await_event(&rig, "is discarded: 5 of its 5 calls failed, the last one: says no");
+    await_event(&rig, "is discarded: 5 of its 5 calls of on-request failed, the last one: says no");
     assert_eq!((rig.told("version").as_str(), rig.status("one").state), ("VERSION-ONE", PluginState::RolledBack));
     assert!(rig.status("one").change.barred.is_some());
 }
