@@ -78,6 +78,20 @@ pub fn key_ring(config: &Config) -> Result<KeyRing, KeyError> {
     .and_then(|keys| ring(&keys, &path))
 }
 
+/// The keys that are there: nothing is made for who only looks.
+///
+/// # Errors
+/// There are none, or they cannot be read.
+pub fn known(config: &Config) -> Result<KeyRing, KeyError> {
+    match &config.token_keys {
+        Some(_) => key_ring(config),
+        None => {
+            let path = own_file(config);
+            read(&path).and_then(|keys| ring(&keys, &path))
+        }
+    }
+}
+
 /// What [`rotate`] has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotated {

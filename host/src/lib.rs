@@ -8,5 +8,6 @@ pub mod keys;
 pub mod logging;
 pub mod run;
 pub mod signals;
+pub mod simulate;
 
 pub use {jackfield_metrics as metrics, jackfield_plugin_host as plugin};

@@ -1,3 +1,4 @@
 //! Plugins on the desk.
 
+pub mod capture;
 pub mod replay;

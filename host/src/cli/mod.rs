@@ -12,6 +12,7 @@ mod providers;
 mod record;
 mod registrations;
 mod replay;
+mod simulate;
 mod status;
 mod table;
 mod trunks;
@@ -175,6 +176,9 @@ enum Command {
     /// Say what is wrong on the way to a provider, and what to do
     #[command(after_help = DOCTOR_HELP)]
     Doctor(doctor::Arguments),
+    /// Show what would become of messages: each plugin's decision, the targets, the bytes that would leave
+    #[command(after_help = simulate::HELP)]
+    Simulate(simulate::Arguments),
     /// Put a new key before those of the tokens in Record-Route, Path and Contact
     #[command(after_help = ROTATE_HELP)]
     RotateKey {
@@ -294,6 +298,7 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
         Command::Record(command) => record::record(&command, out, err),
         Command::Replay(arguments) => replay::run(&arguments, out, err),
         Command::Doctor(arguments) => doctor::doctor(&arguments, out, err),
+        Command::Simulate(arguments) => simulate::run(arguments, out, err),
         Command::RotateKey { config } => rotate_key(&config, out, err),
         Command::HashPassword { name, realm, algorithms } => {
             let hashes = if algorithms.is_empty() { vec![Hash::Sha256, Hash::Md5] } else { algorithms };

@@ -11,7 +11,7 @@ use crate::plugin::{self, CallState, ChainAnswer, PluginHost, RegistrationKind};
 
 /// Asks the chain: the generation that serves for a request, and that generation again for what becomes of it.
 #[derive(Debug)]
-pub(super) struct PluginDecider(pub(super) Arc<PluginHost>);
+pub(crate) struct PluginDecider(pub(crate) Arc<PluginHost>);
 
 impl Decider for PluginDecider {
     type State = Arc<CallState>;

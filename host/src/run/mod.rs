@@ -8,6 +8,7 @@ mod file_watch;
 mod listeners;
 mod registrations;
 mod relays;
+pub(crate) mod stage;
 mod trunks;
 mod users;
 mod watching;

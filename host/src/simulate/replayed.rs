@@ -1,0 +1,234 @@
+//! A capture of a router: what came to it comes to the simulated one, at the same times, and what it has sent says what it has called things,
+//! and what it is to be compared with.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jackfield_desk::capture::Capture;
+use jackfield_proto::message::{Framing, Limits, Message};
+use jackfield_proto::net::{ConnectionId, Flow, Transport};
+use jackfield_proto::time::Timestamp;
+use jackfield_trunk::registrations::UnixTime;
+
+use super::alignment::align;
+use super::mapping::Mapping;
+use super::outgoing::{Sent, first_line, text};
+use super::report::{Arrived, Report};
+use super::traffic::{Event, Traffic};
+use super::{Comparison, Options, Outcome, SimulateError, told};
+use crate::engine::Told;
+use crate::run::stage::Stage;
+
+/// How much later than in the capture something may happen here: timers of the core lie on ticks.
+const LATE: Duration = Duration::from_millis(20);
+
+/// Branches of requests of the router's own, which a simulation does not make.
+const OWN: [&[u8]; 2] = [b"z9hG4bKjp", b"z9hG4bKjw"];
+
+/// What makes a message the same as another: its call, CSeq, what it is, and where to.
+type Key = (Vec<u8>, Vec<u8>, String, String);
+
+/// Runs a capture.
+pub(super) fn replay(
+    stage: &Stage,
+    options: &Options,
+    report: Report<'_>,
+    capture: &Capture,
+    begin: UnixTime,
+) -> Result<Outcome, SimulateError> {
+    let listeners = stage.simulation.listeners();
+    let mut replay = Replay {
+        stage,
+        options,
+        report,
+        mapping: Mapping::default(),
+        waiting: HashMap::new(),
+        here: HashSet::new(),
+        there: HashSet::new(),
+        connections: HashMap::new(),
+        counts: Counts::default(),
+    };
+    let mut traffic = Traffic::new(listeners);
+    for captured in &capture.captured {
+        let at = Timestamp::from_duration(Duration::from_micros(captured.at.saturating_sub(begin.0.saturating_mul(1000))));
+        for event in traffic.events(captured) {
+            replay.event(at, captured.transport, event)?;
+        }
+    }
+    replay.end()
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    inputs: usize,
+    matched: usize,
+    different: usize,
+    missing: usize,
+    own: usize,
+}
+
+struct Replay<'a, 'o> {
+    stage: &'a Stage,
+    options: &'a Options,
+    report: Report<'o>,
+    mapping: Mapping,
+    /// What has left here and was not yet found in the capture.
+    waiting: HashMap<Key, VecDeque<Sent>>,
+    /// Hashes of what has left: what leaves again unchanged is one message.
+    here: HashSet<u64>,
+    there: HashSet<u64>,
+    /// Streams of the capture, as they are called here.
+    connections: HashMap<u64, ConnectionId>,
+    counts: Counts,
+}
+
+impl Replay<'_, '_> {
+    fn event(&mut self, at: Timestamp, transport: Transport, event: Event) -> Result<(), SimulateError> {
+        match event {
+            Event::In { listener, remote, stream, bytes } => {
+                self.stage.simulation.advance(at);
+                self.tell()?;
+                let connection = stream.map(|stream| self.connection(stream, transport, remote));
+                self.input(&bytes, Flow { transport, listener, remote, connection })
+            }
+            Event::Out { remote, stream, bytes } => {
+                self.stage.simulation.advance(at);
+                self.tell()?;
+                self.output(at, &bytes, (transport, remote.to_string()), stream)
+            }
+            Event::Opened { remote, stream } => {
+                self.connection(stream, transport, remote);
+                Ok(())
+            }
+            Event::Closed { stream } => {
+                self.connections.remove(&stream).into_iter().for_each(|connection| self.stage.simulation.close(connection));
+                Ok(())
+            }
+        }
+    }
+
+    fn connection(&mut self, stream: u64, transport: Transport, remote: std::net::SocketAddr) -> ConnectionId {
+        let simulation = &self.stage.simulation;
+        *self.connections.entry(stream).or_insert_with(|| simulation.open(transport, remote))
+    }
+
+    fn is_wanted(&self, message: &Message) -> bool {
+        self.options.only.as_ref().is_none_or(|only| only.as_bytes() == message.call_id())
+    }
+
+    fn input(&mut self, bytes: &Bytes, flow: Flow) -> Result<(), SimulateError> {
+        let translated = self.mapping.translate(bytes);
+        let Ok(message) = Message::parse(translated.clone(), Framing::Datagram, &Limits::default()) else { return Ok(()) };
+        if !self.is_wanted(&message) {
+            return Ok(());
+        }
+        self.counts.inputs += 1;
+        let simulation = &self.stage.simulation;
+        let arrived = Arrived { at: simulation.now(), name: None, flow: &flow, bytes, call_id: message.call_id() };
+        self.report.arrived(&arrived)?;
+        simulation.receive(translated, flow);
+        self.tell()?;
+        Ok(self.report.end()?)
+    }
+
+    /// Tells what has happened, and remembers what has left.
+    fn tell(&mut self) -> Result<(), SimulateError> {
+        for (at, told) in self.stage.simulation.told() {
+            for line in told::words(&told) {
+                self.report.happened(at, &line)?;
+            }
+            if let Told::Sent { outgoing, connection } = told
+                && let Some(sent) = Sent::of(outgoing, connection)
+            {
+                let to = (sent.path.transport, sent.path.remote.to_string());
+                if self.here.insert(hash(&sent.bytes, &to)) {
+                    self.report.sent(at, &sent)?;
+                    self.waiting.entry(key(&sent.message, &to)).or_default().push_back(sent);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The router has sent something: it is found here, or will be in a moment.
+    fn output(&mut self, at: Timestamp, bytes: &Bytes, to: (Transport, String), stream: Option<u64>) -> Result<(), SimulateError> {
+        let Ok(message) = Message::parse(bytes.clone(), Framing::Datagram, &Limits::default()) else { return Ok(()) };
+        if !self.is_wanted(&message) || !self.there.insert(hash(bytes, &to)) {
+            return Ok(());
+        }
+        let branch = message.top_via().and_then(|via| via.branch());
+        if message.is_request() && branch.is_some_and(|branch| OWN.iter().any(|own| branch.starts_with(own))) {
+            self.counts.own += 1;
+            return Ok(());
+        }
+        let key = key(&message, &to);
+        loop {
+            if let Some(sent) = self.waiting.get_mut(&key).and_then(VecDeque::pop_front) {
+                return self.found(bytes, &sent, stream);
+            }
+            if !self.stage.simulation.step(at + LATE) {
+                break;
+            }
+            self.tell()?;
+        }
+        self.counts.missing += 1;
+        if self.options.comparison == Comparison::Wanted {
+            let about = format!("the router has sent {} to {}, and it would not leave here", first_line(bytes), to.1);
+            self.report.differs(&about, &[format!("Call-ID {}", text(message.call_id()))])?;
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, bytes: &Bytes, sent: &Sent, stream: Option<u64>) -> Result<(), SimulateError> {
+        if let (Some(stream), Some(connection)) = (stream, sent.connection) {
+            self.connections.entry(stream).or_insert(connection);
+        }
+        let alignment = align(bytes, &sent.bytes);
+        alignment.pairs.into_iter().for_each(|(theirs, ours)| self.mapping.learn(theirs, ours));
+        if alignment.differences.is_empty() {
+            self.counts.matched += 1;
+            return Ok(());
+        }
+        self.counts.different += 1;
+        if self.options.comparison == Comparison::Wanted {
+            let call_id = text(sent.message.call_id());
+            let about = format!("{} to {} of call {call_id} (- captured, + simulated)", first_line(&sent.bytes), sent.path.remote);
+            self.report.differs(&about, &alignment.differences)?;
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Outcome, SimulateError> {
+        if self.options.comparison == Comparison::None {
+            return Ok(Outcome::Good);
+        }
+        let mut more: Vec<_> = self.waiting.drain().flat_map(|(key, sent)| sent.into_iter().map(move |sent| (key.clone(), sent))).collect();
+        more.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let left = more.len();
+        for (_, sent) in more {
+            let about = format!("{} would leave for {}, and the router has not sent it", first_line(&sent.bytes), sent.path.remote);
+            self.report.differs(&about, &[format!("Call-ID {}", text(sent.message.call_id()))])?;
+        }
+        let Counts { inputs, matched, different, missing, own } = self.counts;
+        let words = format!(
+            "{inputs} messages in; {matched} left as captured, {different} differ, {missing} are missing, {left} are too many; \
+             {own} of the router's own are left out"
+        );
+        self.report.summary(&words)?;
+        Ok(if different + missing + left == 0 { Outcome::Good } else { Outcome::Bad })
+    }
+}
+
+fn key(message: &Message, to: &(Transport, String)) -> Key {
+    let what = if message.is_request() { text(message.method().as_bytes()) } else { message.status().to_string() };
+    let cseq = message.field(&jackfield_proto::message::Name::CSeq).unwrap_or_default().to_vec();
+    (message.call_id().to_vec(), cseq, what, format!("{} {}", to.0, to.1))
+}
+
+fn hash(bytes: &Bytes, to: &(Transport, String)) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (bytes, to.0, &to.1).hash(&mut hasher);
+    hasher.finish()
+}
