@@ -102,7 +102,7 @@ fn of_edit(edit: &Edit) -> String {
         Edit::Set(name, value) => format!("sets {}: {}", text(name), text(value)),
         Edit::Remove(name) => format!("removes {}", text(name)),
         Edit::SetUriParam(name, value) => {
-            let value = value.as_ref().map(|value| format!("={}", text(value))).unwrap_or_default();
+            let value = if value.is_empty() { String::new() } else { format!("={}", text(value)) };
             format!("sets URI parameter {}{value}", text(name))
         }
         Edit::RemoveUriParam(name) => format!("removes URI parameter {}", text(name)),
