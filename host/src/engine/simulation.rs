@@ -90,6 +90,12 @@ impl<D: Decider> Simulation<D> {
         self.worker.shared.clock.unix()
     }
 
+    /// The time of day, for whoever has to know it all along.
+    pub fn clock(&self) -> impl Fn() -> UnixTime + Send + Sync + use<D> {
+        let clock = self.worker.shared.clock.clone();
+        move || clock.unix()
+    }
+
     /// Requests without a final response.
     pub fn running(&self) -> usize {
         self.shard().map_or(0, Shard::running)

@@ -12,6 +12,7 @@ pub(crate) mod stage;
 mod trunks;
 mod users;
 mod watching;
+pub(crate) mod world;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;

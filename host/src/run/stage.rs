@@ -14,10 +14,12 @@ use super::certificates::Materials;
 use super::decider::PluginDecider;
 use super::listeners::{self, Interfaces};
 use super::trunks;
+use super::world::{self, World};
 use crate::config::{Config, LoadError, Place};
 use crate::engine::{Authentication, Fixed, Setup, Simulation};
 use crate::keys;
 use crate::metrics::Metrics;
+use crate::plugin::trace::{Listen, Tracer};
 use crate::plugin::{PluginHost, PluginSettings};
 
 /// Where the numbers of a simulation begin: the same each time.
@@ -39,6 +41,8 @@ pub(crate) struct StageOptions {
 /// A simulation that has been set up.
 pub(crate) struct Stage {
     pub(crate) simulation: Simulation<PluginDecider>,
+    /// What plugins are told, and what they decide.
+    pub(crate) world: Arc<World>,
     /// What is to be known of it.
     pub(crate) notes: Vec<String>,
     metrics: Arc<Metrics>,
@@ -78,7 +82,14 @@ pub(crate) fn set(mut config: Config, options: StageOptions) -> Result<Stage> {
     let table = trunks::table(&config, &Documents::default()).map_err(invalid)?;
     let lists = config.user_lists().map_err(invalid)?;
     let metrics = Arc::new(Metrics::new(1));
-    let settings = PluginSettings { workers: 1, state_directory: None, metrics: Arc::clone(&metrics) };
+    let world = World::new(begin);
+    let settings = PluginSettings {
+        workers: 1,
+        state_directory: None,
+        metrics: Arc::clone(&metrics),
+        tracer: Tracer::to(Arc::clone(&world) as Arc<dyn Listen>),
+        services: Arc::new(world::Shared(Arc::clone(&world))),
+    };
     let host = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
     let setup = Setup {
         config: &config,
@@ -92,8 +103,9 @@ pub(crate) fn set(mut config: Config, options: StageOptions) -> Result<Stage> {
     let routes = Arc::new(move |destination| route(&ours, destination));
     let fixed = Fixed { unix: begin, seed: SEED, listeners, records, routes };
     let simulation = Simulation::start(Arc::new(PluginDecider(Arc::clone(&host))), setup, fixed)?;
+    world.follow(simulation.clock());
     let plugins = config.plugins.chain.clone();
-    Ok(Stage { simulation, notes, metrics, plugins, _host: host })
+    Ok(Stage { simulation, world, notes, metrics, plugins, _host: host })
 }
 
 /// Puts listeners where they are to be.

@@ -110,6 +110,9 @@ impl<'a, 'o> Player<'a, 'o> {
     /// Tells what has happened, and lets those answer who got something, until nothing more happens.
     fn carry_on(&mut self) -> Result<(), SimulateError> {
         loop {
+            for line in self.stage.world.take_heard() {
+                self.report.happened(self.stage.simulation.now(), &line)?;
+            }
             let told = self.stage.simulation.told();
             if told.is_empty() {
                 return Ok(());

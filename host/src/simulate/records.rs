@@ -139,6 +139,8 @@ impl Known {
             jackfield_resolver::Records::Addresses(all.copied().filter(fits).collect())
         };
         match question.kind {
+            Kind::AnyNaptr => jackfield_resolver::Records::AnyNaptr(Vec::new()),
+            Kind::Txt => jackfield_resolver::Records::Txt(Vec::new()),
             Kind::Naptr => jackfield_resolver::Records::Naptr(self.naptr.get(&name).cloned().unwrap_or_default()),
             Kind::Srv => jackfield_resolver::Records::Srv(self.srv.get(&name).cloned().unwrap_or_default()),
             Kind::A => addresses(IpAddr::is_ipv4),

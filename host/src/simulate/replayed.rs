@@ -134,6 +134,9 @@ impl Replay<'_, '_> {
 
     /// Tells what has happened, and remembers what has left.
     fn tell(&mut self) -> Result<(), SimulateError> {
+        for line in self.stage.world.take_heard() {
+            self.report.happened(self.stage.simulation.now(), &line)?;
+        }
         for (at, told) in self.stage.simulation.told() {
             for line in told::words(&told) {
                 self.report.happened(at, &line)?;
