@@ -27,7 +27,7 @@ pub(super) enum Inputs {
     /// Messages, one after the other.
     Letters(Vec<Letter>),
     /// What a capture holds.
-    Capture(PathBuf, Capture),
+    Capture(Capture),
 }
 
 /// Reads what is to be simulated.
@@ -44,7 +44,7 @@ pub(super) fn inputs(paths: &[PathBuf]) -> Result<Inputs, SimulateError> {
                     return Err(failed(&file)("a capture is simulated alone; name nothing else".to_owned()));
                 }
                 let capture = capture::read(&file).map_err(|error| failed(&file)(error.to_string()))?;
-                return Ok(Inputs::Capture(file, capture));
+                return Ok(Inputs::Capture(capture));
             }
             letters.push(letter(&file).map_err(failed(&file))?);
             if letters.len() > FILES_MAX {

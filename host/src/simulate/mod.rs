@@ -126,7 +126,7 @@ pub fn simulate(config: Config, options: &Options, out: &mut dyn Write, err: &mu
     let inputs = letters::inputs(&options.inputs)?;
     let begin = match (options.time, &inputs) {
         (Some(time), _) => time,
-        (None, letters::Inputs::Capture(_, capture)) => capture.captured.first().map_or(NOON, |first| UnixTime(first.at / 1000)),
+        (None, letters::Inputs::Capture(capture)) => capture.captured.first().map_or(NOON, |first| UnixTime(first.at / 1000)),
         (None, letters::Inputs::Letters(_)) => NOON,
     };
     let staged = StageOptions { addresses: options.addresses.clone(), records: options.records.source(), begin };
@@ -139,7 +139,7 @@ pub fn simulate(config: Config, options: &Options, out: &mut dyn Write, err: &mu
         let report = Report::new(&mut printed, options.format, stage.simulation.listeners(), begin);
         match inputs {
             letters::Inputs::Letters(letters) => Player::new(&stage, options, report).play(letters)?,
-            letters::Inputs::Capture(_, capture) => replayed::replay(&stage, options, report, &capture, begin)?,
+            letters::Inputs::Capture(capture) => replayed::replay(&stage, options, report, &capture, begin)?,
         }
     };
     out.write_all(&printed)?;
