@@ -16,8 +16,9 @@ pub(super) const HOSTCALL_OCTETS: usize = 1 << 20;
 /// Handles of host resources that an instance may hold.
 pub(super) const HANDLES: usize = 2048;
 
-/// Core instances, tables and memories of one component instance.
-const PARTS: usize = 32;
+/// Core instances, tables and memories of one component instance. Python is made of more than forty: the interpreter, its extension
+/// modules, and what stands in for WASI. Memory is bounded for all of them together.
+const PARTS: usize = 64;
 
 /// The CPU time of one call of a plugin.
 ///
