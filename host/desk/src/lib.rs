@@ -1,4 +1,10 @@
-//! Plugins on the desk.
+//! Plugins on the desk: new ones, builds, tests with fixtures, inspection, measurements, recordings played again, captures.
 
+pub mod build;
 pub mod capture;
+pub mod create;
+pub mod inspect;
+pub mod interface;
+pub mod language;
+mod program;
 pub mod replay;

@@ -1,13 +1,12 @@
 //! The command line.
 
 mod check;
+mod desk;
 mod doctor;
 mod explain;
 mod hash_password;
 mod media;
-mod plugin_build;
 mod plugin_change;
-mod plugin_new;
 mod providers;
 mod record;
 mod registrations;
@@ -92,12 +91,6 @@ The lines go into the file that users-file of [auth.NAME] names:
   jackfield hash-password alice --realm example.com < password >> phones.users
 They are good for this realm only, but there as good as the password.
 Let nobody else read the file.";
-
-const NEW_HELP: &str = "\
-The crate needs no clone of Jackfield: it gets the sources of the SDK with it.
-Then, in the new directory:
-  cargo test                           test it, without WebAssembly
-  jackfield plugin build --to PLUGINS  build it, and hand it to a running proxy";
 
 const PROMOTE_HELP: &str = "\
 A candidate is a changed file that does not serve yet: with change = \"shadow\"
@@ -205,24 +198,11 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum PluginCommand {
-    /// Make a plugin crate in a new directory
-    #[command(after_help = NEW_HELP)]
-    New {
-        /// The plugin's name: small letters, digits and hyphens
-        name: String,
-        /// Where the new directory goes
-        #[arg(long = "in", value_name = "DIR", default_value = ".")]
-        parent: PathBuf,
-    },
-    /// Build a plugin crate into its component, NAME.wasm
-    Build {
-        /// The plugin crate
-        #[arg(default_value = ".", value_name = "DIR")]
-        directory: PathBuf,
-        /// Put the component into this directory, whole at once: a running proxy takes it up
-        #[arg(long, value_name = "DIR")]
-        to: Option<PathBuf>,
-    },
+    /// Make a plugin in a new directory
+    #[command(after_help = desk::create::HELP)]
+    New(desk::create::Arguments),
+    /// Build a plugin into its component, NAME.wasm
+    Build(desk::build::Arguments),
     /// Show the plugins of a running proxy, or all there is to know of one
     Status {
         /// The plugin
@@ -305,8 +285,8 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
             let _hidden = hash_password::prompt(&name, err)?;
             hash_password::hash_password(&name, &realm, &hashes, io::stdin().lock(), out, err)
         }
-        Command::Plugin(PluginCommand::New { name, parent }) => plugin_new(&parent, &name, out, err),
-        Command::Plugin(PluginCommand::Build { directory, to }) => plugin_build(&directory, to.as_deref(), out, err),
+        Command::Plugin(PluginCommand::New(arguments)) => desk::create::run(&arguments, out, err),
+        Command::Plugin(PluginCommand::Build(arguments)) => desk::build::run(&arguments, out, err),
         Command::Plugin(PluginCommand::Status { name: None, running, .. }) => status::plugin_status(&running, out, err),
         Command::Plugin(PluginCommand::Status { name: Some(name), differences: true, running }) => {
             plugin_change::differences(&running, name, out, err)
@@ -360,28 +340,6 @@ fn rotate_key(file: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io::Resu
             Ok(Exit::Good)
         }
         Err(error) => failed(&error.into(), err),
-    }
-}
-
-fn plugin_new(parent: &Path, name: &str, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
-    match plugin_new::create(parent, name) {
-        Ok(directory) => {
-            writeln!(out, "made {}: src/lib.rs is the plugin, `jackfield plugin build` in there builds it", directory.display())?;
-            Ok(Exit::Good)
-        }
-        Err(error) => failed(&error, err),
-    }
-}
-
-fn plugin_build(directory: &Path, to: Option<&Path>, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
-    match plugin_build::build(directory, to) {
-        Ok(built) => {
-            for component in built {
-                writeln!(out, "{}: {} ({} octets)", component.name, component.path.display(), table::number(component.size))?;
-            }
-            Ok(Exit::Good)
-        }
-        Err(error) => failed(&error, err),
     }
 }
 

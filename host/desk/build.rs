@@ -20,7 +20,7 @@ const SOURCES: [&str; 10] = [
 
 fn main() -> io::Result<()> {
     let variable = |name: &str| env::var_os(name).map(PathBuf::from).ok_or_else(|| io::Error::other(format!("{name} is not set")));
-    let repository = variable("CARGO_MANIFEST_DIR")?.join("..").canonicalize()?;
+    let repository = variable("CARGO_MANIFEST_DIR")?.join("../..").canonicalize()?;
     let mut files = Vec::new();
     for source in SOURCES {
         let path = repository.join(source);

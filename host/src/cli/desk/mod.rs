@@ -1,0 +1,4 @@
+//! `jackfield plugin new`, `build`, `test`, `inspect` and `bench`: what the desk has, as commands.
+
+pub(super) mod build;
+pub(super) mod create;
