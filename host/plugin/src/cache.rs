@@ -107,6 +107,7 @@ fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Metering;
 
     fn component(engine: &Engine) -> (Digest, Component) {
         let empty = [0, b'a', b's', b'm', 13, 0, 1, 0];
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_found_until_it_is_damaged() {
-        let (state, engine) = (tempfile::tempdir().unwrap(), super::super::engine::start().unwrap());
+        let (state, engine) = (tempfile::tempdir().unwrap(), super::super::engine::start(Metering::Off).unwrap());
         let cache = Cache::open(state.path(), &engine).unwrap();
         let (digest, component) = component(&engine);
         assert!(cache.load(&engine, &digest).is_none());
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn nobody_else_can_look_in() {
-        let (state, engine) = (tempfile::tempdir().unwrap(), super::super::engine::start().unwrap());
+        let (state, engine) = (tempfile::tempdir().unwrap(), super::super::engine::start(Metering::Off).unwrap());
         let directory = state.path().join("compiled-plugins");
         fs::create_dir(&directory).unwrap();
         fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_oldest_go_first() {
-        let (state, engine) = (tempfile::tempdir().unwrap(), super::super::engine::start().unwrap());
+        let (state, engine) = (tempfile::tempdir().unwrap(), super::super::engine::start(Metering::Off).unwrap());
         let cache = Cache::open(state.path(), &engine).unwrap();
         let (digest, component) = component(&engine);
         for n in 0..FILES as u64 {

@@ -17,11 +17,20 @@ const MEMORY_MAX: usize = 1 << 30;
 /// Stack of a plugin; deeper recursion traps.
 const STACK: usize = 512 << 10;
 
+/// Whether instructions are counted. It makes every one of them dearer, so that no router counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metering {
+    /// They are not.
+    Off,
+    /// Each costs one unit of fuel, of which there is more than anything uses.
+    Fuel,
+}
+
 /// Makes the engine.
-pub(super) fn start() -> anyhow::Result<Engine> {
-    let engine = Engine::new(&config(Allocation::Pooled)).or_else(|error| {
+pub(super) fn start(metering: Metering) -> anyhow::Result<Engine> {
+    let engine = Engine::new(&config(Allocation::Pooled, metering)).or_else(|error| {
         tracing::warn!(%error, "plugins run without pre-reserved memory, a little slower: the limit on this process's addresses is low");
-        Engine::new(&config(Allocation::OnDemand))
+        Engine::new(&config(Allocation::OnDemand, metering))
     });
     engine.map_err(|error| anyhow::anyhow!("cannot start the WebAssembly engine: {error:#}"))
 }
@@ -31,12 +40,13 @@ enum Allocation {
     OnDemand,
 }
 
-fn config(allocation: Allocation) -> Config {
+fn config(allocation: Allocation, metering: Metering) -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true);
     // Hooks are called synchronously and never wait: without the machinery for waiting a call costs a third.
     config.concurrency_support(false);
     config.epoch_interruption(true);
+    config.consume_fuel(metering == Metering::Fuel);
     config.max_wasm_stack(STACK);
     config.wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Enable);
     // One thread compiles, at low priority: calls that are up do not notice a reload.

@@ -12,6 +12,7 @@ use jackfield_services::ask::Ask;
 use super::bindings::{lifecycle, on_complete, on_failure, on_registration, on_request, on_response, on_timer, types};
 use super::call::Call;
 use super::completion::CompletedEvent;
+use super::engine::Metering;
 use super::failure::{CallFailure, one_line};
 use super::limits::{HANDLES, HOSTCALL_OCTETS};
 use super::random::Random;
@@ -36,6 +37,7 @@ pub(super) struct Blueprint {
     pub(super) cpu_per_hook: Duration,
     pub(super) cpu_init: Duration,
     pub(super) made: AtomicU32,
+    pub(super) metering: Metering,
 }
 
 /// Where the exports are.
@@ -104,6 +106,10 @@ impl Blueprint {
         store.set_hostcall_fuel(HOSTCALL_OCTETS);
         store.set_max_component_handles(HANDLES);
         store.epoch_deadline_callback(|mut cx| Ok(cx.data_mut().budget.tick()));
+        if self.metering == Metering::Fuel {
+            // More than any instance uses in its life. Without metering it would be an error.
+            let _ = store.set_fuel(u64::MAX);
+        }
         begin(&mut store, cpu, self.wait);
         let instance = self.pre.instantiate(&mut store).map_err(|error| match error.is::<PoolConcurrencyLimitError>() {
             true => StartFailure::NoRoom(error.root_cause().to_string()),
@@ -267,6 +273,16 @@ impl Instance {
     /// Where chance for this instance's decisions comes from.
     pub(super) fn random(&mut self) -> &mut Random {
         &mut self.store.data_mut().random
+    }
+
+    /// Octets of its memories.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().memory.used()
+    }
+
+    /// What is left of the fuel; none if instructions are not counted.
+    pub(super) fn fuel(&self) -> Option<u64> {
+        self.store.get_fuel().ok()
     }
 
     /// Whether a new instance should take its place before the next call.

@@ -24,7 +24,7 @@ use super::status::{Board, Entry, PluginState};
 use super::timers::{PluginTimers, Timers};
 use super::version::{Version, Waits};
 use crate::settings::{self, Plugins};
-use jackfield_metrics::{Hook, Metrics};
+use jackfield_metrics::Metrics;
 use jackfield_watch::{Found, Notices, Stamp, Watched};
 
 /// How often the files are looked at without a notice: a file behind a symlink may change where no notice comes from.
@@ -346,7 +346,7 @@ impl Keeper {
             name: member.name.clone(),
             file: member.file.clone(),
             state: member.state,
-            hooks: hooks(&member.version),
+            hooks: member.version.hooks(),
             generation: member.generation,
             refused: member.refused.clone(),
             identity: Some(Arc::clone(&member.version.blueprint.identity)),
@@ -373,23 +373,10 @@ fn announce(member: &Member) {
         plugin = member.name,
         version = %member.version.identity().version,
         generation = member.generation,
-        hooks = ?hooks(&member.version),
+        hooks = ?member.version.hooks(),
         compiled_in = ?member.program.compiled_in,
         "a plugin serves"
     );
-}
-
-fn hooks(version: &Version) -> Vec<Hook> {
-    let subscriptions = &version.subscriptions;
-    let wanted = [
-        (Hook::Request, !subscriptions.request.is_empty()),
-        (Hook::Response, !subscriptions.response.is_empty()),
-        (Hook::Failure, !subscriptions.failure.is_empty()),
-        (Hook::Registration, subscriptions.registration),
-        (Hook::Timer, subscriptions.timer),
-        (Hook::Complete, !subscriptions.complete.is_empty()),
-    ];
-    wanted.into_iter().filter_map(|(hook, wanted)| wanted.then_some(hook)).collect()
 }
 
 /// What there is in a changed file.

@@ -57,11 +57,13 @@ mod version;
 mod view;
 mod wasi;
 mod watched;
+mod workshop;
 
 pub use call::{CallState, TransactionId};
 pub use chain::{Chain, ChainAnswer, RequestView};
 pub use change::report;
 pub use completion::Completion;
+pub use engine::Metering;
 pub use host::{PluginHost, PluginSettings};
 pub use machine::Machine;
 pub use outcome::{FailureView, ResponseView};
@@ -70,3 +72,4 @@ pub use registration::{RegistrationKind, RegistrationView};
 pub use said::{Later, Said};
 pub use status::{PluginState, PluginStatus};
 pub use trial::{Prepared, Ran, Trial, TrialError};
+pub use workshop::{Costs, Workpiece, WorkpieceError, local_time};

@@ -80,6 +80,11 @@ impl MemoryBound {
         Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: 0, at_start: 0 }
     }
 
+    /// Octets that it has.
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
     /// The instance is ready: what it has now, any instance of its kind has.
     pub(super) fn mark_start(&mut self) {
         self.at_start = self.used;

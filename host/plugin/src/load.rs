@@ -15,6 +15,7 @@ use super::bindings::{
 };
 use super::cache::Cache;
 use super::change::aside::Aside;
+use super::engine::Metering;
 use super::failure::{CallFailure, one_line};
 use super::grants::{self, Granted, NotGranted, Service};
 use super::instance::{Blueprint, HookIndices, StartFailure};
@@ -140,13 +141,19 @@ pub(super) struct Loader {
     tracer: Arc<Tracer>,
     workers: usize,
     services: Arc<dyn Services>,
+    metering: Metering,
 }
 
 impl Loader {
     /// Without a state directory, or one that can be written to, plugins are compiled at every start.
     pub(super) fn new(settings: PluginSettings) -> anyhow::Result<Self> {
+        Self::metered(settings, Metering::Off)
+    }
+
+    /// The same with instructions counted, or not.
+    pub(super) fn metered(settings: PluginSettings, metering: Metering) -> anyhow::Result<Self> {
         let PluginSettings { workers, state_directory, metrics, tracer, services } = settings;
-        let engine = super::engine::start()?;
+        let engine = super::engine::start(metering)?;
         let pace = Pace::start(&engine)?;
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker).map_err(|error| anyhow::anyhow!("cannot offer the plugin interface: {error:#}"))?;
@@ -157,7 +164,7 @@ impl Loader {
                 .inspect_err(|error| tracing::warn!(%error, "compiled plugins are not kept in {directory}: each start compiles them again"))
                 .ok()
         });
-        Ok(Self { engine, pace, linker, cache, nursery: Nursery::start()?, metrics, tracer, workers, services })
+        Ok(Self { engine, pace, linker, cache, nursery: Nursery::start()?, metrics, tracer, workers, services, metering })
     }
 
     /// What the file contains.
@@ -256,6 +263,7 @@ impl Loader {
             cpu_per_hook: settings.cpu_per_hook,
             cpu_init: settings.cpu_init,
             made: AtomicU32::new(0),
+            metering: self.metering,
         };
         let begun = thread_cpu_time();
         let (mut first, subscriptions) = blueprint.instantiate(settings.cpu_init)?;

@@ -52,7 +52,7 @@ fn unusable(what: &'static str, why: impl Into<String>) -> TrialError {
 
 /// A plugin that is loaded, with an instance that is kept from one hook call to the next, as a worker's is.
 pub struct Trial {
-    version: Arc<Version>,
+    pub(super) version: Arc<Version>,
 }
 
 /// A hook call that has been read, so that it can be made many times.
@@ -244,7 +244,7 @@ impl Prepared {
         Ok(Self { origin, request, plan: call.plan.as_ref().map(Into::into), edits, notes, answer, hook })
     }
 
-    fn call(&self) -> Call {
+    pub(super) fn call(&self) -> Call {
         let mut call = Call::new(self.origin.clone(), Arc::clone(&self.request), self.notes.clone());
         call.plan.clone_from(&self.plan);
         call.edits.clone_from(&self.edits);
@@ -258,7 +258,7 @@ impl Prepared {
     }
 
     /// Calls the hook, and checks what it decides as the chain would.
-    fn call_hook(&self, instance: &mut Instance, call: &mut Option<Box<Call>>) -> Result<(), CallFailure> {
+    pub(super) fn call_hook(&self, instance: &mut Instance, call: &mut Option<Box<Call>>) -> Result<(), CallFailure> {
         let invalid = |invalid| CallFailure::of_decision(&invalid);
         match &self.hook {
             Hook::Request => {

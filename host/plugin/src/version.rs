@@ -92,6 +92,25 @@ impl Version {
         self.waits == Waits::ForOthers
     }
 
+    /// CPU time that `init` took.
+    pub(super) fn init_cost(&self) -> Duration {
+        self.init_cost
+    }
+
+    /// The hooks that the plugin has subscribed to.
+    pub(super) fn hooks(&self) -> Vec<Hook> {
+        let subscriptions = &self.subscriptions;
+        let wanted = [
+            (Hook::Request, !subscriptions.request.is_empty()),
+            (Hook::Response, !subscriptions.response.is_empty()),
+            (Hook::Failure, !subscriptions.failure.is_empty()),
+            (Hook::Registration, subscriptions.registration),
+            (Hook::Timer, subscriptions.timer),
+            (Hook::Complete, !subscriptions.complete.is_empty()),
+        ];
+        wanted.into_iter().filter_map(|(hook, wanted)| wanted.then_some(hook)).collect()
+    }
+
     pub(super) fn identity(&self) -> &Identity {
         &self.blueprint.identity
     }
