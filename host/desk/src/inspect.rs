@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use jackfield_plugin_host::settings::Plugin;
+use jackfield_plugin_host::{Metering, Workpiece, WorkpieceError};
 use serde::Serialize;
 use sha2::Digest as _;
 use wasmparser::{KnownCustom, Parser, Payload};
@@ -61,11 +63,32 @@ pub enum Fit {
     No(String),
 }
 
-/// Looks into a file, and then asks `load` whether the host can run it.
+/// Looks into a file, and tries whether the host can run it with these settings.
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn inspect(file: &Path, load: impl FnOnce(&[u8]) -> Fit) -> Result<Inspection> {
+pub fn inspect(file: &Path, settings: &Plugin) -> Result<Inspection> {
+    let name = crate::settings::name(file);
+    inspect_with(file, |octets| fit(octets, &name, settings).unwrap_or_else(Fit::from))
+}
+
+fn fit(octets: &[u8], name: &str, settings: &Plugin) -> Result<Fit, WorkpieceError> {
+    let services = crate::fixture::nothing_given().map_err(|error| WorkpieceError::Unfit(error.to_string()))?;
+    let trial = Workpiece::compile(octets, None, Metering::Off)?.trial(name, settings, services)?;
+    Ok(Fit::Fits(trial.hooks().into_iter().map(str::to_owned).collect()))
+}
+
+impl From<WorkpieceError> for Fit {
+    fn from(error: WorkpieceError) -> Self {
+        match error {
+            WorkpieceError::Unfit(why) => Self::No(why),
+            WorkpieceError::Refused(why) => Self::Refuses(why),
+        }
+    }
+}
+
+/// Looks into a file, and then asks `load` whether the host can run it.
+fn inspect_with(file: &Path, load: impl FnOnce(&[u8]) -> Fit) -> Result<Inspection> {
     let size = std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
     ensure!(size <= FILE_MAX, "{} has {size} octets, more than the {FILE_MAX} that a plugin may have", file.display());
     let octets = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;

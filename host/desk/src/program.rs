@@ -23,19 +23,6 @@ pub(crate) fn run(command: &mut Command, missing: &str) -> Result<()> {
     Ok(())
 }
 
-/// What a program prints, in one piece.
-///
-/// # Errors
-/// It cannot be run, or it fails.
-pub(crate) fn output(command: &mut Command, missing: &str) -> Result<String> {
-    let name = name(command);
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {name}: {missing}"))?;
-    if !output.status.success() {
-        bail!("{name} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
 fn name(command: &Command) -> String {
     Path::new(command.get_program()).file_name().unwrap_or(command.get_program()).to_string_lossy().into_owned()
 }

@@ -203,6 +203,14 @@ enum PluginCommand {
     New(desk::create::Arguments),
     /// Build a plugin into its component, NAME.wasm
     Build(desk::build::Arguments),
+    /// Test a plugin: the tests of its language, then its fixtures through the real host
+    #[command(after_help = desk::test::HELP)]
+    Test(desk::test::Arguments),
+    /// Say what a component is, what it needs, and whether it fits this host
+    #[command(after_help = desk::inspect::HELP)]
+    Inspect(desk::inspect::Arguments),
+    /// Measure what a call of a plugin costs
+    Bench(desk::bench::Arguments),
     /// Show the plugins of a running proxy, or all there is to know of one
     Status {
         /// The plugin
@@ -287,6 +295,9 @@ pub fn execute(cli: Cli, hooks: Hooks, out: &mut dyn Write, err: &mut dyn Write)
         }
         Command::Plugin(PluginCommand::New(arguments)) => desk::create::run(&arguments, out, err),
         Command::Plugin(PluginCommand::Build(arguments)) => desk::build::run(&arguments, out, err),
+        Command::Plugin(PluginCommand::Test(arguments)) => desk::test::run(&arguments, out, err),
+        Command::Plugin(PluginCommand::Inspect(arguments)) => desk::inspect::run(&arguments, out, err),
+        Command::Plugin(PluginCommand::Bench(arguments)) => desk::bench::run(&arguments, out, err),
         Command::Plugin(PluginCommand::Status { name: None, running, .. }) => status::plugin_status(&running, out, err),
         Command::Plugin(PluginCommand::Status { name: Some(name), differences: true, running }) => {
             plugin_change::differences(&running, name, out, err)

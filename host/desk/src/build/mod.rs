@@ -1,8 +1,8 @@
 //! `jackfield plugin build`: from a plugin's directory to its component.
 
 mod c;
-mod javascript;
-mod python;
+pub(crate) mod javascript;
+pub(crate) mod python;
 mod rust;
 mod watch;
 

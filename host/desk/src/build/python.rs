@@ -9,6 +9,9 @@ use crate::interface::WORLD;
 
 const NO_PYTHON: &str = "install Python 3.10 or later, with its module venv";
 
+/// Where the modules are that `plugin.py` imports, in the plugin's directory.
+pub(crate) const BINDINGS: &str = "build/bindings";
+
 /// The module that the component is made of.
 const MODULE: &str = "plugin";
 
@@ -46,11 +49,12 @@ pub(crate) fn environment(directory: &Path) -> Result<PathBuf> {
 
 /// Writes the modules that `plugin.py` imports, for tests outside of a component and for editors.
 pub(crate) fn bindings(directory: &Path) -> Result<()> {
-    let place = super::made(directory)?.join("bindings");
+    super::made(directory)?;
+    let place = directory.join(BINDINGS);
     if place.exists() {
         std::fs::remove_dir_all(&place).with_context(|| format!("cannot remove {}", place.display()))?;
     }
     let mut componentize = Command::new(environment(directory)?.join("componentize-py"));
-    componentize.current_dir(directory).args(["-q", "-d", "wit", "-w", WORLD, "bindings"]).arg(format!("{}/bindings", super::MADE));
+    componentize.current_dir(directory).args(["-q", "-d", "wit", "-w", WORLD, "bindings", BINDINGS]);
     crate::program::run(&mut componentize, NO_PYTHON)
 }

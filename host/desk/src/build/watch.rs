@@ -39,7 +39,9 @@ pub fn watch<E>(directory: &Path, to: Option<&Path>, mut told: impl FnMut(Result
         notices = watchers(&sources, directory, notices, || {
             let notice = notice.clone();
             // One that is waiting says as much as two.
-            move || drop(notice.try_send(()))
+            move || {
+                let _ = notice.try_send(());
+            }
         });
         if told(super::build(directory, to))? == Go::End {
             return Ok(());
