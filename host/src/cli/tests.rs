@@ -79,6 +79,9 @@ fn every_help_fits_a_terminal_of_80_columns() {
         &["plugin", "--help"],
         &["plugin", "new", "--help"],
         &["plugin", "build", "--help"],
+        &["plugin", "test", "--help"],
+        &["plugin", "inspect", "--help"],
+        &["plugin", "bench", "--help"],
         &["plugin", "status", "--help"],
     ] {
         let mut command = Cli::command().term_width(80);
@@ -294,15 +297,15 @@ fn check_tells_what_is_wrong_with_plugin_files() {
 fn a_plugin_crate_is_made_once_and_what_is_none_is_not_built() {
     let directory = tempfile::tempdir().unwrap();
     let parent = directory.path().to_str().unwrap();
-    let (out, err, exit) = executed(&["plugin", "new", "my-router", "--in", parent], HOOKS);
+    let (out, err, exit) = executed(&["plugin", "new", "my-router", "--to", parent], HOOKS);
     assert!(out.starts_with(&format!("made {parent}/my-router: ")), "{out}{err}");
     assert_eq!(exit, Exit::Good);
     assert!(directory.path().join("my-router/src/lib.rs").is_file());
-    let (_, err, exit) = executed(&["plugin", "new", "my-router", "--in", parent], HOOKS);
+    let (_, err, exit) = executed(&["plugin", "new", "my-router", "--to", parent], HOOKS);
     assert!(err.starts_with("jackfield: cannot make the directory"), "{err}");
     assert_eq!(exit, Exit::Failed);
     let (_, err, exit) = executed(&["plugin", "build", parent], HOOKS);
-    assert!(err.starts_with("jackfield: there is no Cargo.toml in"), "{err}");
+    assert!(err.starts_with("jackfield: there is no plugin in"), "{err}");
     assert_eq!(exit, Exit::Failed);
 }
 

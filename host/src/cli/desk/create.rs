@@ -9,12 +9,12 @@ use jackfield_desk::language::Language;
 use super::super::{Exit, failed};
 
 pub(in super::super) const HELP: &str = "\
-The plugin needs no clone of Jackfield: one in Rust gets the sources of the SDK,
-the others get the interface. Then, in the new directory:
+No clone of Jackfield is needed: a plugin in Rust gets the sources of the SDK,
+  the others get the interface. Then, in the new directory:
   jackfield plugin test                test it
   jackfield plugin build --to PLUGINS  build it, and hand it to a running proxy
-JavaScript needs Node.js with npm; Python itself with its module venv; C clang
-with lld, wasi-libc and compiler-rt for wasm32. The build says what is missing.";
+JavaScript needs Node.js with npm, Python its module venv, C clang with lld,
+  wasi-libc and compiler-rt for wasm32. The build says what is missing.";
 
 /// The arguments.
 #[derive(Debug, Args)]
