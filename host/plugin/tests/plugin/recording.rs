@@ -7,7 +7,7 @@ use jackfield_plugin_host::plain::{Decision, Outcome};
 use jackfield_plugin_host::record::{Reader, RecordOrder, RecordSettings, Recorded, Recording, Recordings};
 use jackfield_plugin_host::settings::Plugin;
 use jackfield_plugin_host::trace::{Event, Listen, Tracer};
-use jackfield_plugin_host::{PluginHost, PluginSettings, Prepared, Trial};
+use jackfield_plugin_host::{Machine, PluginHost, PluginSettings, Prepared, Trial};
 use jackfield_services::ask::{Answer, Ask, Question, ServiceError};
 
 use crate::guests::BEHAVE;
@@ -38,7 +38,7 @@ impl Ask for Nobody {
 fn traced(plugins: &[(&str, &str)], tracer: &Arc<Tracer>) -> (tempfile::TempDir, Arc<PluginHost>) {
     let (directory, plugins) = directory(plugins);
     let metrics = Arc::new(jackfield_metrics::Metrics::new(1));
-    let settings = PluginSettings { workers: 1, state_directory: None, metrics, tracer: Arc::clone(tracer) };
+    let settings = PluginSettings { workers: 1, state_directory: None, metrics, tracer: Arc::clone(tracer), services: Arc::new(Machine) };
     let host = PluginHost::start(plugins, settings).unwrap();
     (directory, host)
 }
