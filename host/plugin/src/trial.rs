@@ -179,7 +179,7 @@ impl Trial {
     fn run_to(&self, prepared: &Prepared, depth: Depth) -> Ran {
         let mut call = Some(Box::new(prepared.call()));
         let (mut watched, mut took) = (None, Duration::ZERO);
-        let answered = self.version.with_instance(prepared.hook.kind(), Seat::Worker(0), |instance| {
+        let answered = self.version.with_instance(prepared.kind(), Seat::Worker(0), |instance| {
             instance.watch(Some(Watched::new(depth)));
             let begun = Instant::now();
             let answered = prepared.call_hook(instance, &mut call);
@@ -255,6 +255,11 @@ impl Prepared {
             edits: answer.edits.clone(),
         });
         call
+    }
+
+    /// Which hook it calls.
+    pub(super) fn kind(&self) -> jackfield_metrics::Hook {
+        self.hook.kind()
     }
 
     /// Calls the hook, and checks what it decides as the chain would.

@@ -98,7 +98,7 @@ impl Trial {
     /// What an instance costs.
     pub fn costs(&self) -> Costs {
         let mut memory = 0;
-        let looked = self.version.with_instance(Seat::Worker(0), |instance| {
+        let looked = self.version.with_instance(jackfield_metrics::Hook::Request, Seat::Worker(0), |instance| {
             memory = instance.memory();
             Ok(())
         });
@@ -109,7 +109,7 @@ impl Trial {
     pub fn fuel(&self, prepared: &Prepared) -> Option<u64> {
         let mut call = Some(Box::new(prepared.call()));
         let mut used = None;
-        let ran = self.version.with_instance(Seat::Worker(0), |instance| {
+        let ran = self.version.with_instance(prepared.kind(), Seat::Worker(0), |instance| {
             let before = instance.fuel();
             prepared.call_hook(instance, &mut call)?;
             used = before.zip(instance.fuel()).map(|(before, after)| before.saturating_sub(after));

@@ -98,6 +98,7 @@ pub(crate) fn set(mut config: Config, options: StageOptions) -> Result<Stage> {
         trunks: table,
         registrations: Registrations::new(config.registrations),
         metrics: Arc::clone(&metrics),
+        tracer: Arc::default(),
     };
     let ours: Vec<IpAddr> = listeners.iter().map(|listener| listener.address.ip()).collect();
     let routes = Arc::new(move |destination| route(&ours, destination));
