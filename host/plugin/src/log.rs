@@ -12,6 +12,8 @@ use super::state::{Identity, State};
 const LINES: (f64, f64) = (100.0, 200.0);
 /// The same for failures of the plugin, each of which has a backtrace.
 const FAILURES: (f64, f64) = (1.0, 20.0);
+/// The same for spare instances of the plugin that cannot be made: each failure of a call asks for one.
+const SPARES: (f64, f64) = (0.2, 2.0);
 /// Octets of a line, fields included.
 pub(super) const LINE_MAX: usize = 2048;
 /// Fields of a line.
@@ -37,6 +39,10 @@ impl LineBudget {
 
     pub(super) fn of_failures() -> Self {
         Self::new(FAILURES)
+    }
+
+    pub(super) fn of_spares() -> Self {
+        Self::new(SPARES)
     }
 
     fn new((per_second, burst): (f64, f64)) -> Self {
@@ -139,6 +145,16 @@ mod tests {
         assert_eq!(budget.take(start + Duration::from_millis(15)), Some(100));
         assert_eq!(budget.take(start + Duration::from_millis(15)), None);
         assert_eq!((0..300).filter(|_| budget.take(start + Duration::from_secs(60)).is_some()).count(), 200);
+    }
+
+    /// A plugin that fails at each of 1,500 calls a second asks for as many spares.
+    #[test]
+    fn spares_that_cannot_be_made_are_told_a_few_times_a_minute() {
+        let budget = LineBudget::of_spares();
+        let start = Instant::now();
+        let told = (0..30_000).filter_map(|n| budget.take(start + Duration::from_micros(n * 667))).collect::<Vec<_>>();
+        assert!((2..=6).contains(&told.len()), "{told:?}");
+        assert!(told.iter().sum::<u64>() > 20_000, "the missing ones are counted: {told:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Weak;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::Instant;
 
 use super::instance::Instance;
 use super::version::Version;
@@ -53,8 +54,9 @@ fn work(jobs: &Receiver<Job>) {
                 let Some(version) = version.upgrade() else { continue };
                 if let Err(failure) = version.fill_spares() {
                     let identity = version.identity();
+                    let Some(suppressed) = identity.spares.take(Instant::now()) else { continue };
                     tracing::error!(
-                        target: "jackfield::plugin", plugin = %identity.name, version = %identity.version, reason = %failure,
+                        target: "jackfield::plugin", plugin = %identity.name, version = %identity.version, reason = %failure, suppressed,
                         "no spare instance can be made"
                     );
                 }

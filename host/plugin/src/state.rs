@@ -63,7 +63,9 @@ pub(super) struct Identity {
     pub(super) lines: LineBudget,
     /// Failures that are told in the log.
     pub(super) failures: LineBudget,
-    /// The last of them, for the status.
+    /// Spare instances that cannot be made: the same, beside the failures that use them up.
+    pub(super) spares: LineBudget,
+    /// The last of the failures, for the status.
     pub(super) last_failure: Mutex<Option<String>>,
     /// What it is there for, for its lines in the log.
     pub(super) role: Role,
@@ -111,6 +113,7 @@ impl Identity {
             tracer,
             lines: LineBudget::of_plugin(),
             failures: LineBudget::of_failures(),
+            spares: LineBudget::of_spares(),
             last_failure: Mutex::default(),
             role,
             vitals: Vitals::new(workers),
