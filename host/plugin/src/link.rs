@@ -13,7 +13,7 @@ use super::watched::{Depth, Given, Watched};
 use crate::plain::Outcome;
 use crate::settings::{OnError, Share};
 use crate::trace::{Event, Skip};
-use jackfield_metrics::Hook;
+use jackfield_metrics::{Failure, Hook};
 use jackfield_proto::message::Message;
 
 /// A plugin in the chain.
@@ -109,6 +109,11 @@ impl Link {
         let watched = watched.unwrap_or_default();
         let outcome = match &answered {
             Ok(_) => watched.decided.unwrap_or(Outcome::NotCalled),
+            // It has not been asked: there is nothing of it to record.
+            Err(failure) if failure.failure == Failure::Breaker => {
+                self.tell_skipped(identity, hook, call.as_deref());
+                return answered;
+            }
             Err(failure) => failure.into(),
         };
         self.tell(identity, hook, call.as_deref(), &outcome);
@@ -127,6 +132,17 @@ impl Link {
                 Outcome::Failed(why) => Event::HookFailed { plugin, version, hook: hook_name, why, then: self.after_failure(hook) },
                 outcome => Event::Decided { plugin, version, hook: hook_name, outcome },
             }
+        });
+    }
+
+    /// The breaker is open.
+    fn tell_skipped(&self, identity: &Identity, hook: Hook, call: Option<&Call>) {
+        let Some(call) = call else { return };
+        identity.tracer.tell(call.request.call_id(), || Event::Skipped {
+            plugin: identity.name.to_string(),
+            hook: hook.label().to_owned(),
+            why: Skip::BreakerOpen,
+            then: Some(self.after_failure(hook)),
         });
     }
 
@@ -150,6 +166,7 @@ impl Link {
             plugin: identity.name.to_string(),
             hook: hook.label().to_owned(),
             why: Skip::NotSubscribed,
+            then: None,
         });
         if let Some(recorder) = identity.tracer.recorder().filter(|recorder| recorder.wants(&identity.name)) {
             recorder.put(given().taken(identity, None, Vec::new(), Outcome::NotCalled));

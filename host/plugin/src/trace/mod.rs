@@ -68,6 +68,9 @@ pub enum Event {
         hook: String,
         /// Why.
         why: Skip,
+        /// What becomes of the message where the plugin should have been asked; none: the next plugin is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        then: Option<String>,
     },
     /// The plugins, and what holds without them, have said what becomes of a request.
     Verdict {

@@ -21,7 +21,8 @@ impl Event {
             }
             Self::Decided { plugin, version, hook, outcome } => format!("{plugin} ({version}) {hook}: {}", said(outcome)),
             Self::HookFailed { plugin, version, hook, why, then } => format!("{plugin} ({version}) {hook}: {why}; {then}"),
-            Self::Skipped { plugin, hook, why } => format!("{plugin} {hook}: not called, {why}"),
+            Self::Skipped { plugin, hook, why, then: None } => format!("{plugin} {hook}: not called, {why}"),
+            Self::Skipped { plugin, hook, why, then: Some(then) } => format!("{plugin} {hook}: not called, {why}; {then}"),
             Self::Verdict { what, targets } if targets.is_empty() => format!("verdict: {what}"),
             Self::Verdict { what, targets } => format!("verdict: {what} {}", targets.join("; ")),
             Self::Ways { trunk, ways, left_out } => {
@@ -115,8 +116,17 @@ mod tests {
                 "done: final answer 200 after 30 ms, targets tried: 2",
             ),
             (
-                Event::Skipped { plugin: "p".into(), hook: "on-request".into(), why: Skip::BreakerOpen },
-                "p on-request: not called, its breaker is open",
+                Event::Skipped { plugin: "p".into(), hook: "on-request".into(), why: Skip::NotSubscribed, then: None },
+                "p on-request: not called, it wants no such message",
+            ),
+            (
+                Event::Skipped {
+                    plugin: "p".into(),
+                    hook: "on-request".into(),
+                    why: Skip::BreakerOpen,
+                    then: Some("on-error: next".into()),
+                },
+                "p on-request: not called, its breaker is open; on-error: next",
             ),
         ] {
             assert_eq!(event.to_string(), words);

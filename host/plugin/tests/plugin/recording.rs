@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use jackfield_plugin_host::plain::{Decision, Outcome};
 use jackfield_plugin_host::record::{Reader, RecordOrder, RecordSettings, Recorded, Recording, Recordings};
-use jackfield_plugin_host::settings::Plugin;
-use jackfield_plugin_host::trace::{Event, Listen, Tracer};
+use jackfield_plugin_host::settings::{Breaker, Change, Plugin, Plugins};
+use jackfield_plugin_host::trace::{Event, Listen, Skip, Tracer};
 use jackfield_plugin_host::{Machine, PluginHost, PluginSettings, Prepared, Trial};
 use jackfield_services::ask::{Answer, Ask, Question, ServiceError};
 
-use crate::guests::BEHAVE;
-use crate::rig::{ask, directory, request};
+use crate::guests::{BEHAVE, behave_two};
+use crate::rig::{PATIENCE, ask, directory, request};
 
 #[derive(Debug, Default)]
 struct Ears(Mutex<Vec<Event>>);
@@ -36,7 +36,12 @@ impl Ask for Nobody {
 }
 
 fn traced(plugins: &[(&str, &str)], tracer: &Arc<Tracer>) -> (tempfile::TempDir, Arc<PluginHost>) {
-    let (directory, plugins) = directory(plugins);
+    traced_with(plugins, tracer, |_| {})
+}
+
+fn traced_with(plugins: &[(&str, &str)], tracer: &Arc<Tracer>, change: fn(&mut Plugins)) -> (tempfile::TempDir, Arc<PluginHost>) {
+    let (directory, mut plugins) = directory(plugins);
+    change(&mut plugins);
     let metrics = Arc::new(jackfield_metrics::Metrics::new(1));
     let settings = PluginSettings { workers: 1, state_directory: None, metrics, tracer: Arc::clone(tracer), services: Arc::new(Machine) };
     let host = PluginHost::start(plugins, settings).unwrap();
@@ -55,6 +60,55 @@ fn who_listens_hears_what_each_plugin_decided_and_which_were_passed_over() {
     tracer.listen(None);
     ask(&host.chain(), &request("X-Do: note-then-panic\r\n"));
     assert!(ears.0.lock().unwrap().is_empty());
+}
+
+/// What is not asked decides nothing: an open breaker is told as such, and a replay has nothing to compare.
+#[test]
+fn a_plugin_whose_breaker_is_open_is_told_as_not_called_and_is_not_recorded() {
+    let ears = Arc::new(Ears::default());
+    let tracer = Tracer::to(Arc::clone(&ears) as Arc<dyn Listen>);
+    let (directory, host) = traced_with(&[("b", "{}")], &tracer, |plugins| {
+        plugins.table.get_mut("b").unwrap().breaker = Some(Breaker { failures: 3, ..Breaker::default() });
+    });
+    let recordings = Recordings::new(Arc::clone(&tracer), RecordSettings::in_directory(directory.path().join("r")));
+    recordings.start(&RecordOrder::default()).unwrap();
+    (0..5).for_each(|_| drop(ask(&host.chain(), &request("X-Do: error\r\n"))));
+    assert_eq!(recordings.stop().hook_calls, 3);
+    let heard = std::mem::take(&mut *ears.0.lock().unwrap());
+    assert!(heard[..3].iter().all(|event| matches!(event, Event::HookFailed { .. })), "{heard:?}");
+    let skipped =
+        |event: &Event| matches!(event, Event::Skipped { why: Skip::BreakerOpen, then: Some(then), .. } if then == "on-error: reply 503");
+    assert!(heard.len() == 5 && heard[3..].iter().all(skipped), "{heard:?}");
+}
+
+/// What a shadow says about copies is compared and kept elsewhere.
+#[test]
+fn a_shadow_is_neither_heard_nor_recorded() {
+    let ears = Arc::new(Ears::default());
+    let tracer = Tracer::to(Arc::clone(&ears) as Arc<dyn Listen>);
+    let (directory, host) = traced_with(&[("b", "{}")], &tracer, |plugins| plugins.table.get_mut("b").unwrap().change = Change::Shadow);
+    let serving = host.status()[0].version.clone().unwrap();
+    let unfinished = directory.path().join("unfinished");
+    std::fs::write(&unfinished, behave_two()).unwrap();
+    std::fs::rename(unfinished, directory.path().join("plugins/b.wasm")).unwrap();
+    assert!(host.wait_until(PATIENCE, |all| all[0].change.candidate.is_some()));
+    let recordings = Recordings::new(Arc::clone(&tracer), RecordSettings::in_directory(directory.path().join("r")));
+    recordings.start(&RecordOrder::default()).unwrap();
+    for what in ["version", "reply", "nothing"] {
+        ask(&host.chain(), &request(&format!("X-Do: {what}\r\n")));
+    }
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let compared = || host.status()[0].change.candidate.as_ref().map(|candidate| (candidate.equal, candidate.different));
+    while compared() != Some((2, 1)) {
+        assert!(std::time::Instant::now() < deadline, "{:?}", host.status());
+        std::thread::yield_now();
+    }
+    assert_eq!(recordings.stop().hook_calls, 3);
+    let heard = std::mem::take(&mut *ears.0.lock().unwrap());
+    assert!(
+        heard.len() == 3 && heard.iter().all(|event| matches!(event, Event::Decided { version, .. } if *version == serving)),
+        "{heard:?}"
+    );
 }
 
 fn recorded(file: &std::path::Path) -> (Vec<(Recorded, Prepared)>, Recording) {
