@@ -39,8 +39,8 @@ pub(super) const HELP: &str = "\
 Nothing is sent or written: what the plugin asks is answered from the
 recording. One that asks something else is told that it is unavailable, and
 the call is counted under `asked something new`: what it would decide cannot
-be told. A plugin that was given a Call-ID in a recording sees the message
-without credentials.
+be told. Plugins see messages as they were recorded: without credentials. One
+that looks at these may decide otherwise than it would on the air.
 
 Exit status:
   0  every hook call decides as it did

@@ -11,6 +11,7 @@ use jackfield_trunk::{Planned, Refusal, Table, Trunk};
 use smallvec::SmallVec;
 
 use super::kept::WayOf;
+use super::narration::{LeftOut, Narration};
 
 /// A plan with the ways of its targets, in the order in which these are tried.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(super) struct Expansion<'a> {
     pub(super) request: &'a Message,
     pub(super) sender: Sender<'a>,
     pub(super) health: &'a Health,
+    /// Hears of the ways.
+    pub(super) narration: &'a Narration,
 }
 
 impl Expansion<'_> {
@@ -84,22 +87,30 @@ impl Expansion<'_> {
     fn of_target(&self, target: &Target, mode: Mode) -> Result<Option<Vec<Planned>>, Denial> {
         let Some(side) = target.trunk else { return Ok(None) };
         // A trunk that a reload has taken away since the decision: nothing is left to go to.
-        let Some(trunk) = self.table.by_id(side.id) else { return Err(Denial::Gone) };
+        let Some(trunk) = self.table.by_id(side.id) else {
+            self.narration.tell_barred(self.request, "that the plan names", "a reload has taken the trunk away");
+            return Err(Denial::Gone);
+        };
         let lists = &trunk.settings.callers;
         if !lists.permits(self.sender.source) {
+            let why = "all of them: its allow and deny lists keep the sender from it";
+            self.narration.tell_barred(self.request, &trunk.settings.name, why);
             return Err(lists.refusal.into());
         }
-        let mut planned = self.planned(trunk, target);
-        if mode == Mode::Parallel {
-            planned.truncate(1);
-        }
-        Ok(Some(planned))
+        Ok(Some(self.planned(trunk, target, mode)))
     }
 
     /// The targets of a trunk and of those of its fallbacks that the sender may use as well.
-    pub(super) fn planned(&self, trunk: &Arc<Trunk>, target: &Target) -> Vec<Planned> {
-        let mut planned = self.table.plan(trunk, target, self.request, self.health);
-        planned.retain(|planned| planned.trunk.settings.callers.permits(self.sender.source));
+    pub(super) fn planned(&self, trunk: &Arc<Trunk>, target: &Target, mode: Mode) -> Vec<Planned> {
+        let all = self.table.plan(trunk, target, self.request, self.health);
+        let permits = |planned: &Planned| planned.trunk.settings.callers.permits(self.sender.source);
+        let (mut planned, barred): (Vec<_>, Vec<_>) = all.into_iter().partition(permits);
+        let spare = if mode == Mode::Parallel { planned.split_off(planned.len().min(1)) } else { Vec::new() };
+        if self.narration.tracer.is_heard() {
+            let spare = spare.iter().map(LeftOut::OneIsEnough);
+            let left_out: Vec<_> = spare.chain(barred.iter().map(LeftOut::NotForSender)).collect();
+            self.narration.tell_ways(self.request, trunk, &planned, &left_out, self.health);
+        }
         planned
     }
 

@@ -111,6 +111,9 @@ impl<D: Decider> Drop for Awaited<D> {
             None => self.worker.unavailable(&AskError::NoRelay),
         });
         self.worker.guard("a media relay's answer", |work| {
+            if self.worker.is_heard() {
+                self.worker.say_media(self.shard, branch, answer_words(&answer), work);
+            }
             if let Some(shard) = self.worker.shared.shard(self.shard) {
                 self.worker.step(shard, work, |core, now, out| core.media_answered(now, branch, response, answer, out));
                 self.worker.carry_out(shard, work);
@@ -136,6 +139,10 @@ impl<D: Decider> Worker<D> {
             }
             Course::Ask(errand) => errand,
         };
+        if self.is_heard() {
+            let what = if response.is_some() { "a relay is asked about the answer" } else { "a relay is asked about the offer" };
+            self.say_media(shard.index, branch, what.to_owned(), work);
+        }
         if self.transport.notebook().is_some() {
             self.transport.tell(|| Told::Media { question: if response.is_some() { "answer" } else { "offer" } });
             let answer = unchanged(&errand.question);
@@ -292,6 +299,17 @@ fn is_sdp(request: &Message) -> bool {
     let content_type = request.field(&Name::ContentType).unwrap_or_default();
     let media_type = content_type.split(|octet| *octet == b';').next().unwrap_or_default().trim_ascii();
     !request.body().is_empty() && media_type.eq_ignore_ascii_case(b"application/sdp")
+}
+
+/// What has come of asking the relays.
+fn answer_words(answer: &MediaAnswer) -> String {
+    match answer {
+        MediaAnswer::Direct => "it goes directly: no relay takes it".to_owned(),
+        MediaAnswer::Relayed { body: Some(_), .. } => "it is relayed".to_owned(),
+        MediaAnswer::Relayed { body: None, .. } => "the message goes as it is; a relay is noted for the call".to_owned(),
+        MediaAnswer::Refused(reply) => format!("no relay takes it: the target fails with {}", reply.status),
+        MediaAnswer::RefusedForAll(reply) => format!("no relay takes it: the answer is {}", reply.status),
+    }
 }
 
 /// The message goes as it is, and what is noted stays.

@@ -6,12 +6,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_proto::message::{Framing, Limits, Message};
 use jackfield_proto::net::{Flow, Listener, ListenerId, Path};
-use jackfield_proto::proxy::{Admitted, BranchId, Cause, ContextId, FailureOutcome, Located, Query, Target, Transmit, Verdict};
-use jackfield_trunk::health::State;
+use jackfield_proto::proxy::{BranchId, Cause, ContextId, FailureOutcome, Located, Query, Target, Transmit, Verdict};
+use jackfield_trunk::admission::Refused;
+use jackfield_trunk::health::{Health, State};
+use jackfield_trunk::{Planned, Trunk};
 
 use super::decider::{Decider, FailureView};
 use super::kept::Kept;
@@ -81,6 +84,56 @@ impl Narration {
     }
 }
 
+impl Narration {
+    /// Tells something about the call of a request.
+    pub(super) fn tell(&self, request: &Message, event: impl FnOnce() -> Event) {
+        if self.tracer.is_heard() {
+            self.tracer.tell(&self.near(request.call_id()), event);
+        }
+    }
+
+    /// The ways that a trunk stands for, those of its fallbacks among them.
+    pub(super) fn tell_ways(&self, request: &Message, trunk: &Trunk, ways: &[Planned], left_out: &[LeftOut<'_>], health: &Health) {
+        let words = |planned: &Planned| {
+            let name = planned.trunk.settings.name.to_string();
+            target_words(&Target { tag: "".into(), ..planned.target.clone() }, Some((name, health.state(planned.way))))
+        };
+        self.tell(request, || Event::Ways {
+            trunk: trunk.settings.name.to_string(),
+            ways: ways.iter().map(words).collect(),
+            left_out: left_out.iter().map(|left_out| left_out.words(words)).collect(),
+        });
+    }
+
+    /// No way of a trunk may be used.
+    pub(super) fn tell_barred(&self, request: &Message, trunk: &str, why: &str) {
+        self.tell(request, || Event::Ways { trunk: trunk.to_owned(), ways: Vec::new(), left_out: vec![why.to_owned()] });
+    }
+
+    /// There is no room for a call of its sender.
+    pub(super) fn tell_refused(&self, request: &Message, refused: &Refused) {
+        self.tell(request, || Event::Admission { target: "the proxy".to_owned(), refused: Some(refused_words(refused)) });
+    }
+}
+
+/// A way that is not tried.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LeftOut<'a> {
+    /// The lists of its trunk keep the sender from it.
+    NotForSender(&'a Planned),
+    /// Another way of the trunk is tried together with other targets.
+    OneIsEnough(&'a Planned),
+}
+
+impl LeftOut<'_> {
+    fn words(self, way: impl Fn(&Planned) -> String) -> String {
+        match self {
+            Self::NotForSender(planned) => format!("{} (its allow and deny lists keep the sender from it)", way(planned)),
+            Self::OneIsEnough(planned) => format!("{} (of a trunk that is tried together with others one way is used)", way(planned)),
+        }
+    }
+}
+
 impl<D: Decider> Worker<D> {
     pub(super) fn is_heard(&self) -> bool {
         self.shared.narration.tracer.is_heard()
@@ -140,14 +193,25 @@ impl<D: Decider> Worker<D> {
     }
 
     /// Whether there was room at a target.
-    pub(super) fn say_admission(&self, request: &Message, tag: &str, admitted: &Admitted, work: &mut Work<D>) {
-        let refused = match admitted {
-            Admitted::Yes => None,
-            Admitted::No(reply) => Some(format!("a limit is reached ({})", reply.status)),
-        };
+    pub(super) fn say_admission(&self, request: &Message, tag: &str, refused: Option<&Refused>, work: &mut Work<D>) {
+        let refused = refused.map(refused_words);
         let target = if tag.is_empty() { "the target".to_owned() } else { text(tag.as_bytes()) };
         let call_id = self.shared.narration.near(request.call_id());
         self.say(&call_id, work, Event::Admission { target, refused });
+    }
+
+    /// A name is not known yet, and is looked up.
+    pub(super) fn say_seeking(&self, shard: u8, branch: BranchId, query: &Query, work: &mut Work<D>) {
+        if let Some(call_id) = self.shared.narration.of_branch(shard, branch) {
+            self.say(&call_id, work, Event::Seeking { name: name_words(query) });
+        }
+    }
+
+    /// What the relays are asked about a message, or what has come of it.
+    pub(super) fn say_media(&self, shard: u8, branch: BranchId, what: String, work: &mut Work<D>) {
+        if let Some(call_id) = self.shared.narration.of_branch(shard, branch) {
+            self.say(&call_id, work, Event::Media { what });
+        }
     }
 
     /// A name has been found, or not.
@@ -157,11 +221,8 @@ impl<D: Decider> Worker<D> {
             let failing = if located.failing_from.is_empty() { "" } else { " (has failed lately)" };
             format!("{} {}{failing}", located.hop.transport, located.hop.address)
         };
-        let port = query.port.map(|port| format!(":{port}")).unwrap_or_default();
-        let transport = query.transport.map(|transport| format!(" by {transport}")).unwrap_or_default();
-        let name = format!("{}{port}{transport}", query.host);
         let candidates = found.iter().map(candidate).collect();
-        self.say(&call_id, work, Event::Found { name, candidates });
+        self.say(&call_id, work, Event::Found { name: name_words(query), candidates });
     }
 
     /// A message leaves, or cannot.
@@ -225,10 +286,14 @@ impl<D: Decider> Worker<D> {
         self.say(&call_id, work, Event::Challenged { then: then.to_owned() });
     }
 
-    /// A request is done with. Its answer has left just before.
-    pub(super) fn say_completed(&self, status: Option<u16>, attempts: u32, elapsed: std::time::Duration, work: &mut Work<D>) {
-        if let Some(call_id) = work.call_id.clone().filter(|_| work.trigger == Trigger::Message) {
-            self.say(&call_id, work, Event::Completed { status, attempts, elapsed });
+    /// A request is done with. Where the work did not begin with a message of its call, which it is the answer says that leaves next; what
+    /// ends there without an answer has no name.
+    pub(super) fn say_completed(&self, status: Option<u16>, attempts: u32, elapsed: Duration, work: &mut Work<D>) {
+        let completed = Event::Completed { status, attempts, elapsed };
+        match work.call_id.clone().filter(|_| work.trigger == Trigger::Message) {
+            Some(call_id) => self.say(&call_id, work, completed),
+            None if status.is_some() => work.untold.push(completed),
+            None => {}
         }
     }
 
@@ -236,6 +301,16 @@ impl<D: Decider> Worker<D> {
         let rules = self.shared.rules.load();
         rules.listeners.get(usize::from(id.0)).map(|listener: &Listener| listener.name.to_string()).unwrap_or_default()
     }
+}
+
+fn name_words(query: &Query) -> String {
+    let port = query.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let transport = query.transport.map(|transport| format!(" by {transport}")).unwrap_or_default();
+    format!("{}{port}{transport}", query.host)
+}
+
+fn refused_words(refused: &Refused) -> String {
+    format!("{refused} ({})", refused.reply().status)
 }
 
 fn start_line(octets: &[u8]) -> String {

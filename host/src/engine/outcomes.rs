@@ -7,8 +7,8 @@ use std::sync::Arc;
 use jackfield_auth::Challenged;
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
-use jackfield_proto::proxy::{Admitted, BranchId, Cause, Edit, FailureOutcome, Group, Reviewed, Taken, TrunkId};
-use jackfield_trunk::admission::{TargetKey, ends_dialog, session_interval};
+use jackfield_proto::proxy::{BranchId, Cause, Edit, FailureOutcome, Group, Reviewed, Taken, TrunkId};
+use jackfield_trunk::admission::{Refused, TargetKey, ends_dialog, session_interval};
 use jackfield_trunk::registrations::{Answered, Credentials, Event, EventKind, NamedFlow, Unanswered};
 
 use super::decider::{Completion, Decider, FailureView, ResponseView, Said};
@@ -175,7 +175,8 @@ impl<D: Decider> Worker<D> {
         let Some(carried) = &kept.carried else { return FailureOutcome::Instead(without_trunks(groups)) };
         let table = self.shared.trunks.table();
         let sender = Sender { source: carried.flow.remote.ip(), user: None };
-        let expansion = Expansion { table: &table, request: view.request, sender, health: &self.shared.trunks.health };
+        let (health, narration) = (&self.shared.trunks.health, &self.shared.narration);
+        let expansion = Expansion { table: &table, request: view.request, sender, health, narration };
         match expansion.of_groups(groups) {
             Ok(Expanded { mut groups, ways }) => {
                 carried.replace(view.remaining, ways);
@@ -187,19 +188,15 @@ impl<D: Decider> Worker<D> {
     }
 
     /// Whether a request may go to a target of a trunk, or with a tag, that has limits.
-    pub(super) fn admit(&self, branch: BranchId, kept: Option<&Kept<D::State>>, trunk: Option<TrunkId>, tag: &str) -> Admitted {
+    pub(super) fn admit(&self, branch: BranchId, kept: Option<&Kept<D::State>>, trunk: Option<TrunkId>, tag: &str) -> Result<(), Refused> {
         let carried = kept.and_then(|kept| kept.carried.as_ref());
-        let Some(Purpose::Call(id)) = carried.map(|carried| carried.purpose) else { return Admitted::Yes };
-        match self.shared.trunks.admission.admit(self.shared.clock.now(), id, TargetKey { branch, trunk, tag }) {
-            Ok(()) => {
-                carried.iter().filter(|carried| carried.is_over()).for_each(|carried| self.over(carried, None));
-                Admitted::Yes
-            }
-            Err(refused) => {
-                self.shared.trunks.say(&refused.whose.to_string(), || tracing::info!("a call is turned away: {refused}"));
-                Admitted::No(refused.reply())
-            }
+        let Some(Purpose::Call(id)) = carried.map(|carried| carried.purpose) else { return Ok(()) };
+        let admitted = self.shared.trunks.admission.admit(self.shared.clock.now(), id, TargetKey { branch, trunk, tag });
+        match &admitted {
+            Ok(()) => carried.iter().filter(|carried| carried.is_over()).for_each(|carried| self.over(carried, None)),
+            Err(refused) => self.shared.trunks.say(&refused.whose.to_string(), || tracing::info!("a call is turned away: {refused}")),
         }
+        admitted
     }
 
     /// A place that a call was given when it was cancelled already, or had been accepted elsewhere: nobody would say when it is free again.

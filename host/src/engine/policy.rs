@@ -112,7 +112,7 @@ impl Policy {
             return Leads::Nowhere(Denial::Forbidden);
         }
         match expansion.may_use(trunk) {
-            Ok(()) => Leads::Ways(expansion.of_trunk(expansion.planned(trunk, &Target::default()))),
+            Ok(()) => Leads::Ways(expansion.of_trunk(expansion.planned(trunk, &Target::default(), Mode::Serial))),
             Err(denial) => Leads::Nowhere(denial),
         }
     }

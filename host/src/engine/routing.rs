@@ -125,7 +125,7 @@ impl<D: Decider> Worker<D> {
     fn carried_out(&self, known: &Known<'_>, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
         let Known { asked: Asked { request, flow, by_token, .. }, rules, table, from, user } = *known;
         let sender = Sender { source: flow.remote.ip(), user };
-        let expansion = Expansion { table, request, sender, health: &self.shared.trunks.health };
+        let expansion = Expansion { table, request, sender, health: &self.shared.trunks.health, narration: &self.shared.narration };
         match decision {
             Decision::Forward { plan, state, watch } => {
                 let Plan { groups, edits, record_route, next_on } = plan;
@@ -284,6 +284,7 @@ impl<D: Decider> Worker<D> {
             let begun = admission.begin(self.shared.clock.now(), admission.call(request), flow.remote.ip());
             let attempt = begun.map_err(|refused| {
                 self.shared.trunks.say(&refused.whose.to_string(), || tracing::info!("a call is turned away: {refused}"));
+                self.shared.narration.tell_refused(request, &refused);
                 Box::new(refused.reply())
             })?;
             Purpose::Call(attempt)

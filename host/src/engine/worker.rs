@@ -168,10 +168,11 @@ impl<D: Decider> Worker<D> {
                 }
             }
             Output::Admit { branch, state, trunk, tag, request } => {
-                let admitted = self.admit(branch, state.as_ref(), trunk, &tag);
+                let refused = self.admit(branch, state.as_ref(), trunk, &tag).err();
                 if self.is_heard() {
-                    self.say_admission(&request, &tag, &admitted, work);
+                    self.say_admission(&request, &tag, refused.as_ref(), work);
                 }
+                let admitted = refused.map_or(Admitted::Yes, |refused| Admitted::No(refused.reply()));
                 if let Admitted::No(reply) = &admitted {
                     self.transport.tell(|| Told::NotAdmitted { status: reply.status });
                 }
@@ -205,7 +206,12 @@ impl<D: Decider> Worker<D> {
                     self.transport.tell(|| Told::Resolved { query, found: found.clone() });
                     self.step(shard, work, |core, now, out| core.resolved(now, branch, found, out));
                 }
-                None => self.resolve(shard.index, branch, query),
+                None => {
+                    if self.is_heard() {
+                        self.say_seeking(shard.index, branch, &query, work);
+                    }
+                    self.resolve(shard.index, branch, query);
+                }
             },
             Output::Media { branch, question } => self.ask_about_media(shard, branch, question, work),
             Output::MediaOver { note, call_id } => self.media_over(note, &call_id),
