@@ -32,7 +32,7 @@ fn the_timeline_of_a_call_says_who_decided_what_and_why_it_failed_over() {
     for words in [
         "received INVITE sip:all@example.test",
         "header-match (",
-        "on-request: forward to",
+        "on-request: route to",
         "verdict: forward to",
         "sent INVITE",
         "received 503",

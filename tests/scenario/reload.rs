@@ -88,7 +88,7 @@ fn going_back_to_an_earlier_version_works() {
 fn broken() -> Vec<(&'static str, Vec<u8>)> {
     let sound = octets("mark");
     let half = sound.get(..sound.len() / 2).expect("half of it").to_vec();
-    let newer = with_text(sound, "jackfield:plugin/types@0.1.1", "jackfield:plugin/types@0.9.0");
+    let newer = with_text(sound, "jackfield:plugin/types@0.1.2", "jackfield:plugin/types@0.9.0");
     vec![
         ("damaged or cut short", half),
         ("no WebAssembly file", b"this is not wasm, it is a text".repeat(20)),
