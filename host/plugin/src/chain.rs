@@ -16,9 +16,9 @@ use super::completion::Completion;
 use super::decision::{self, Rules};
 use super::edit::{Invalid, request_edits};
 use super::failure::CallFailure;
-use super::instance::Instance;
 use super::link::Link;
 use super::pool::Pool;
+use super::random::Random;
 use super::said::Said;
 use super::subscription::{Filters, Subject};
 use super::version::{Seat, Version};
@@ -86,7 +86,7 @@ pub enum ChainAnswer {
 
 impl Chain {
     pub(super) fn new(generation: u64, links: Vec<Link>, pool: Arc<Pool>) -> Self {
-        let seed = super::random::Random::new().next();
+        let seed = Random::new().next();
         Self { generation, links, pool, seed, transactions: AtomicU64::new(0) }
     }
 
@@ -139,13 +139,9 @@ pub(super) enum Step {
 
 impl Step {
     /// `keep_plan`: whether a later plugin may ask for the plan.
-    pub(super) fn read(
-        decision: types::Decision,
-        view: &RequestView<'_>,
-        keep_plan: bool,
-        instance: &mut Instance,
-    ) -> Result<Self, Invalid> {
-        let mut rules = Rules { listeners: view.listeners, trunks: view.trunks, profiles: view.profiles, random: instance.random() };
+    pub(super) fn read(decision: types::Decision, view: &RequestView<'_>, keep_plan: bool) -> Result<Self, Invalid> {
+        let random = Random::of_request(view.request, 0);
+        let mut rules = Rules { listeners: view.listeners, trunks: view.trunks, profiles: view.profiles, random };
         match decision {
             types::Decision::Next(edits) => request_edits(edits).map(Self::Next),
             types::Decision::Route(_) | types::Decision::Forward(_) if !view.initial => Err(Invalid::InDialog),
@@ -215,7 +211,7 @@ impl Pass<'_> {
             let decision = instance.on_request(call)?;
             let kind = decided(&decision);
             let heard = link.shadow().map(|shadow| (shadow, shadow::Said::Request(decision.clone())));
-            let step = Step::read(decision, &self.view, keep_plan, instance).map_err(|invalid| CallFailure::of_decision(&invalid))?;
+            let step = Step::read(decision, &self.view, keep_plan).map_err(|invalid| CallFailure::of_decision(&invalid))?;
             link.version.identity().metrics.decided(kind);
             if let Some((shadow, said)) = heard {
                 shadow.hear(call.as_deref(), said);

@@ -34,7 +34,7 @@ pub(super) struct Rules<'a> {
     pub(super) listeners: &'a [Listener],
     pub(super) trunks: &'a [Arc<str>],
     pub(super) profiles: &'a [Arc<str>],
-    pub(super) random: &'a mut Random,
+    pub(super) random: Random,
 }
 
 impl Rules<'_> {
@@ -73,7 +73,7 @@ impl Rules<'_> {
         let (mode, targets) = match group.mode {
             types::Mode::Serial => (Mode::Serial, group.targets),
             types::Mode::Parallel => (Mode::Parallel, group.targets),
-            types::Mode::Weighted => (Mode::Serial, drawn(group.targets, self.random)),
+            types::Mode::Weighted => (Mode::Serial, drawn(group.targets, &mut self.random)),
         };
         Ok(Group { mode, targets: targets.into_iter().map(|target| self.target(target)).collect::<Result<_, _>>()? })
     }

@@ -15,7 +15,6 @@ use super::completion::CompletedEvent;
 use super::engine::Metering;
 use super::failure::{CallFailure, one_line};
 use super::limits::{HANDLES, HOSTCALL_OCTETS};
-use super::random::Random;
 use super::registration::RegistrationEvent;
 use super::state::{Identity, State};
 use super::subscription::Exports;
@@ -268,11 +267,6 @@ impl Instance {
 
     fn watched(&mut self) -> Option<&mut Watched> {
         self.store.data_mut().watched.as_deref_mut()
-    }
-
-    /// Where chance for this instance's decisions comes from.
-    pub(super) fn random(&mut self) -> &mut Random {
-        &mut self.store.data_mut().random
     }
 
     /// Octets of its memories.

@@ -15,6 +15,7 @@ use super::edit::{Invalid, response_edits};
 use super::failure::CallFailure;
 use super::instance::Instance;
 use super::link::Link;
+use super::random::Random;
 use super::said::Said;
 use super::subscription::{Outcome, Subject};
 use super::version::Seat;
@@ -232,7 +233,8 @@ impl FailurePass<'_> {
         state.ask(link, Hook::Failure, seat, &mut self.call, |instance, call| {
             let outcome = instance.on_failure(call, &failure)?;
             let heard = link.shadow().map(|shadow| (shadow, shadow::Said::Failure(failure.clone(), outcome.clone())));
-            let choice = choice(outcome, &state.origin, view.request, instance).map_err(|invalid| CallFailure::of_decision(&invalid))?;
+            let choice =
+                choice(outcome, &state.origin, view.request, view.attempt).map_err(|invalid| CallFailure::of_decision(&invalid))?;
             if let Some((shadow, said)) = heard {
                 shadow.hear(call.as_deref(), said);
             }
@@ -248,13 +250,13 @@ impl FailurePass<'_> {
 }
 
 /// Checks what a plugin has chosen.
-pub(super) fn choice(outcome: on_failure::Outcome, origin: &Origin, request: &Message, instance: &mut Instance) -> Result<Choice, Invalid> {
+pub(super) fn choice(outcome: on_failure::Outcome, origin: &Origin, request: &Message, attempt: u32) -> Result<Choice, Invalid> {
     Ok(match outcome {
         on_failure::Outcome::Next => None,
         on_failure::Outcome::Stop => Some(FailureOutcome::Stop),
         on_failure::Outcome::Instead(groups) => {
             let (listeners, trunks, profiles) = (&origin.listeners, &origin.trunks, &origin.profiles);
-            let mut rules = Rules { listeners, trunks, profiles, random: instance.random() };
+            let mut rules = Rules { listeners, trunks, profiles, random: Random::of_request(request, attempt) };
             let groups: Vec<Group> = rules.groups(groups)?;
             Some(FailureOutcome::Instead(groups))
         }

@@ -1,19 +1,36 @@
 //! Random numbers: the kernel's for plugins, a fast sequence for what only has to be spread.
 
+use std::hash::Hasher;
+
+use jackfield_proto::message::Message;
 use rustix::rand::{GetRandomFlags, getrandom};
+use siphasher::sip::SipHasher13;
 
 /// Octets that a plugin may ask for at a time.
 pub(super) const OCTETS_MAX: u32 = 65_536;
 
-/// SplitMix64, started by the kernel: for weights and identifiers, not for secrets.
+/// SplitMix64: for weights and identifiers, not for secrets.
 #[derive(Debug)]
 pub(super) struct Random(u64);
 
 impl Random {
+    /// Started by the kernel.
     pub(super) fn new() -> Self {
         let mut seed = [0; 8];
         fill(&mut seed);
         Self(u64::from_ne_bytes(seed))
+    }
+
+    /// For the weights in a decision about this request, or in what comes after its `attempt`-th branch has failed (0: none has). Started by
+    /// SipHash-1-3 with the key 0 of Call-ID and CSeq number, so that every router, and a simulation, draws the same for it.
+    pub(super) fn of_request(request: &Message, attempt: u32) -> Self {
+        let mut hasher = SipHasher13::new_with_keys(0, 0);
+        hasher.write(request.call_id());
+        // No Call-ID has this octet (RFC 3261 25.1, callid), so that it ends there.
+        hasher.write(&[0]);
+        hasher.write(&request.cseq().map_or(0, |(number, _)| number).to_be_bytes());
+        hasher.write(&attempt.to_be_bytes());
+        Self(hasher.finish())
     }
 
     pub(super) fn next(&mut self) -> u64 {

@@ -13,7 +13,6 @@ use super::change::vitals::Vitals;
 use super::completion::CompletedEvent;
 use super::limits::{Budget, HANDLES, MemoryBound};
 use super::log::LineBudget;
-use super::random::Random;
 use super::registration::RegistrationEvent;
 use super::ticker::Pace;
 use super::watched::Watched;
@@ -167,7 +166,6 @@ pub(super) struct State {
     pub(super) patience: Duration,
     pub(super) budget: Budget,
     pub(super) memory: MemoryBound,
-    pub(super) random: Random,
     /// Counters, gauges and histograms that the instance holds.
     pub(super) table: ResourceTable,
     /// What has been written to standard error since the last line end.
@@ -190,7 +188,6 @@ impl State {
             patience: Duration::ZERO,
             budget: Budget::new(pace),
             memory: MemoryBound::new(memory),
-            random: Random::new(),
             table,
             partial_line: Vec::new(),
             last_words: String::new(),

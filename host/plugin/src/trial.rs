@@ -271,7 +271,7 @@ impl Prepared {
                 let Origin { flow, listeners, trunks, profiles, from_trunk, user, initial, .. } = &self.origin;
                 let (request, from_trunk, user) = (&self.request, from_trunk.as_ref(), user.as_deref());
                 let view = RequestView { request, flow, listeners, trunks, profiles, from_trunk, user, initial: *initial };
-                Step::read(decision, &view, false, instance).map(drop).map_err(invalid)
+                Step::read(decision, &view, false).map(drop).map_err(invalid)
             }
             Hook::Response(branch) => {
                 let outcome = instance.on_response(call, branch)?;
@@ -280,7 +280,7 @@ impl Prepared {
             }
             Hook::Failure(failure) => {
                 let outcome = instance.on_failure(call, failure)?;
-                choice(outcome, &self.origin, &self.request, instance).map(drop).map_err(invalid)
+                choice(outcome, &self.origin, &self.request, failure.attempt).map(drop).map_err(invalid)
             }
         }
     }

@@ -28,8 +28,8 @@ use crate::call::Call;
 use crate::decision::{self, Rules};
 use crate::edit::{Invalid, request_edits, response_edits};
 use crate::failure::{CallFailure, report};
-use crate::instance::Instance;
 use crate::plain;
+use crate::random::Random;
 use crate::state::Identity;
 use crate::subscription::{Outcome, Subject};
 use crate::version::{Seat, Version};
@@ -267,7 +267,7 @@ fn on_request(version: &Version, call: Box<Call>, serving: &types::Decision) -> 
     version.with_instance(Hook::Request, Seat::Worker(0), |instance| {
         let decision = instance.on_request(&mut call)?;
         let heard = Heard::of(serving, &decision);
-        let mut rules = rules(&origin, instance);
+        let mut rules = rules(&origin, &request, 0);
         let checked = match decision {
             types::Decision::Next(edits) => request_edits(edits).map(drop),
             types::Decision::Route(_) | types::Decision::Forward(_) if !origin.initial => Err(Invalid::InDialog),
@@ -321,7 +321,7 @@ fn on_failure(
         let heard = Heard::of(serving, &outcome);
         let checked = match outcome {
             on_failure::Outcome::Next | on_failure::Outcome::Stop => Ok(()),
-            on_failure::Outcome::Instead(groups) => rules(&origin, instance).groups(groups).map(drop),
+            on_failure::Outcome::Instead(groups) => rules(&origin, &request, failure.attempt).groups(groups).map(drop),
             on_failure::Outcome::Reply(reply) => decision::reply(reply, request.method()).map(drop),
         };
         checked.map(|()| heard).map_err(|invalid| CallFailure::of_decision(&invalid))
@@ -335,8 +335,9 @@ fn subject(call: &Call) -> Subject<'_> {
     Subject { method: request.method().as_bytes(), uri: request.request_uri(), request: view, initial: call.origin.initial }
 }
 
-fn rules<'a>(origin: &'a crate::call::Origin, instance: &'a mut Instance) -> Rules<'a> {
-    Rules { listeners: &origin.listeners, trunks: &origin.trunks, profiles: &origin.profiles, random: instance.random() }
+fn rules<'a>(origin: &'a crate::call::Origin, request: &Message, attempt: u32) -> Rules<'a> {
+    let random = Random::of_request(request, attempt);
+    Rules { listeners: &origin.listeners, trunks: &origin.trunks, profiles: &origin.profiles, random }
 }
 
 #[cfg(test)]
