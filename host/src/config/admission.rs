@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jackfield_trunk::admission::AdmissionSettings;
+use jackfield_trunk::admission::{AdmissionSettings, CountedTags};
 use jackfield_trunk::{AdmissionLimits, Busy};
 
 use super::reader::{Item, Section};
@@ -24,6 +24,8 @@ pub(super) fn read(root: &Section<'_, '_>) -> AdmissionSettings {
         source: section.item("source").map(|item| limits(&item, &answer)).unwrap_or_default(),
         exempt: trunk::networks(&section, "exempt"),
         tags: tags(&section, &answer),
+        // Plugins may ask about any tag: that depends on their grants.
+        counted_tags: CountedTags::Limited,
         longest_call: section.item("longest-call").and_then(|item| item.duration(MINUTE..=WEEK)).unwrap_or(default.longest_call),
         tracked: section.item("tracked").and_then(|item| item.count(1000..=10_000_000)).unwrap_or(default.tracked),
     };
@@ -84,6 +86,7 @@ mod tests {
             source: AdmissionLimits { calls: Some(100), calls_per_second: Some(10), answer: answer.clone() },
             exempt: vec!["10.0.0.0/8".parse().unwrap()],
             tags: [("gold".into(), AdmissionLimits { calls: Some(10), calls_per_second: None, answer })].into(),
+            counted_tags: CountedTags::Limited,
             longest_call: Duration::from_secs(7200),
             tracked: 5000,
         };

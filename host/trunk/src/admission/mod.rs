@@ -25,6 +25,7 @@ mod table;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod unlimited_tags;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jackfield_proto::network::Network;
-use jackfield_proto::proxy::{BranchId, Reply};
+use jackfield_proto::proxy::{BranchId, Reply, TrunkId};
 use jackfield_proto::time::Timestamp;
 
 use crate::settings::{AdmissionLimits, Busy};
@@ -42,10 +43,11 @@ use settings::{Active, Limited, limits_anything};
 use sources::Sources;
 use table::{PARTS, Table};
 use tally::{Charge, Place};
+use unlimited_tags::UnlimitedTags;
 
 pub use attempt::{Dialog, Expired, TargetKey};
 pub use messages::{ends_dialog, session_interval};
-pub use settings::{AdmissionSettings, TRACKED};
+pub use settings::{AdmissionSettings, CountedTags, TRACKED};
 pub use tally::Counts;
 
 /// Sources that a snapshot shows.
@@ -58,6 +60,7 @@ pub struct Admission<B = BranchId> {
     active: ArcSwap<Active>,
     table: Table<B>,
     sources: Sources,
+    unlimited_tags: UnlimitedTags,
     serial: AtomicU64,
     uncounted: AtomicU64,
     /// The part of the table that is looked through next.
@@ -138,6 +141,7 @@ impl<B: Copy + PartialEq> Admission<B> {
             active: ArcSwap::from_pointee(Active::new(settings, trunks, &Active::default())),
             table: Table::new(),
             sources: Sources::default(),
+            unlimited_tags: UnlimitedTags::default(),
             serial: AtomicU64::new(0),
             uncounted: AtomicU64::new(0),
             next_part: AtomicUsize::new(0),
@@ -151,10 +155,11 @@ impl<B: Copy + PartialEq> Admission<B> {
         self.active.store(Arc::new(active));
     }
 
-    /// Whether sources or tags have limits, so that calls count which go to no trunk.
+    /// Whether sources or tags are counted, so that calls count which go to no trunk.
     pub fn counts_sources_or_tags(&self) -> bool {
         let active = self.active.load();
-        limits_anything(&active.settings.source) || active.tags().next().is_some()
+        let tags = active.settings.counted_tags == CountedTags::All || active.tags().next().is_some();
+        tags || limits_anything(&active.settings.source)
     }
 
     /// An INVITE outside a dialog has come from this address. Every attempt is to be told of its end: by [`Self::answered`] or [`Self::over`].
@@ -183,7 +188,9 @@ impl<B: Copy + PartialEq> Admission<B> {
         let TargetKey { branch, trunk, tag } = target;
         let active = self.active.load();
         let of_trunk = trunk.and_then(|id| active.trunk(id));
-        let of_tag = active.tag(tag);
+        let uncounted = active.settings.counted_tags == CountedTags::All && !tag.is_empty() && active.tag(tag).is_none();
+        let unlimited = if uncounted { self.unlimited_tags.tag(tag) } else { None };
+        let of_tag = active.tag(tag).or(unlimited.as_ref());
         if of_trunk.is_none() && of_tag.is_none() {
             return Ok(());
         }
@@ -273,7 +280,18 @@ impl<B: Copy + PartialEq> Admission<B> {
             expired += self.table.lock(number).expire(now, longest);
         }
         self.sources.sweep(now);
+        self.unlimited_tags.sweep(now);
         expired
+    }
+
+    /// Calls at a trunk, ringing ones included; none if there is no such trunk.
+    pub fn trunk_calls(&self, trunk: TrunkId) -> Option<u32> {
+        self.active.load().trunk(trunk).map(|limited| limited.tally.counts().calls)
+    }
+
+    /// Calls at targets with this tag, ringing ones included. Tags without limits have some only where [`AdmissionSettings::counted_tags`] says so.
+    pub fn tag_calls(&self, tag: &str) -> u32 {
+        self.active.load().tag_calls(tag) + self.unlimited_tags.calls(tag)
     }
 
     /// The counts at this moment.

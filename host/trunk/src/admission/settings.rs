@@ -21,8 +21,10 @@ pub struct AdmissionSettings {
     pub source: AdmissionLimits,
     /// Addresses that the limits of a source do not concern.
     pub exempt: Vec<Network>,
-    /// Of each tag that a plugin gives its targets. A tag that is not named here is not counted.
+    /// Of each tag that a plugin gives its targets.
     pub tags: BTreeMap<Arc<str>, AdmissionLimits>,
+    /// Which tags are counted. Default: those with limits.
+    pub counted_tags: CountedTags,
     /// A call is counted for no longer than this.
     pub longest_call: Duration,
     /// Calls that are counted at the same time. Beyond that, one that nothing limits passes uncounted; one that something limits is refused.
@@ -35,10 +37,21 @@ impl Default for AdmissionSettings {
             source: AdmissionLimits::default(),
             exempt: Vec::new(),
             tags: BTreeMap::new(),
+            counted_tags: CountedTags::Limited,
             longest_call: Duration::from_secs(12 * 3600),
             tracked: TRACKED,
         }
     }
+}
+
+/// Which of the tags that plugins give their targets are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CountedTags {
+    /// Those with limits.
+    #[default]
+    Limited,
+    /// All, as somebody may ask how many calls they have.
+    All,
 }
 
 /// A tally and its limits.
@@ -50,6 +63,10 @@ pub(super) struct Limited {
 }
 
 impl Limited {
+    pub(super) fn unlimited(name: Arc<str>, tally: Arc<Tally>) -> Self {
+        Self { name, tally, limits: AdmissionLimits::default() }
+    }
+
     fn new(name: &Arc<str>, limits: &AdmissionLimits, former: Option<&Self>) -> Self {
         let tally = former.map(|former| former.tally.clone()).unwrap_or_default();
         Self { name: name.clone(), tally, limits: limits.clone() }
@@ -114,6 +131,11 @@ impl Active {
     /// The tag, if it has limits.
     pub(super) fn tag(&self, tag: &str) -> Option<&Limited> {
         if self.tags.is_empty() { None } else { self.tags.get(tag) }
+    }
+
+    /// Calls at a tag that has limits, or had them when they began.
+    pub(super) fn tag_calls(&self, tag: &str) -> u32 {
+        [&self.tags, &self.gone_tags].into_iter().filter_map(|tags| tags.get(tag)).map(|limited| limited.tally.counts().calls).sum()
     }
 
     pub(super) fn trunks(&self) -> impl Iterator<Item = &Limited> {

@@ -9,6 +9,7 @@
 mod binding;
 mod carried;
 mod challenges;
+mod contacts;
 mod event;
 mod find;
 mod index;
@@ -35,6 +36,7 @@ use jackfield_proto::proxy::TrunkId;
 
 pub use binding::{BindingState, NamedFlow};
 pub use carried::{Answered, Credentials, Unanswered};
+pub use contacts::Contact;
 pub use event::{Event, EventKind, Outcome};
 pub use find::{Found, Sought};
 pub use store::{Loaded, Store, StoreError, StoreProblem};
