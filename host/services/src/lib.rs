@@ -12,5 +12,5 @@ pub mod tables;
 mod tls;
 mod url;
 
-pub use outside::{ForPlugin, Granted, Outside, SetupError};
+pub use outside::{ForPlugin, Granted, Outside, Prepared, SetupError};
 pub use samples::{BucketSample, Counts, Samples, StoreSample};

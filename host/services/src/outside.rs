@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 
 use crate::ask::{Answer, Ask, Question, ServiceError};
 use crate::http::{BadPrefix, Client, Prefix};
-use crate::kv::{Buckets, Request};
+use crate::kv::{self, Buckets, Request};
 use crate::runtime::Runtime;
 use crate::samples::{Counted, Samples};
 use crate::settings::Settings;
@@ -40,6 +40,20 @@ impl Granted {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SetupError(String);
+
+/// Other settings, as far as they can be made without changing anything.
+#[derive(Debug)]
+pub struct Prepared {
+    buckets: kv::Prepared,
+    client: Option<Client>,
+}
+
+impl Prepared {
+    /// Whether a bucket will be in a store.
+    pub fn is_remote(&self, bucket: &str) -> bool {
+        self.buckets.is_remote(bucket)
+    }
+}
 
 /// The buckets and the HTTP client of the process. It outlives plugins and changes of the configuration.
 ///
@@ -78,6 +92,15 @@ impl Outside {
     /// # Errors
     /// See [`Outside::new`]; what was there goes on then.
     pub fn reconfigure(&self, settings: &Settings) -> Result<(), SetupError> {
+        self.prepare(settings).map(|prepared| self.adopt(prepared))
+    }
+
+    /// Makes what other settings need. Buckets that there were not before answer from now on; all else is as it was until [`Outside::adopt`],
+    /// or [`Outside::withdraw`], which one of both has to follow before the next change.
+    ///
+    /// # Errors
+    /// See [`Outside::new`].
+    pub fn prepare(&self, settings: &Settings) -> Result<Prepared, SetupError> {
         let client = match *self.http.load().settings() == settings.http {
             true => None,
             false => {
@@ -85,9 +108,20 @@ impl Outside {
                 Some(client.map_err(|why| SetupError(format!("[http]: {why}")))?)
             }
         };
-        self.buckets.reconfigure(settings).map_err(SetupError)?;
-        client.into_iter().for_each(|client| self.http.store(Arc::new(client)));
-        Ok(())
+        let buckets = self.buckets.prepare(settings).map_err(SetupError)?;
+        self.buckets.offer(&buckets);
+        Ok(Prepared { buckets, client })
+    }
+
+    /// What was prepared counts.
+    pub fn adopt(&self, prepared: Prepared) {
+        self.buckets.adopt(prepared.buckets);
+        prepared.client.into_iter().for_each(|client| self.http.store(Arc::new(client)));
+    }
+
+    /// What was prepared is given up.
+    pub fn withdraw(&self, prepared: Prepared) {
+        self.buckets.withdraw(prepared.buckets);
     }
 
     /// Answers a question about a bucket or an HTTP request; `within` is the longest it may take.

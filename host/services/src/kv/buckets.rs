@@ -1,7 +1,7 @@
 //! The buckets by name, over changes of the configuration.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -29,6 +29,27 @@ struct Present {
     stores: BTreeMap<String, Arc<Store>>,
 }
 
+/// What changed settings make of the buckets.
+#[derive(Debug)]
+pub struct Prepared {
+    before: Arc<Present>,
+    next: Present,
+    bounds: BTreeMap<String, BucketSettings>,
+}
+
+impl Prepared {
+    /// Whether operations at this bucket will go over the network.
+    pub fn is_remote(&self, bucket: &str) -> bool {
+        self.next.is_remote(bucket)
+    }
+}
+
+impl Present {
+    fn is_remote(&self, bucket: &str) -> bool {
+        self.buckets.get(bucket).is_some_and(|bucket| matches!(bucket.place, Place::Store(..)))
+    }
+}
+
 #[derive(Debug)]
 struct Bucket {
     place: Place,
@@ -44,19 +65,19 @@ enum Place {
 impl Buckets {
     pub(crate) fn new(settings: &Settings, runtime: Runtime) -> Result<Self, String> {
         let buckets = Self { present: ArcSwap::default(), changing: Mutex::new(()), runtime };
-        buckets.reconfigure(settings)?;
+        buckets.adopt(buckets.prepare(settings)?);
         Ok(buckets)
     }
 
-    /// Takes up other settings. Buckets in memory keep what they hold as long as their names stay, and stores whose settings stay keep their
-    /// connections.
+    /// What other settings make of this: buckets in memory keep what they hold as long as their names stay, and stores whose settings stay keep
+    /// their connections. Nothing has changed until it is adopted.
     ///
     /// # Errors
-    /// A store cannot be used, or there is none of the name that a bucket says. Nothing has changed then.
-    pub fn reconfigure(&self, settings: &Settings) -> Result<(), String> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+    /// A store cannot be used, or there is none of the name that a bucket says.
+    pub fn prepare(&self, settings: &Settings) -> Result<Prepared, String> {
+        let _changing = self.lock();
         let before = self.present.load_full();
-        let mut present = Present::default();
+        let mut next = Present::default();
         for (name, settings) in &settings.stores {
             let store = match before.stores.get(name).filter(|store| store.settings() == settings) {
                 Some(store) => Arc::clone(store),
@@ -65,20 +86,44 @@ impl Buckets {
                     Arc::new(made.map_err(|why| format!("[store.{name}]: {why}"))?)
                 }
             };
-            present.stores.insert(name.clone(), store);
+            next.stores.insert(name.clone(), store);
         }
         for (name, settings) in &settings.buckets {
-            let bucket = bucket(before.buckets.get(name), name, settings, &present.stores)?;
-            present.buckets.insert(name.clone(), bucket);
+            let bucket = bucket(before.buckets.get(name), name, settings, &next.stores)?;
+            next.buckets.insert(name.clone(), bucket);
         }
-        // Only now is it certain that all of it counts.
-        for (name, settings) in &settings.buckets {
-            if let Some(Place::Memory(memory)) = present.buckets.get(name).map(|bucket| &bucket.place) {
+        Ok(Prepared { before, next, bounds: settings.buckets.clone() })
+    }
+
+    /// Lets the buckets answer that there were not before, so that plugins of the new settings find them; all others stay as they are.
+    pub fn offer(&self, prepared: &Prepared) {
+        let _changing = self.lock();
+        let mut present = Present::clone(&prepared.before);
+        for (name, bucket) in &prepared.next.buckets {
+            present.buckets.entry(name.clone()).or_insert_with(|| Arc::clone(bucket));
+        }
+        self.present.store(Arc::new(present));
+    }
+
+    /// All is as it was before that was offered.
+    pub fn withdraw(&self, prepared: Prepared) {
+        let _changing = self.lock();
+        self.present.store(prepared.before);
+    }
+
+    /// The new settings count.
+    pub fn adopt(&self, prepared: Prepared) {
+        let _changing = self.lock();
+        for (name, settings) in &prepared.bounds {
+            if let Some(Place::Memory(memory)) = prepared.next.buckets.get(name).map(|bucket| &bucket.place) {
                 memory.bound(settings.entries, settings.octets);
             }
         }
-        self.present.store(Arc::new(present));
-        Ok(())
+        self.present.store(Arc::new(prepared.next));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does what is asked of a bucket. One that the settings do not have is in memory, with the defaults.
@@ -97,11 +142,11 @@ impl Buckets {
 
     /// Whether an operation at this bucket goes over the network.
     pub fn is_remote(&self, bucket: &str) -> bool {
-        self.present.load().buckets.get(bucket).is_some_and(|bucket| matches!(bucket.place, Place::Store(..)))
+        self.present.load().is_remote(bucket)
     }
 
     fn add(&self, name: &str) -> Arc<Bucket> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.lock();
         let before = self.present.load_full();
         if let Some(bucket) = before.buckets.get(name) {
             return Arc::clone(bucket);

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::ask::{Question, ServiceError};
 
-pub use buckets::Buckets;
+pub use buckets::{Buckets, Prepared};
 
 /// Octets of a key.
 pub const KEY_MAX: usize = 512;

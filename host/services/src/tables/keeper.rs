@@ -27,6 +27,8 @@ pub(super) enum Command {
     Look,
     /// Take up a changed configuration.
     Reconfigure(Box<Settings>, SyncSender<Result<(), Vec<TableError>>>),
+    /// Go back to the configuration before the last one, tables and all.
+    Restore,
     /// End.
     Stop,
 }
@@ -53,6 +55,8 @@ struct Member {
 /// The keeper.
 pub(super) struct Keeper {
     members: BTreeMap<String, Member>,
+    /// Those of the configuration before.
+    former: BTreeMap<String, Member>,
     debounce: Duration,
     board: Arc<Board>,
     notices: Vec<Notices>,
@@ -61,7 +65,14 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(board: Arc<Board>, sender: SyncSender<Command>) -> Self {
-        Self { members: BTreeMap::new(), debounce: Settings::default().debounce, board, notices: Vec::new(), sender }
+        Self {
+            members: BTreeMap::new(),
+            former: BTreeMap::new(),
+            debounce: Settings::default().debounce,
+            board,
+            notices: Vec::new(),
+            sender,
+        }
     }
 
     /// Runs until it is told to stop, or until nobody is left who could.
@@ -75,6 +86,7 @@ impl Keeper {
                 Ok(Command::Reconfigure(settings, answer)) => {
                     let _ = answer.send(self.reconfigure(*settings));
                 }
+                Ok(Command::Restore) => self.restore(),
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
             look_again = self.look(Instant::now());
@@ -96,10 +108,18 @@ impl Keeper {
         if !wrong.is_empty() {
             return Err(wrong);
         }
-        (self.members, self.debounce) = (members, settings.debounce);
+        self.former = std::mem::replace(&mut self.members, members);
+        self.debounce = settings.debounce;
         self.notices = self.directories();
         self.publish();
         Ok(())
+    }
+
+    /// What a file says that has changed since is found by the next look.
+    fn restore(&mut self) {
+        self.members = std::mem::take(&mut self.former);
+        self.notices = self.directories();
+        self.publish();
     }
 
     /// The kernel's notices about the directories of all files.

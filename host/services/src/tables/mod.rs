@@ -107,6 +107,12 @@ impl Tables {
         sent.ok().and_then(|()| answered.recv().ok()).unwrap_or(Ok(()))
     }
 
+    /// Undoes the last [`Tables::reconfigure`] that succeeded, once: the tables before it are back as they were.
+    pub fn restore(&self) {
+        // An error means that the thread has ended, and with it whatever there was to restore.
+        let _ = self.0.sender.send(Command::Restore);
+    }
+
     /// The table of this name as it is now.
     pub fn get(&self, name: &str) -> Option<Arc<Table>> {
         self.0.board.tables.load().get(name).cloned()

@@ -25,6 +25,14 @@ use cluster::Cluster;
 use dial::{Dialer, Target};
 use link::Link;
 
+/// Whether a store can be used, as far as can be said without asking anybody.
+///
+/// # Errors
+/// What is wrong with its certificates.
+pub fn check(settings: &StoreSettings) -> Result<(), String> {
+    Dialer::new(settings).map(drop)
+}
+
 /// A store.
 pub struct Store {
     name: String,
