@@ -20,6 +20,7 @@ mod providers;
 mod relay_samples;
 mod resolving;
 mod reviews;
+mod router;
 mod routing;
 mod samples;
 mod shard;

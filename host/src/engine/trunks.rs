@@ -11,7 +11,7 @@ use arc_swap::{ArcSwap, Guard};
 use jackfield_auth::GiveUp;
 use jackfield_proto::message::Method;
 use jackfield_proto::time::Timestamp;
-use jackfield_trunk::admission::Admission;
+use jackfield_trunk::admission::{Admission, AdmissionSettings, CountedTags};
 use jackfield_trunk::health::{Health, Reason};
 use jackfield_trunk::registrations::Registrations;
 use jackfield_trunk::{AdmissionLimits, Table, Trunk};
@@ -48,7 +48,7 @@ impl Trunks {
         watch(&health, Timestamp::ZERO, &table);
         Self {
             registrations,
-            admission: Admission::new(key.to_ne_bytes(), &config.admission, limits.iter().map(|(name, limits)| (name, limits))),
+            admission: Admission::new(key.to_ne_bytes(), &admission_of(config), limits.iter().map(|(name, limits)| (name, limits))),
             health,
             table: ArcSwap::from_pointee(table),
             providers: Providers::default(),
@@ -60,7 +60,7 @@ impl Trunks {
     pub(super) fn replace(&self, now: Timestamp, config: &Config, table: Table) {
         let limits = limits_of(&table);
         self.registrations.configure(config.registrations);
-        self.admission.reconfigure(&config.admission, limits.iter().map(|(name, limits)| (name, limits)));
+        self.admission.reconfigure(&admission_of(config), limits.iter().map(|(name, limits)| (name, limits)));
         watch(&self.health, now, &table);
         self.providers.keep(&table);
         self.table.store(Arc::new(table));
@@ -153,6 +153,14 @@ impl Said {
             tracing::info!("{left_out} more lines like this were left out ({what})");
         }
     }
+}
+
+/// What nobody limits is counted only while some plugin may ask for it.
+fn admission_of(config: &Config) -> AdmissionSettings {
+    let plugins = &config.plugins;
+    let is_asked = plugins.chain.iter().any(|name| plugins.table.get(name).is_some_and(|plugin| plugin.grants.state));
+    let counted_tags = if is_asked { CountedTags::All } else { CountedTags::Limited };
+    AdmissionSettings { counted_tags, ..config.admission.clone() }
 }
 
 fn limits_of(table: &Table) -> Vec<(Arc<str>, AdmissionLimits)> {

@@ -16,6 +16,7 @@ use crate::plugin::{self, PluginHost};
 use super::decider::PluginDecider;
 use super::listeners::Followed;
 use super::relays;
+use super::services::PluginServices;
 use super::trunks::DocumentSource;
 use super::watching::Watching;
 use crate::plugin::record::{RecordError, RecordOrder, RecordingStatus};
@@ -26,6 +27,8 @@ pub(super) struct Figures {
     pub(super) engine: Arc<Engine<PluginDecider>>,
     pub(super) authentication: Arc<Authentication>,
     pub(super) plugins: Arc<PluginHost>,
+    /// What plugins may ask.
+    pub(super) services: Arc<PluginServices>,
     pub(super) metrics: Arc<Metrics>,
     /// What is kept of calls.
     pub(super) watching: Watching,

@@ -8,9 +8,12 @@ mod file_watch;
 mod listeners;
 mod registrations;
 mod relays;
+mod service_samples;
+mod services;
 pub(crate) mod stage;
 mod trunks;
 mod users;
+mod waits;
 mod watching;
 pub(crate) mod world;
 
@@ -30,7 +33,7 @@ use crate::engine::{Authentication, Engine, Setup, transport_settings};
 use crate::keys;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
-use crate::plugin::{Machine, PluginHost, PluginSettings};
+use crate::plugin::{PluginHost, PluginSettings};
 use crate::signals::{Request, Signals};
 use jackfield_transport::Sockets;
 use jackfield_trunk::Table;
@@ -40,6 +43,7 @@ use certificates::CertificateWatch;
 use decider::PluginDecider;
 use figures::Figures;
 use listeners::Interfaces;
+use services::{Judging, PluginServices};
 use trunks::DocumentSource;
 use users::UserWatch;
 use watching::Watching;
@@ -62,12 +66,13 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     let authentication = Arc::new(Authentication::start(&config, lists).context("the system gives no randomness")?);
     let metrics = Arc::new(Metrics::new(config.workers));
     let watching = Watching::start(&config);
+    let services = PluginServices::start(&config)?;
     let settings = PluginSettings {
         workers: config.workers,
         state_directory: Some(config.state_directory.clone()),
         metrics: Arc::clone(&metrics),
         tracer: Arc::clone(&watching.tracer),
-        services: Arc::new(Machine),
+        services: Arc::clone(&services) as Arc<dyn crate::plugin::Services>,
     };
     let plugins = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
     let materials = certificates::load(&config)?;
@@ -89,6 +94,7 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
         tracer: Arc::clone(&watching.tracer),
     };
     let engine = Arc::new(Engine::start(sockets, decider, setup)?);
+    services.router_runs(engine.router());
     let certificates = CertificateWatch::start(&config, engine.transport().clone())?;
     let users = UserWatch::start(&config, Arc::clone(&authentication))?;
     let (counted, asked) = (Arc::clone(&engine), Arc::clone(&authentication));
@@ -98,11 +104,14 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     metrics.add_source(move || counted.trunk_samples());
     let counted = Arc::clone(&engine);
     metrics.add_source(move || counted.relay_samples());
+    let asked = Arc::clone(&services);
+    metrics.add_source(move || asked.samples());
     let (config, refused) = (Mutex::new(config), Mutex::new(None));
     let figures = Arc::new(Figures {
         engine,
         authentication,
         plugins,
+        services,
         metrics,
         watching,
         started: Instant::now(),
@@ -272,10 +281,16 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
             return None;
         }
     };
+    if let Err(lines) = figures.services.prepare(&before, &config) {
+        refuse(lines);
+        return None;
+    }
     if let Err(error) = figures.plugins.reconfigure(&config.plugins) {
+        figures.services.give_up();
         refuse(format!("{error:#}").lines().map(str::to_owned).collect());
         return None;
     }
+    figures.services.take_up();
     figures.engine.replace_keys(token_keys);
     // Before there are new listeners: nobody comes in there unasked.
     figures.authentication.reconfigure(&taken, lists);
@@ -298,14 +313,16 @@ fn reload(figures: &Figures) -> Option<Arc<Config>> {
 /// Loads every plugin that a configuration names, as a start would, and says what is wrong with them. Compiled code is not kept: who
 /// checks a file need not be who runs it.
 pub fn check_plugins(config: &Config) -> Vec<Problem> {
+    let (services, mut problems) = Judging::new(config);
     let settings = PluginSettings {
         workers: 1,
         state_directory: None,
         metrics: Arc::new(Metrics::new(1)),
         tracer: Arc::default(),
-        services: Arc::new(Machine),
+        services: Arc::new(services),
     };
     let started = PluginHost::start(config.plugins.clone(), settings);
-    let Err(error) = started else { return Vec::new() };
-    error.to_string().lines().map(|line| config.problem(Severity::Error, "plugins.chain", line.to_owned())).collect()
+    let lines = started.err().map(|error| error.to_string()).unwrap_or_default();
+    problems.extend(lines.lines().map(|line| config.problem(Severity::Error, "plugins.chain", line.to_owned())));
+    problems
 }
