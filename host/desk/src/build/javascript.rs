@@ -29,8 +29,9 @@ pub(crate) fn packages(directory: &Path) -> Result<()> {
     if directory.ancestors().any(|above| above.join(COMPONENTIZE).is_dir()) {
         return Ok(());
     }
-    let install = if directory.join("package-lock.json").is_file() { "ci" } else { "install" };
-    crate::program::run(npm(&directory).args([install, "--no-audit", "--no-fund"]), NO_NODE)
+    // Not `npm ci`: it refuses a lock file without the parts for other systems than this one, which not every registry has. With a lock file
+    // `npm install` takes the same versions and checks the same hashes.
+    crate::program::run(npm(&directory).args(["install", "--no-save", "--no-audit", "--no-fund"]), NO_NODE)
 }
 
 /// npm in that directory. Programs of packages above it are found too: npm itself only adds those of the package.

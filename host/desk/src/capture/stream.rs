@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use jackfield_proto::message::{Frame, Framing, Limits, Message, StreamFramer};
+use jackfield_proto::message::{Defect, Frame, Framing, Limits, Message, StreamFramer};
 
 use super::packet::Segment;
 
@@ -117,7 +117,8 @@ impl Direction {
 fn begins_message(content: &[u8]) -> bool {
     let line = content.split(|octet| *octet == b'\n').next().unwrap_or_default();
     let line = [line, b"\n\r\n"].concat();
-    Message::parse(line.into(), Framing::Datagram, &Limits::default()).is_ok()
+    // Any two words could be a request with a defect; only the version tells SIP from the middle of a body.
+    Message::parse(line.into(), Framing::Datagram, &Limits::default()).is_ok_and(|message| message.defect() != Some(Defect::StartLine))
 }
 
 #[cfg(test)]
