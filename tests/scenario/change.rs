@@ -59,6 +59,33 @@ fn a_plugin_with_a_fault_in_two_percent_of_its_calls_is_rolled_back_by_itself() 
     assert!(seconds.parse::<f64>().expect("a number") < SOON.as_secs_f64(), "{reason}");
 }
 
+/// Outside of probation: three calls of ten fail, the breaker opens again and again, and closes when three probes in a row succeed (which
+/// they do at every third time). Whoever meets it open hears what `on-error` says, and nobody waits.
+#[test]
+fn a_breaker_opens_probes_and_closes_under_load_and_costs_only_the_calls_that_it_answers() {
+    let machine = AnsweringMachine::start();
+    let settings = format!("uri = \"sip:machine@{}\"\npercent = 30.0\nmode = \"error\"", machine.address);
+    let keys = "on-error = \"reply 480\"\nbreaker = { failures = 20, share = \"20%\", window = \"5s\", open = \"200ms\" }";
+    let proxy = Proxy::start(&Config::new().plugin_with("faulty", keys, settings), &["faulty"]);
+    let load = Load::start(proxy.address(), 200, |_| Order { uri: "sip:bob@example.test".to_owned(), headers: Vec::new(), class: "all" });
+    for turn in ["the breaker is open: the plugin is not called", "the breaker is closed: the plugin is called again"] {
+        wait::within(Duration::from_secs(60), turn, || proxy.log().contains(turn).then_some(()));
+    }
+    let tallies = load.finish();
+    let (said, tally) = (status(&proxy, "faulty"), &tallies["all"]);
+    println!("{said:#}\n{tally:?}");
+    let events = said["change"]["events"].to_string();
+    assert!(events.contains("the breaker opened for 0.2 s: ") && events.contains("the breaker closed"), "{events}");
+    // Lost are the calls that failed and those that met it open, which all hear the same; the others were put through. It is also asked
+    // about responses, which pass while it is open.
+    let (failed, with_responses) = (said["change"]["failures"].as_u64().expect("a number"), said["failures"].as_u64().expect("a number"));
+    let refused = tally.refused.get(&480).copied().unwrap_or_default();
+    assert!((failed + 1..=with_responses).contains(&refused) && failed >= 20, "{failed}, {with_responses}: {tally:?}");
+    assert!(tally.failed() == refused && tally.completed > 0, "{tally:?}");
+    let lines = proxy.log().lines().filter(|line| line.contains("ERROR") || line.contains("no spare")).count();
+    assert!(lines < 20 + 60 + 100, "{lines} lines");
+}
+
 #[test]
 fn a_version_in_the_shadow_says_what_it_would_have_done_and_serves_when_it_is_promoted() {
     let scene = Scene::new();
