@@ -130,7 +130,7 @@ impl Version {
         let result = self.with_own_instance(hook, seat, run);
         match &result {
             Err(failure) => identity.vitals.failed(hook, admission, failure, identity),
-            Ok(_) if admission == Admission::Probe => identity.vitals.probed(identity),
+            Ok(_) if admission == Admission::Probe => identity.vitals.probed(hook, identity),
             Ok(_) => {}
         }
         result

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! While it is closed a call costs one relaxed load: only failures are noted. The share of failures is that of the calls since the first
-//! failure that still lies in the window.
+//! failure that still lies in the window, of one hook: a fault in it must not hide behind the calls of the others.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::settings;
-use jackfield_metrics::BreakerState;
+use jackfield_metrics::{BreakerState, Hook};
 
 /// Probes that have to succeed in a row before it closes.
 const CLOSE_AFTER: u32 = 3;
@@ -64,7 +64,8 @@ pub(crate) enum Turn {
 #[derive(Clone, Copy, Debug)]
 struct Part {
     begun: Instant,
-    /// Calls of the version before the first failure of this part.
+    hook: Hook,
+    /// Calls of the hook before the first failure of this part.
     calls: u64,
     failures: u64,
 }
@@ -103,12 +104,12 @@ impl Machine {
         }
     }
 
-    /// A call has ended. `calls` counts those of the version, this one included.
-    fn ended(&mut self, admission: Admission, end: End, now: Instant, calls: u64) -> Option<Turn> {
+    /// A call has ended. `calls` counts those of the hook, this one included.
+    fn ended(&mut self, admission: Admission, end: End, now: Instant, (hook, calls): (Hook, u64)) -> Option<Turn> {
         let settings = self.settings?;
         match (&mut self.state, admission, end) {
             (State::Closed(parts), Admission::Call, End::Failure) => {
-                let (failures, calls) = note(parts, settings.window, now, calls);
+                let (failures, calls) = note(parts, settings.window, now, (hook, calls));
                 if failures < settings.failures.max(1) || !settings.share.is_reached_by(failures, calls) {
                     return None;
                 }
@@ -133,15 +134,17 @@ impl Machine {
     }
 }
 
-/// Notes a failure; those in the window, and the calls since the first of them.
-fn note(parts: &mut VecDeque<Part>, window: Duration, now: Instant, calls: u64) -> (u64, u64) {
+/// Notes a failure of a hook; its failures in the window, and its calls since the first of them.
+fn note(parts: &mut VecDeque<Part>, window: Duration, now: Instant, (hook, calls): (Hook, u64)) -> (u64, u64) {
     parts.retain(|part| now.saturating_duration_since(part.begun) < window);
-    match parts.back_mut().filter(|part| now.saturating_duration_since(part.begun) < window / PARTS) {
+    let is_present = |part: &Part| part.hook == hook && now.saturating_duration_since(part.begun) < window / PARTS;
+    match parts.iter_mut().rev().find(|part| is_present(part)) {
         Some(part) => part.failures += 1,
-        None => parts.push_back(Part { begun: now, calls: calls.saturating_sub(1), failures: 1 }),
+        None => parts.push_back(Part { begun: now, hook, calls: calls.saturating_sub(1), failures: 1 }),
     }
-    let before = parts.front().map_or(0, |part| part.calls);
-    (parts.iter().map(|part| part.failures).sum(), calls.saturating_sub(before))
+    let of_hook = || parts.iter().filter(|part| part.hook == hook);
+    let before = of_hook().next().map_or(0, |part| part.calls);
+    (of_hook().map(|part| part.failures).sum(), calls.saturating_sub(before))
 }
 
 /// The breaker as hooks meet it.
@@ -184,7 +187,7 @@ impl Breaker {
 
     /// A call has failed, or a probe has ended.
     #[cold]
-    pub(crate) fn ended(&self, admission: Admission, end: End, calls: u64) -> Option<Turn> {
+    pub(crate) fn ended(&self, admission: Admission, end: End, calls: (Hook, u64)) -> Option<Turn> {
         let mut machine = self.machine();
         let turn = machine.ended(admission, end, Instant::now(), calls);
         self.publish(&machine);
@@ -245,7 +248,7 @@ mod tests {
             // A success of a closed breaker is not told.
             let ended = match (admission, end) {
                 (Admission::Call, End::Success) => None,
-                _ => self.machine.ended(admission, end, self.now, self.calls),
+                _ => self.machine.ended(admission, end, self.now, (Hook::Request, self.calls)),
             };
             (admission, ended.or(turn))
         }
@@ -299,12 +302,22 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_in_one_hook_does_not_hide_behind_the_calls_of_another() {
+        let mut rig = Rig::new();
+        let responses = |rig: &mut Rig, count| rig.machine.ended(Admission::Call, End::Failure, rig.now, (Hook::Response, count));
+        assert_eq!(responses(&mut rig, 1_000), None);
+        (0..19).for_each(|_| assert_eq!(rig.call(End::Failure).1, None));
+        assert_eq!(responses(&mut rig, 900_000), None, "2 of very many");
+        assert!(matches!(rig.call(End::Failure).1, Some(Turn::Opened { failures: 20, calls: 20, .. })));
+    }
+
+    #[test]
     fn one_probe_at_a_time_is_let_through_and_three_close_it() {
         let mut rig = Rig::opened();
         rig.wait(10_001);
         assert_eq!(rig.machine.admit(rig.now).0, Admission::Probe);
         assert_eq!(rig.machine.admit(rig.now).0, Admission::Refused, "one is under way");
-        assert_eq!(rig.machine.ended(Admission::Probe, End::Success, rig.now, 1), None);
+        assert_eq!(rig.machine.ended(Admission::Probe, End::Success, rig.now, (Hook::Request, 1)), None);
         assert_eq!(rig.call(End::Success), (Admission::Probe, None));
         assert_eq!(rig.call(End::Success), (Admission::Probe, Some(Turn::Closed)));
         assert_eq!(rig.call(End::Failure), (Admission::Call, None), "it counts from the beginning");
@@ -334,10 +347,10 @@ mod tests {
     #[test]
     fn calls_that_began_before_it_opened_change_nothing() {
         let mut rig = Rig::opened();
-        assert_eq!(rig.machine.ended(Admission::Call, End::Failure, rig.now, 5), None);
+        assert_eq!(rig.machine.ended(Admission::Call, End::Failure, rig.now, (Hook::Request, 5)), None);
         rig.wait(10_001);
         assert_eq!(rig.machine.admit(rig.now).0, Admission::Probe);
-        assert_eq!(rig.machine.ended(Admission::Call, End::Failure, rig.now, 5), None);
+        assert_eq!(rig.machine.ended(Admission::Call, End::Failure, rig.now, (Hook::Request, 5)), None);
         assert_eq!(rig.machine.shown(), BreakerState::HalfOpen);
     }
 

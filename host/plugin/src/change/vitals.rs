@@ -50,6 +50,10 @@ impl ByHook {
         Figures { calls: sum(|figures| figures.calls), failures: sum(|figures| figures.failures) }
     }
 
+    pub(crate) fn of_hook(&self, hook: Hook) -> Figures {
+        self.0.get(hook as usize).copied().unwrap_or_default()
+    }
+
     pub(crate) fn each(&self) -> impl Iterator<Item = (Hook, Figures)> {
         Hook::ALL.into_iter().zip(self.0)
     }
@@ -172,9 +176,10 @@ impl Vitals {
         if let Some(failures) = self.failures.0.get(hook as usize) {
             failures.fetch_add(1, Relaxed);
         }
-        let Figures { calls, failures } = self.figures().total();
+        let figures = self.figures();
+        let Figures { calls, failures } = figures.total();
         self.failed_at.store(calls, Relaxed);
-        if let Some(turn) = self.breaker.ended(admission, End::Failure, calls) {
+        if let Some(turn) = self.breaker.ended(admission, End::Failure, (hook, figures.of_hook(hook).calls)) {
             self.tell(turn, identity);
         }
         if failures >= self.alarm.load(Relaxed)
@@ -186,8 +191,8 @@ impl Vitals {
 
     /// To be called when a probe has succeeded.
     #[cold]
-    pub(crate) fn probed(&self, identity: &Identity) {
-        if let Some(turn) = self.breaker.ended(Admission::Probe, End::Success, self.calls()) {
+    pub(crate) fn probed(&self, hook: Hook, identity: &Identity) {
+        if let Some(turn) = self.breaker.ended(Admission::Probe, End::Success, (hook, self.figures().of_hook(hook).calls)) {
             self.tell(turn, identity);
         }
     }

@@ -7,8 +7,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::format::{End, FORMAT, Head, Line, PluginLine, Recorded, SceneLine};
 use super::{Place, Recorder, Seen, Taken};
@@ -16,6 +16,8 @@ use crate::state::Digest;
 
 /// Recordings that are begun in one second.
 const NAMES: u32 = 100;
+/// How long nothing has to come before what is there is handed to the system: a call for each line costs more than the line.
+const FLUSH_AFTER: Duration = Duration::from_millis(200);
 
 /// A new file that only its owner can read, named by the time.
 pub(super) fn create(directory: &Path) -> io::Result<(PathBuf, File)> {
@@ -64,10 +66,10 @@ impl Writer<'_> {
         let head = Head { format: FORMAT, begun_unix_ms: unix_ms(), host_version: env!("CARGO_PKG_VERSION").to_owned() };
         self.line(&Line::JackfieldRecording(head))?;
         loop {
-            let taken = match items.try_recv() {
+            let taken = match items.recv_timeout(FLUSH_AFTER) {
                 Ok(taken) => taken,
-                Err(TryRecvError::Disconnected) => return Ok(()),
-                Err(TryRecvError::Empty) => {
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {
                     self.out.flush()?;
                     let Ok(taken) = items.recv() else { return Ok(()) };
                     taken
