@@ -21,6 +21,7 @@ pub(crate) mod prometheus;
 pub(crate) mod proxy;
 mod reader;
 mod received;
+pub(crate) mod redis;
 pub(crate) mod registrar;
 pub(crate) mod rtp;
 pub(crate) mod rtpengine;

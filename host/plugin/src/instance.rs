@@ -19,7 +19,7 @@ use super::registration::RegistrationEvent;
 use super::state::{Identity, State};
 use super::subscription::Exports;
 use super::ticker::Pace;
-use super::timers::initialising;
+use super::timers::{Initialising, initialising};
 use super::watched::Watched;
 
 /// Everything that an instance of one version is made from. Linked once; making an instance takes some ten microseconds and `init`.
@@ -137,13 +137,15 @@ impl Blueprint {
     }
 
     fn init(&self, instance: &mut Instance) -> Result<Vec<types::Subscription>, CallFailure> {
+        let number = self.made.fetch_add(1, Relaxed);
+        let whose = if number == 0 { Initialising::First } else { Initialising::Another };
         let environment = lifecycle::Environment {
             plugin: self.identity.name.to_string(),
-            instance: self.made.fetch_add(1, Relaxed),
+            instance: number,
             host_version: env!("CARGO_PKG_VERSION").to_owned(),
             simulated: false,
         };
-        let answered = initialising(|| instance.lifecycle.call_init(&mut instance.store, &self.identity.config, &environment));
+        let answered = initialising(whose, || instance.lifecycle.call_init(&mut instance.store, &self.identity.config, &environment));
         instance.judged(answered)
     }
 }

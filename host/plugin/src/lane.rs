@@ -37,8 +37,13 @@ impl Lane {
         queue.jobs.push_back(Box::new(job));
         queue.running = true;
         drop(queue);
-        let at_it = AtIt(Arc::clone(self));
-        ticket.run(move || at_it.0.work());
+        let at_it = AtIt { lane: Arc::clone(self), turn: Turn::ToCome };
+        ticket.run(move || {
+            let mut at_it = at_it;
+            at_it.lane.work();
+            // Whoever has pushed something since is at it already.
+            at_it.turn = Turn::Over;
+        });
         true
     }
 
@@ -63,13 +68,22 @@ impl Lane {
 }
 
 /// Whoever works on a lane, or was to when the pool ended.
-struct AtIt(Arc<Lane>);
+struct AtIt {
+    lane: Arc<Lane>,
+    turn: Turn,
+}
+
+/// Whether it has worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    ToCome,
+    Over,
+}
 
 impl Drop for AtIt {
     fn drop(&mut self) {
-        let mut queue = self.0.lock();
-        if !queue.jobs.is_empty() {
-            queue.running = false;
+        if self.turn == Turn::ToCome {
+            self.lane.lock().running = false;
         }
     }
 }

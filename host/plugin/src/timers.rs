@@ -30,26 +30,30 @@ const NAME_MAX: usize = 128;
 /// When a timer that found no room in the pool is tried again.
 const TRIED_AGAIN: Duration = Duration::from_millis(100);
 
-thread_local! {
-    /// Whether this thread runs the `init` of an instance.
-    static INITIALISING: Cell<bool> = const { Cell::new(false) };
+/// Whose `init` runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Initialising {
+    /// That of the first instance of a version: it says what timers there are to be.
+    First,
+    /// That of another one, which may be made at any time: it says the same, and what has run out or was stopped since stays so.
+    Another,
 }
 
-/// Runs the `init` of an instance: each of them says anew what timers there are to be.
-pub(super) fn initialising<T>(init: impl FnOnce() -> T) -> T {
-    struct Restored(bool);
+thread_local! {
+    /// Whose `init` this thread runs, if it runs one.
+    static INITIALISING: Cell<Option<Initialising>> = const { Cell::new(None) };
+}
+
+/// Runs the `init` of an instance.
+pub(super) fn initialising<T>(whose: Initialising, init: impl FnOnce() -> T) -> T {
+    struct Restored(Option<Initialising>);
     impl Drop for Restored {
         fn drop(&mut self) {
             INITIALISING.set(self.0);
         }
     }
-    let _restored = Restored(INITIALISING.replace(true));
+    let _restored = Restored(INITIALISING.replace(Some(whose)));
     init()
-}
-
-/// Whether this thread does so now.
-pub(super) fn is_initialising() -> bool {
-    INITIALISING.get()
 }
 
 /// The clock of all timers. Its thread ends with it.
@@ -117,7 +121,8 @@ impl PluginTimers {
         *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(version);
     }
 
-    /// Starts a timer, or starts it anew. In `init` one that runs already with this period goes on as it is.
+    /// Starts a timer, or starts it anew. In the first `init` of a version one that runs already with this period goes on as it is; in
+    /// later ones nothing is started.
     pub(super) fn start(self: &Arc<Self>, id: String, after_ms: u64, every_ms: Option<u64>) -> Result<(), ServiceError> {
         if id.len() > NAME_MAX || id.chars().any(char::is_control) {
             return Err(ServiceError::Invalid(format!("a timer's name has at most {NAME_MAX} octets and no control characters")));
@@ -128,8 +133,10 @@ impl PluginTimers {
         };
         let mut timers = self.lock();
         let known = timers.get(id.as_str());
-        if is_initialising() && known.is_some_and(|timer| timer.every == every) {
-            return Ok(());
+        match INITIALISING.get() {
+            Some(Initialising::Another) => return Ok(()),
+            Some(Initialising::First) if known.is_some_and(|timer| timer.every == every) => return Ok(()),
+            Some(Initialising::First) | None => {}
         }
         if known.is_none() && timers.len() >= TIMERS_MAX {
             return Err(ServiceError::Unavailable(format!("a plugin has at most {TIMERS_MAX} timers")));
@@ -145,6 +152,9 @@ impl PluginTimers {
 
     /// Stops a timer, if it is there.
     pub(super) fn stop(&self, id: &str) {
+        if INITIALISING.get() == Some(Initialising::Another) {
+            return;
+        }
         let stopped = self.lock().remove(id);
         if let (Some(timer), Some(clock)) = (stopped, self.clock.upgrade()) {
             clock.strike(timer.at);

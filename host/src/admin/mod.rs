@@ -9,5 +9,7 @@ mod snapshot;
 mod trunks;
 
 pub use media::{MediaStatus, RelayState, RelayStatus};
-pub use snapshot::{ListenerStatus, PluginChange, PluginState, PluginStatus, REGISTRATIONS_MAX, Snapshot, State, Status};
+pub use snapshot::{
+    ListenerStatus, PluginChange, PluginState, PluginStatus, REGISTRATIONS_MAX, Snapshot, State, Status, StoreStatus, TableStatus,
+};
 pub use trunks::{TrunkStatus, WayState, WayStatus};

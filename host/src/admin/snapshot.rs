@@ -120,6 +120,32 @@ pub struct Status {
     pub generation: u64,
     /// The names of the chain.
     pub chain: Vec<String>,
+    /// The tables of plugins, by name.
+    pub tables: Vec<TableStatus>,
+    /// The stores of plugins' buckets, by name.
+    pub stores: Vec<StoreStatus>,
+}
+
+/// One table of plugins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct TableStatus {
+    /// The NAME of `[table.NAME]`.
+    pub name: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Why the file as it is now was refused, so that an older one serves.
+    pub refused: Option<String>,
+}
+
+/// One store of plugins' buckets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct StoreStatus {
+    /// The NAME of `[store.NAME]`.
+    pub name: String,
+    /// Whether it can be reached.
+    pub up: bool,
 }
 
 /// One socket.

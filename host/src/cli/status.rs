@@ -108,6 +108,15 @@ fn status_text(status: &Status) -> String {
     if status.failing_addresses > 0 {
         line("failing", format!("{} addresses are tried last, and probed", number(status.failing_addresses)));
     }
+    for table in &status.tables {
+        line("table", format!("{}, {} rows", table.name, number(table.rows)));
+        if let Some(why) = &table.refused {
+            line("", format!("its file was refused: {why}"));
+        }
+    }
+    for store in &status.stores {
+        line("store", format!("{} is {}", store.name, if store.up { "up" } else { "away" }));
+    }
     let cells = |cells: [&String; 4]| cells.map(|cell| printable(cell)).to_vec();
     let rows: Vec<_> = status.listeners.iter().map(|l| cells([&l.name, &l.transport, &l.address, &l.sent_by])).collect();
     text.push('\n');
@@ -160,7 +169,7 @@ fn plugins_text(plugins: &[PluginStatus]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::ListenerStatus;
+    use crate::admin::{ListenerStatus, StoreStatus, TableStatus};
 
     #[test]
     fn status_reads_well() {
@@ -196,6 +205,8 @@ mod tests {
             requests_answered: [0, 100_000, 0, 1500, 7, 0],
             generation: 3,
             chain: vec!["line-match".into(), "header-match".into()],
+            tables: vec![TableStatus { name: "rates".into(), rows: 1_000_000, refused: Some("rates.csv line 7: the key is empty".into()) }],
+            stores: vec![StoreStatus { name: "shared".into(), up: false }],
         };
         assert_eq!(
             status_text(&status),
@@ -212,6 +223,9 @@ messages so far 1,234,567 received, 1,234,568 sent
 connections     3
 name servers    1,200 questions, 7 without an answer
 failing         2 addresses are tried last, and probed
+table           rates, 1,000,000 rows
+                its file was refused: rates.csv line 7: the key is empty
+store           shared is away
 
 LISTENER  TRANSPORT  ADDRESS             IN VIA
 lan       udp        192.0.2.1:5060      192.0.2.1:5060

@@ -54,7 +54,12 @@ pub enum Decision<S> {
         watch: Watch,
     },
     /// Answer it.
-    Reply(Reply),
+    Reply {
+        /// With this.
+        reply: Reply,
+        /// Comes back with the end of the request, if that is wanted.
+        ending: Option<S>,
+    },
     /// Absorb it.
     Drop,
 }

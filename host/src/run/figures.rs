@@ -70,6 +70,8 @@ impl admin::Snapshot for Figures {
             requests_answered: totals.requests_answered,
             generation: self.plugins.chain().generation(),
             chain: config.plugins.chain.clone(),
+            tables: self.services.tables().into_iter().map(table_status).collect(),
+            stores: self.services.counted().stores.into_iter().map(|store| admin::StoreStatus { name: store.name, up: store.up }).collect(),
         }
     }
 
@@ -188,6 +190,10 @@ fn listeners(config: &Config, listeners: &[Listener]) -> Vec<ListenerStatus> {
         }));
     }
     rows
+}
+
+fn table_status(table: jackfield_services::tables::TableStatus) -> admin::TableStatus {
+    admin::TableStatus { name: table.name, rows: u64::try_from(table.rows).unwrap_or(u64::MAX), refused: table.refused }
 }
 
 fn plugin_status(status: plugin::PluginStatus) -> admin::PluginStatus {

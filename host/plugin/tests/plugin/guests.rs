@@ -15,6 +15,9 @@ pub(crate) static MISTYPED: LazyLock<Vec<u8>> = LazyLock::new(|| component("mist
 /// A component that was built for interface 0.1.0.
 pub(crate) static EARLIEST: LazyLock<Vec<u8>> = LazyLock::new(|| component("earliest"));
 
+/// A component that waits for what it asks.
+pub(crate) static WAITS: LazyLock<Vec<u8>> = LazyLock::new(|| component("waits"));
+
 /// Another version of [`BEHAVE`]: it says so when it is asked for its version.
 pub(crate) fn behave_two() -> Vec<u8> {
     replaced(&BEHAVE, "VERSION-ONE", "VERSION-TWO")

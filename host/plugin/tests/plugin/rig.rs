@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jackfield_metrics::Metrics;
 use jackfield_plugin_host::settings::{OnError, Plugin, Plugins};
 use jackfield_plugin_host::{
-    CallState, Chain, ChainAnswer, Machine, PluginHost, PluginSettings, PluginState, PluginStatus, RequestView, Said,
+    CallState, Chain, ChainAnswer, Machine, PluginHost, PluginSettings, PluginState, PluginStatus, RequestView, Said, Services,
 };
 use jackfield_proto::message::{Framing, Limits, Message};
 use jackfield_proto::net::{Flow, Listener, ListenerId, ListenerState, Transport};
@@ -47,12 +47,21 @@ pub(crate) fn directory(plugins: &[(&str, &str)]) -> (TempDir, Plugins) {
 }
 
 pub(crate) fn start(directory: &Path, plugins: &Plugins, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<PluginHost>> {
+    start_with(directory, plugins, metrics, Arc::new(Machine))
+}
+
+pub(crate) fn start_with(
+    directory: &Path,
+    plugins: &Plugins,
+    metrics: &Arc<Metrics>,
+    services: Arc<dyn Services>,
+) -> anyhow::Result<Arc<PluginHost>> {
     let settings = PluginSettings {
         workers: 2,
         state_directory: Some(directory.join("state")),
         metrics: Arc::clone(metrics),
         tracer: Arc::default(),
-        services: Arc::new(Machine),
+        services,
     };
     PluginHost::start(plugins.clone(), settings)
 }
@@ -197,14 +206,14 @@ pub(crate) fn view<'a>(
 
 pub(crate) fn told(answer: ChainAnswer) -> String {
     match answer {
-        ChainAnswer::Reply(reply) => String::from_utf8(reply.reason.unwrap_or_default().to_vec()).unwrap(),
+        ChainAnswer::Reply { reply, .. } => String::from_utf8(reply.reason.unwrap_or_default().to_vec()).unwrap(),
         other => panic!("no reply but {other:?}"),
     }
 }
 
 /// The status of a reply; 0 if it is something else.
 pub(crate) fn status(answer: &ChainAnswer) -> u16 {
-    if let ChainAnswer::Reply(reply) = answer { reply.status } else { 0 }
+    if let ChainAnswer::Reply { reply, .. } = answer { reply.status } else { 0 }
 }
 
 pub(crate) fn forwarded(answer: ChainAnswer) -> (Plan, Arc<CallState>, Watch) {
