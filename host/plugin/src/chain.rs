@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::{Flow, Listener};
@@ -11,6 +12,7 @@ use jackfield_proto::proxy::{Edit, Plan, Reply, Watch};
 use super::bindings::types;
 use super::call::{Call, CallState, Notes, Origin};
 use super::change::shadow;
+use super::completion::Completion;
 use super::decision::{self, Rules};
 use super::edit::{Invalid, request_edits};
 use super::failure::CallFailure;
@@ -77,12 +79,7 @@ pub enum ChainAnswer {
         watch: Watch,
     },
     /// Answer it.
-    Reply {
-        /// With this.
-        reply: Reply,
-        /// Who has to be told how the request has ended: whoever asked knows whether this answer is still wanted.
-        ending: Option<Arc<CallState>>,
-    },
+    Reply(Reply),
     /// Absorb it.
     Drop,
 }
@@ -314,12 +311,13 @@ impl Pass<'_> {
     /// The end of the chain, and of the request.
     fn answer(&self, reply: Reply) -> ChainAnswer {
         let request = self.view.request;
-        let wanted = self.chain.wants_end(request.method().as_bytes(), self.view.initial);
-        let ending = self.call.as_ref().filter(|_| wanted).map(|call| {
-            let (chain, origin) = (Arc::clone(self.chain), call.origin.clone());
-            Arc::new(CallState::new(chain, origin, call.notes.clone(), Some(Arc::clone(request))))
-        });
-        ChainAnswer::Reply { reply, ending }
+        if self.chain.wants_end(request.method().as_bytes(), self.view.initial)
+            && let Some(call) = &self.call
+        {
+            let completion = Completion { status: Some(reply.status), tag: None, attempts: 0, setup: Duration::ZERO };
+            self.chain.tell_end(self.worker, &call.origin, Arc::clone(request), || call.notes.clone(), completion);
+        }
+        ChainAnswer::Reply(reply)
     }
 
     /// What holds when no plugin is left.

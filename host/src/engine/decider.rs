@@ -54,12 +54,7 @@ pub enum Decision<S> {
         watch: Watch,
     },
     /// Answer it.
-    Reply {
-        /// With this.
-        reply: Reply,
-        /// Comes back with the end of the request, if that is wanted.
-        ending: Option<S>,
-    },
+    Reply(Reply),
     /// Absorb it.
     Drop,
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
@@ -14,11 +15,11 @@ use jackfield_trunk::{Table, Trunk};
 use smallvec::{SmallVec, smallvec};
 
 use super::authentication::{Judged, Passed, Visit};
-use super::decider::{Decider, Decision, RequestView, Said};
+use super::decider::{Completion, Decider, Decision, RequestView, Said};
 use super::expansion::{Denial, Expanded, Expansion, Sender};
 use super::kept::{Carried, Kept, Purpose, RelayedCall, WayOf};
 use super::policy::{self, Leads, refused};
-use super::waiting::{Decided, Judgement, Undecided};
+use super::waiting::{Decided, Undecided};
 use super::worker::Worker;
 use super::{Rules, Shared};
 
@@ -57,19 +58,18 @@ impl<D: Decider> Worker<D> {
             return self.decide_in_dialog(asked, &rules, &table);
         }
         if draining.load(Ordering::Relaxed) {
-            let busy = Reply::status(503).header("Retry-After", rules.retry_after.to_string());
-            return Decided::Now(refused(asked.request, busy).into());
+            return Decided::Now(refused(asked.request, Reply::status(503).header("Retry-After", rules.retry_after.to_string())));
         }
         let source = asked.flow.remote.ip();
         let listener = rules.listeners.get(usize::from(asked.flow.listener.0));
         let from = listener.and_then(|listener| table.of_source(source, &listener.name, asked.request));
         let passed = match self.authenticate(&asked, listener.map_or("", |listener| &listener.name), from) {
             Judged::Passed(passed) => passed,
-            Judged::Refused(reply) => return Decided::Now(refused(asked.request, reply).into()),
+            Judged::Refused(reply) => return Decided::Now(refused(asked.request, reply)),
         };
         let known = Known { asked, rules: &rules, table: &table, from, user: passed.user.as_deref() };
         match self.ask(&known) {
-            Said::Now(decision) => Decided::Now(self.judgement(decision, |decision| self.carry(&known, passed.cleaned(decision)))),
+            Said::Now(decision) => Decided::Now(self.carry(&known, passed.cleaned(decision))),
             Said::Later(later) => {
                 let from = from.cloned();
                 Decided::Later(undecided(asked, &rules, &table, from, passed), later)
@@ -78,26 +78,14 @@ impl<D: Decider> Worker<D> {
     }
 
     /// The verdict, where the decision has come later.
-    pub(super) fn judgement_of(&self, undecided: &Undecided, decision: Decision<D::State>) -> Judgement<D> {
+    pub(super) fn verdict_of(&self, undecided: &Undecided, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
         let Undecided { rules, table, from, passed, .. } = undecided;
         let decision = passed.cleaned(decision);
         let asked = undecided.asked();
-        self.judgement(decision, |decision| match asked.kind {
-            RequestKind::InDialog => self.carry_in_dialog(&asked, table, decision),
-            RequestKind::Initial => self.carry(&Known { asked, rules, table, from: from.as_ref(), user: passed.user.as_deref() }, decision),
-        })
-    }
-
-    /// The verdict that a decision comes to, and who has to hear of the end of a request that it answers.
-    fn judgement(&self, decision: Decision<D::State>, carry: impl FnOnce(Decision<D::State>) -> Verdict<Kept<D::State>>) -> Judgement<D> {
-        let ending = match &decision {
-            Decision::Forward { state, watch, .. } | Decision::Undecided { kept: Some((state, watch)), .. } => {
-                watch.end.then(|| state.clone())
-            }
-            Decision::Reply { ending, .. } => ending.clone(),
-            Decision::Undecided { kept: None, .. } | Decision::Drop => None,
-        };
-        Judgement { verdict: carry(decision), ending }
+        if asked.kind == RequestKind::InDialog {
+            return self.carry_in_dialog(&asked, table, decision);
+        }
+        self.carry(&Known { asked, rules, table, from: from.as_ref(), user: passed.user.as_deref() }, decision)
     }
 
     /// Who is sending, where that is asked. A provider that is known by its addresses is nobody's phone; one that only a listener or a header
@@ -118,8 +106,23 @@ impl<D: Decider> Worker<D> {
         self.shared.decider.on_request(self.index, view)
     }
 
-    /// Turns a decision into what the core carries out.
+    /// Turns a decision into what the core carries out. A request that is refused after all has ended here.
     fn carry(&self, known: &Known<'_>, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
+        let ending = match &decision {
+            Decision::Forward { state, watch, .. } | Decision::Undecided { kept: Some((state, watch)), .. } if watch.end => {
+                Some(state.clone())
+            }
+            _ => None,
+        };
+        let verdict = self.carried_out(known, decision);
+        if let (Some(state), Verdict::Reply(reply)) = (&ending, &verdict) {
+            let completion = Completion { status: Some(reply.status), tag: None, attempts: 0, setup: Duration::ZERO };
+            self.shared.decider.on_complete(self.index, state, completion);
+        }
+        verdict
+    }
+
+    fn carried_out(&self, known: &Known<'_>, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
         let Known { asked: Asked { request, flow, by_token, .. }, rules, table, from, user } = *known;
         let sender = Sender { source: flow.remote.ip(), user };
         let expansion = Expansion { table, request, sender, health: &self.shared.trunks.health, narration: &self.shared.narration };
@@ -155,7 +158,7 @@ impl<D: Decider> Worker<D> {
                     Leads::Nowhere(denial) => denied(request, denial),
                 }
             }
-            Decision::Reply { reply, .. } => refused(request, reply),
+            Decision::Reply(reply) => refused(request, reply),
             Decision::Drop => Verdict::Drop,
         }
     }
@@ -229,7 +232,7 @@ impl<D: Decider> Worker<D> {
         } else {
             Decision::Undecided { edits: Vec::new(), kept: None }
         };
-        Decided::Now(self.judgement(passed().cleaned(decision), |decision| self.carry_in_dialog(&asked, table, decision)))
+        Decided::Now(self.carry_in_dialog(&asked, table, passed().cleaned(decision)))
     }
 
     fn carry_in_dialog(&self, asked: &Asked<'_>, table: &Table, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
@@ -238,7 +241,7 @@ impl<D: Decider> Worker<D> {
         let (to, from) = (border(asked.sides.to), border(asked.sides.from));
         let (target, decider) = match decision {
             Decision::Undecided { edits, kept } => (Target { edits, border: to, from_border: from, ..Target::default() }, kept),
-            Decision::Reply { reply, .. } => return refused(asked.request, reply),
+            Decision::Reply(reply) => return refused(asked.request, reply),
             Decision::Drop => return Verdict::Drop,
             Decision::Forward { mut plan, state, watch } => {
                 for target in targets_of(&mut plan.groups) {

@@ -43,21 +43,9 @@ impl Undecided {
     }
 }
 
-/// A verdict, and who wants to hear that the request has ended where the verdict is an answer.
-pub(super) struct Judgement<D: Decider> {
-    pub(super) verdict: Verdict<State<D>>,
-    pub(super) ending: Option<D::State>,
-}
-
-impl<D: Decider> From<Verdict<State<D>>> for Judgement<D> {
-    fn from(verdict: Verdict<State<D>>) -> Self {
-        Self { verdict, ending: None }
-    }
-}
-
 /// A verdict, or the way to it.
 pub(super) enum Decided<D: Decider> {
-    Now(Judgement<D>),
+    Now(Verdict<State<D>>),
     Later(Box<Undecided>, Later<Decision<D::State>>),
 }
 
@@ -80,11 +68,11 @@ impl<D: Decider> Drop for AwaitedVerdict<D> {
         let decision = decision.take();
         worker.guard("a decision", |work| {
             let Some(shard) = worker.shared.shard(*shard) else { return };
-            let judgement = match decision {
-                Some(decision) => worker.judgement_of(undecided, decision),
-                None => refused(&undecided.request, Reply::status(500)).into(),
+            let verdict = match decision {
+                Some(decision) => worker.verdict_of(undecided, decision),
+                None => refused(&undecided.request, Reply::status(500)),
             };
-            worker.decided(shard, *context, &undecided.request, judgement, work);
+            worker.decided(shard, *context, &undecided.request, verdict, work);
             worker.carry_out(shard, work);
         });
     }

@@ -22,11 +22,8 @@ use super::reviews::Review;
 use super::routing::Asked;
 use super::shard::Shard;
 use super::told::{Told, Verdict as ToldVerdict};
-use super::waiting::{Decided, Judgement, Unchosen};
+use super::waiting::{Decided, Unchosen};
 use super::wire::Wire;
-
-/// How a request has ended that was cancelled while its decision was still to come (RFC 3261 9.2).
-const CANCELLED: u16 = 487;
 use crate::metrics::{Kind, Rejection, WorkerMetrics};
 use crate::plugin::trace::{Event, Trigger};
 use jackfield_transport::{Handler, Origin, Outgoing};
@@ -166,7 +163,7 @@ impl<D: Decider> Worker<D> {
             Output::Send(transmit) => self.send(shard, transmit, work),
             Output::SelectTargets { context, request, flow, kind, by_token, sides, media, .. } => {
                 match self.decide(Asked { request: &request, flow: &flow, kind, by_token, sides, media }) {
-                    Decided::Now(judgement) => self.decided(shard, context, &request, judgement, work),
+                    Decided::Now(verdict) => self.decided(shard, context, &request, verdict, work),
                     Decided::Later(undecided, decision) => self.decide_later(shard, context, undecided, decision),
                 }
             }
@@ -234,36 +231,28 @@ impl<D: Decider> Worker<D> {
         }
     }
 
-    /// Tells the core where a request goes. If it has been cancelled meanwhile, what was counted for it is given back, and it has ended with
-    /// 487 (RFC 3261 9.2), whatever it would have been answered with.
+    /// Tells the core where a request goes. If it has been cancelled meanwhile, what was counted for it is given back.
     pub(super) fn decided(
         &self,
         shard: &Shard<State<D>>,
         context: ContextId,
         request: &Message,
-        judgement: Judgement<D>,
+        mut verdict: Verdict<State<D>>,
         work: &mut Work<D>,
     ) {
-        let Judgement { mut verdict, ending } = judgement;
         if self.is_heard() {
             self.say_verdict(shard.index, context, request, &mut verdict, work);
         }
         self.transport.tell(|| Told::Verdict(ToldVerdict::of(&verdict)));
         let state = verdict_state(&verdict);
-        let answered = match &verdict {
-            Verdict::Reply(reply) => Some(reply.status),
-            Verdict::Forward { .. } | Verdict::Follow(_) | Verdict::Drop => None,
-        };
         let mut is_awaited = false;
         self.step(shard, work, |core, now, out| is_awaited = core.decided(now, context, verdict, out));
         if let Some(state) = state.filter(|_| !is_awaited) {
             state.carried.iter().for_each(|carried| self.over(carried, None));
-        }
-        // What goes on ends later, and the core says when.
-        let status = if is_awaited { answered } else { Some(CANCELLED) };
-        if let (Some(state), Some(status)) = (ending, status) {
-            let completion = Completion { status: Some(status), tag: None, attempts: 0, setup: Duration::ZERO };
-            self.shared.decider.on_complete(self.index, &state, completion);
+            if let Some(decider) = state.for_end() {
+                let completion = Completion { status: Some(487), tag: None, attempts: 0, setup: Duration::ZERO };
+                self.shared.decider.on_complete(self.index, decider, completion);
+            }
         }
     }
 
@@ -306,11 +295,14 @@ impl<D: Decider> Worker<D> {
     }
 }
 
-/// A call that is counted since a verdict, so that somebody has to end it.
+/// What a verdict has begun that somebody has to end: a call that is counted, and a request that a plugin wants to hear the end of.
 fn verdict_state<S: Clone>(verdict: &Verdict<Kept<S>>) -> Option<Kept<S>> {
     let is_counted = |carried: &Arc<Carried>| matches!(carried.purpose, Purpose::Call(_));
     match verdict {
-        Verdict::Forward { state, .. } => state.carried.as_ref().is_some_and(is_counted).then(|| state.clone()),
+        Verdict::Forward { state, .. } => {
+            let begun = state.carried.as_ref().is_some_and(is_counted) || state.for_end().is_some();
+            begun.then(|| state.clone())
+        }
         Verdict::Follow(_) | Verdict::Reply(_) | Verdict::Drop => None,
     }
 }
