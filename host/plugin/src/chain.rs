@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::{Flow, Listener};
@@ -12,7 +11,6 @@ use jackfield_proto::proxy::{Edit, Plan, Reply, Watch};
 use super::bindings::types;
 use super::call::{Call, CallState, Notes, Origin};
 use super::change::shadow;
-use super::completion::Completion;
 use super::decision::{self, Rules};
 use super::edit::{Invalid, request_edits};
 use super::failure::CallFailure;
@@ -79,7 +77,12 @@ pub enum ChainAnswer {
         watch: Watch,
     },
     /// Answer it.
-    Reply(Reply),
+    Reply {
+        /// How.
+        reply: Reply,
+        /// Wants to hear how it has ended: so, or before the answer came.
+        ending: Option<Arc<CallState>>,
+    },
     /// Absorb it.
     Drop,
 }
@@ -308,16 +311,14 @@ impl Pass<'_> {
         }
     }
 
-    /// The end of the chain, and of the request.
+    /// The end of the chain. Whether it is the end of the request, too, is not known here: who sent it may have given up.
     fn answer(&self, reply: Reply) -> ChainAnswer {
         let request = self.view.request;
-        if self.chain.wants_end(request.method().as_bytes(), self.view.initial)
-            && let Some(call) = &self.call
-        {
-            let completion = Completion { status: Some(reply.status), tag: None, attempts: 0, setup: Duration::ZERO };
-            self.chain.tell_end(self.worker, &call.origin, Arc::clone(request), || call.notes.clone(), completion);
-        }
-        ChainAnswer::Reply(reply)
+        let wanted = self.chain.wants_end(request.method().as_bytes(), self.view.initial);
+        let ending = self.call.as_ref().filter(|_| wanted).map(|call| {
+            Arc::new(CallState::new(Arc::clone(self.chain), call.origin.clone(), call.notes.clone(), Some(Arc::clone(request))))
+        });
+        ChainAnswer::Reply { reply, ending }
     }
 
     /// What holds when no plugin is left.

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jackfield_proto::message::Message;
+use smallvec::SmallVec;
 use wasmtime::component::Resource;
 
 use super::bindings::events;
@@ -11,7 +12,7 @@ use super::call::{CallState, Notes, Origin, TransactionId};
 use super::chain::Chain;
 use super::link::Link;
 use super::state::{Completed, State};
-use super::version::Seat;
+use super::version::{Seat, Version};
 use super::view::text;
 use jackfield_metrics::Hook;
 
@@ -55,7 +56,9 @@ impl CallState {
 impl Chain {
     /// Whether some plugin wants to hear how such a request ends.
     pub(super) fn wants_end(&self, method: &[u8], initial: bool) -> bool {
-        self.links.iter().any(|link| link.version.subscriptions.complete.may_want_end(method, initial))
+        // Nothing is sent upstream for an ACK: it has no end to tell of (RFC 3261 17.1.1.3).
+        let wants = |link: &Link| link.versions().any(|version| version.subscriptions.complete.may_want_end(method, initial));
+        method != b"ACK" && self.links.iter().any(wants)
     }
 
     pub(super) fn tell_end(
@@ -68,8 +71,11 @@ impl Chain {
     ) {
         let Completion { status, tag, attempts, setup } = completion;
         let method = request.method();
-        let wants = |link: &&Link| link.version.subscriptions.complete.want_end(method.as_bytes(), origin.initial, status);
-        if !self.links.iter().any(|link| wants(&link)) {
+        // The version that has served the call hears of its end.
+        let served = self.links.iter().map(|link| link.version_for(&request)).enumerate();
+        let wants = |version: &Version| version.subscriptions.complete.want_end(method.as_bytes(), origin.initial, status);
+        let told: SmallVec<[_; 4]> = served.filter(|(_, version)| wants(version)).collect();
+        if told.is_empty() {
             return;
         }
         let event = CompletedEvent {
@@ -82,8 +88,8 @@ impl Chain {
             notes: notes(),
             plugin: 0,
         };
-        for (plugin, link) in self.links.iter().enumerate().filter(|(_, link)| wants(link)) {
-            let (version, event) = (&link.version, Arc::new(CompletedEvent { plugin, ..event.clone() }));
+        for (plugin, version) in told {
+            let event = Arc::new(CompletedEvent { plugin, ..event.clone() });
             if !version.waits() {
                 version.tell(Hook::Complete, Seat::Worker(worker), |instance| instance.on_complete(event));
                 continue;

@@ -96,7 +96,7 @@ impl Pass<'_> {
                     Ok((parked, step)) => parked.go_on(step).settled().await,
                     // The process is about to end.
                     Err(Ended) if is_ack => ChainAnswer::Drop,
-                    Err(Ended) => ChainAnswer::Reply(Reply::status(503)),
+                    Err(Ended) => ChainAnswer::Reply { reply: Reply::status(503), ending: None },
                 }
             }) as Later<ChainAnswer>),
             Err((Full(full), parked)) => {

@@ -53,7 +53,7 @@ impl Passed {
         let edits = match &mut decision {
             Decision::Undecided { edits, .. } => edits,
             Decision::Forward { plan, .. } => &mut plan.edits,
-            Decision::Reply(_) | Decision::Drop => return decision,
+            Decision::Reply { .. } | Decision::Drop => return decision,
         };
         edits.splice(..0, self.edits.iter().cloned());
         decision
@@ -397,7 +397,7 @@ mod tests {
             let edits = match passed.cleaned(decision) {
                 Decision::Undecided { edits, .. } => edits,
                 Decision::Forward { plan, .. } => plan.edits,
-                Decision::Reply(_) | Decision::Drop => panic!("another decision"),
+                Decision::Reply { .. } | Decision::Drop => panic!("another decision"),
             };
             assert_eq!(edits, [ours.clone(), theirs.clone()]);
         }

@@ -54,7 +54,12 @@ pub enum Decision<S> {
         watch: Watch,
     },
     /// Answer it.
-    Reply(Reply),
+    Reply {
+        /// How.
+        reply: Reply,
+        /// Wants to hear how it has ended, if somebody does.
+        ending: Option<S>,
+    },
     /// Absorb it.
     Drop,
 }

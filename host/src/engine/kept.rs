@@ -152,11 +152,10 @@ impl Carried {
         Reason::of_call(view.cause, status, host).filter(|reason| tells || *reason != Reason::Silence)
     }
 
-    /// Other targets come in the place of the last `remaining` ones.
-    pub(super) fn replace(&self, remaining: u32, ways: impl IntoIterator<Item = Option<WayOf>>) {
+    /// Other targets come behind the first `tried` ones, in the place of those that are there.
+    pub(super) fn replace(&self, tried: u32, ways: impl IntoIterator<Item = Option<WayOf>>) {
         let mut all = self.ways();
-        let tried = all.len().saturating_sub(usize::try_from(remaining).unwrap_or(usize::MAX));
-        all.truncate(tried);
+        all.truncate(usize::try_from(tried).unwrap_or(usize::MAX));
         all.extend(ways);
     }
 

@@ -131,7 +131,9 @@ impl<D: Decider> Worker<D> {
     /// Carries out what has been chosen.
     pub(super) fn chosen(&self, shard: &Shard<State<D>>, unchosen: &Unchosen<D::State>, outcome: FailureOutcome, work: &mut Work<D>) {
         let Unchosen { branch, ref state, cause, attempt, ref response, .. } = *unchosen;
-        let outcome = self.outcome(state, unchosen.view(), outcome);
+        // Asked now: while somebody chose, a target that ran beside may have failed too, and brought others.
+        let tried = shard.with(|core| core.attempts(branch.context)).unwrap_or(attempt);
+        let outcome = self.outcome(state, unchosen.view(), tried, outcome);
         if self.is_heard() {
             self.say_failed(&unchosen.view(), &outcome, work);
         }
@@ -140,11 +142,11 @@ impl<D: Decider> Worker<D> {
         self.step(shard, work, |core, now, out| core.failure_decided(now, branch, outcome, out));
     }
 
-    fn outcome(&self, kept: &Kept<D::State>, view: FailureView<'_>, outcome: FailureOutcome) -> FailureOutcome {
+    fn outcome(&self, kept: &Kept<D::State>, view: FailureView<'_>, tried: u32, outcome: FailureOutcome) -> FailureOutcome {
         let way = || kept.carried.as_ref().and_then(|carried| carried.way(view.attempt));
         match outcome {
             FailureOutcome::Undecided => way().map_or(FailureOutcome::Undecided, |way| after_failure(&way, &view)),
-            FailureOutcome::Instead(groups) => self.instead(kept, &view, groups),
+            FailureOutcome::Instead(groups) => self.instead(kept, &view, tried, groups),
             outcome => outcome,
         }
     }
@@ -170,7 +172,7 @@ impl<D: Decider> Worker<D> {
     }
 
     /// Targets that the decider has put in the place of those that remain, which may name trunks too.
-    fn instead(&self, kept: &Kept<D::State>, view: &FailureView<'_>, groups: Vec<Group>) -> FailureOutcome {
+    fn instead(&self, kept: &Kept<D::State>, view: &FailureView<'_>, tried: u32, groups: Vec<Group>) -> FailureOutcome {
         // Without it there was no trunk when the decision was made.
         let Some(carried) = &kept.carried else { return FailureOutcome::Instead(without_trunks(groups)) };
         let table = self.shared.trunks.table();
@@ -179,7 +181,7 @@ impl<D: Decider> Worker<D> {
         let expansion = Expansion { table: &table, request: view.request, sender, health, narration };
         match expansion.of_groups(groups) {
             Ok(Expanded { mut groups, ways }) => {
-                carried.replace(view.remaining, ways);
+                carried.replace(tried, ways);
                 ask_for_admission(&mut groups, Some(carried));
                 FailureOutcome::Instead(groups)
             }

@@ -1,25 +1,26 @@
 //! Where a request goes: the order of those who have a say.
 //!
-//! The listener's lists, then who asks for a password ([`super::authentication`]), then the plugins, then what holds without a decision ([`super::policy`]). What these say of trunks is carried out
-//! here: a trunk that is named becomes its ways, and the trunk that a request has come from is noted.
+//! The listener's lists, then who asks for a password ([`super::authentication`]), then the plugins, then what holds without a decision
+//! ([`super::policy`]). What these say of trunks is carried out here: a trunk that is named becomes its ways, and the trunk that a request
+//! has come from is noted.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
 use jackfield_proto::proxy::{Admission, DialogSides, Group, MediaNote, Plan, Reply, RequestKind, Target, TrunkId, Verdict, Watch};
+use jackfield_proto::time::Timestamp;
 use jackfield_trunk::admission::ends_dialog;
 use jackfield_trunk::{Table, Trunk};
 use smallvec::{SmallVec, smallvec};
 
 use super::authentication::{Judged, Passed, Visit};
-use super::decider::{Completion, Decider, Decision, RequestView, Said};
+use super::decider::{Decider, Decision, RequestView, Said};
 use super::expansion::{Denial, Expanded, Expansion, Sender};
 use super::kept::{Carried, Kept, Purpose, RelayedCall, WayOf};
 use super::policy::{self, Leads, refused};
-use super::waiting::{Decided, Undecided};
+use super::waiting::{Decided, Settled, Undecided};
 use super::worker::Worker;
 use super::{Rules, Shared};
 
@@ -58,27 +59,28 @@ impl<D: Decider> Worker<D> {
             return self.decide_in_dialog(asked, &rules, &table);
         }
         if draining.load(Ordering::Relaxed) {
-            return Decided::Now(refused(asked.request, Reply::status(503).header("Retry-After", rules.retry_after.to_string())));
+            let busy = Reply::status(503).header("Retry-After", rules.retry_after.to_string());
+            return Decided::Now(refused(asked.request, busy).into());
         }
         let source = asked.flow.remote.ip();
         let listener = rules.listeners.get(usize::from(asked.flow.listener.0));
         let from = listener.and_then(|listener| table.of_source(source, &listener.name, asked.request));
         let passed = match self.authenticate(&asked, listener.map_or("", |listener| &listener.name), from) {
             Judged::Passed(passed) => passed,
-            Judged::Refused(reply) => return Decided::Now(refused(asked.request, reply)),
+            Judged::Refused(reply) => return Decided::Now(refused(asked.request, reply).into()),
         };
         let known = Known { asked, rules: &rules, table: &table, from, user: passed.user.as_deref() };
         match self.ask(&known) {
             Said::Now(decision) => Decided::Now(self.carry(&known, passed.cleaned(decision))),
             Said::Later(later) => {
                 let from = from.cloned();
-                Decided::Later(undecided(asked, &rules, &table, from, passed), later)
+                Decided::Later(undecided(asked, &rules, &table, from, passed, self.shared.clock.now()), later)
             }
         }
     }
 
     /// The verdict, where the decision has come later.
-    pub(super) fn verdict_of(&self, undecided: &Undecided, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
+    pub(super) fn verdict_of(&self, undecided: &Undecided, decision: Decision<D::State>) -> Settled<D> {
         let Undecided { rules, table, from, passed, .. } = undecided;
         let decision = passed.cleaned(decision);
         let asked = undecided.asked();
@@ -106,20 +108,10 @@ impl<D: Decider> Worker<D> {
         self.shared.decider.on_request(self.index, view)
     }
 
-    /// Turns a decision into what the core carries out. A request that is refused after all has ended here.
-    fn carry(&self, known: &Known<'_>, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
-        let ending = match &decision {
-            Decision::Forward { state, watch, .. } | Decision::Undecided { kept: Some((state, watch)), .. } if watch.end => {
-                Some(state.clone())
-            }
-            _ => None,
-        };
-        let verdict = self.carried_out(known, decision);
-        if let (Some(state), Verdict::Reply(reply)) = (&ending, &verdict) {
-            let completion = Completion { status: Some(reply.status), tag: None, attempts: 0, setup: Duration::ZERO };
-            self.shared.decider.on_complete(self.index, state, completion);
-        }
-        verdict
+    /// Turns a decision into what the core carries out. A request that is refused after all ends with that.
+    fn carry(&self, known: &Known<'_>, decision: Decision<D::State>) -> Settled<D> {
+        let ending = wants_end(&decision);
+        Settled { verdict: self.carried_out(known, decision), ending }
     }
 
     fn carried_out(&self, known: &Known<'_>, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
@@ -158,7 +150,7 @@ impl<D: Decider> Worker<D> {
                     Leads::Nowhere(denial) => denied(request, denial),
                 }
             }
-            Decision::Reply(reply) => refused(request, reply),
+            Decision::Reply { reply, .. } => refused(request, reply),
             Decision::Drop => Verdict::Drop,
         }
     }
@@ -196,6 +188,15 @@ impl<D: Decider> Worker<D> {
     }
 }
 
+/// Who wants to hear the end of a request that has been decided about.
+fn wants_end<S: Clone>(decision: &Decision<S>) -> Option<S> {
+    match decision {
+        Decision::Forward { state, watch, .. } | Decision::Undecided { kept: Some((state, watch)), .. } => watch.end.then(|| state.clone()),
+        Decision::Reply { ending, .. } => ending.clone(),
+        Decision::Undecided { kept: None, .. } | Decision::Drop => None,
+    }
+}
+
 /// Targets of a call that is counted: their tags may have limits, where their trunks have none.
 pub(super) fn ask_for_admission(groups: &mut [Group], carried: Option<&Carried>) {
     if carried.is_some_and(|carried| matches!(carried.purpose, Purpose::Call(_))) {
@@ -204,10 +205,17 @@ pub(super) fn ask_for_admission(groups: &mut [Group], carried: Option<&Carried>)
 }
 
 /// What is to be remembered of a request while its decision is made.
-fn undecided(asked: Asked<'_>, rules: &Arc<Rules>, table: &Arc<Table>, from: Option<Arc<Trunk>>, passed: Passed) -> Box<Undecided> {
+fn undecided(
+    asked: Asked<'_>,
+    rules: &Arc<Rules>,
+    table: &Arc<Table>,
+    from: Option<Arc<Trunk>>,
+    passed: Passed,
+    since: Timestamp,
+) -> Box<Undecided> {
     let Asked { request, flow, kind, by_token, sides, media } = asked;
     let (rules, table) = (Arc::clone(rules), Arc::clone(table));
-    Box::new(Undecided { request: Arc::clone(request), flow: *flow, kind, by_token, sides, media, rules, table, from, passed })
+    Box::new(Undecided { request: Arc::clone(request), flow: *flow, kind, by_token, sides, media, rules, table, from, passed, since })
 }
 
 fn targets_of(groups: &mut [Group]) -> impl Iterator<Item = &mut Target> {
@@ -227,7 +235,10 @@ impl<D: Decider> Worker<D> {
             let from = asked.sides.from.and_then(|id| table.by_id(id));
             match self.ask(&Known { asked, rules, table, from, user: None }) {
                 Said::Now(decision) => decision,
-                Said::Later(later) => return Decided::Later(undecided(asked, rules, table, from.cloned(), passed()), later),
+                Said::Later(later) => {
+                    let since = self.shared.clock.now();
+                    return Decided::Later(undecided(asked, rules, table, from.cloned(), passed(), since), later);
+                }
             }
         } else {
             Decision::Undecided { edits: Vec::new(), kept: None }
@@ -235,13 +246,18 @@ impl<D: Decider> Worker<D> {
         Decided::Now(self.carry_in_dialog(&asked, table, passed().cleaned(decision)))
     }
 
-    fn carry_in_dialog(&self, asked: &Asked<'_>, table: &Table, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
+    fn carry_in_dialog(&self, asked: &Asked<'_>, table: &Table, decision: Decision<D::State>) -> Settled<D> {
+        let ending = wants_end(&decision);
+        Settled { verdict: self.carried_out_in_dialog(asked, table, decision), ending }
+    }
+
+    fn carried_out_in_dialog(&self, asked: &Asked<'_>, table: &Table, decision: Decision<D::State>) -> Verdict<Kept<D::State>> {
         let carried = self.carried_in_dialog(asked);
         let border = |side: Option<TrunkId>| side.and_then(|id| table.by_id(id)).and_then(|trunk| trunk.settings.border.clone());
         let (to, from) = (border(asked.sides.to), border(asked.sides.from));
         let (target, decider) = match decision {
             Decision::Undecided { edits, kept } => (Target { edits, border: to, from_border: from, ..Target::default() }, kept),
-            Decision::Reply(reply) => return refused(asked.request, reply),
+            Decision::Reply { reply, .. } => return refused(asked.request, reply),
             Decision::Drop => return Verdict::Drop,
             Decision::Forward { mut plan, state, watch } => {
                 for target in targets_of(&mut plan.groups) {

@@ -8,6 +8,7 @@ use jackfield_proto::net::Flow;
 use jackfield_proto::proxy::{
     BranchId, Cause, ContextId, DialogSides, FailureOutcome, MediaNote, Reply, RequestKind, Reviewed, TrunkId, Verdict,
 };
+use jackfield_proto::time::Timestamp;
 use jackfield_trunk::{Table, Trunk};
 use tokio::runtime::Handle;
 
@@ -34,6 +35,8 @@ pub(super) struct Undecided {
     pub(super) table: Arc<Table>,
     pub(super) from: Option<Arc<Trunk>>,
     pub(super) passed: Passed,
+    /// When it was asked for.
+    pub(super) since: Timestamp,
 }
 
 impl Undecided {
@@ -43,9 +46,21 @@ impl Undecided {
     }
 }
 
+/// A verdict, and who wants to hear the end of its request where that is the end.
+pub(super) struct Settled<D: Decider> {
+    pub(super) verdict: Verdict<State<D>>,
+    pub(super) ending: Option<D::State>,
+}
+
+impl<D: Decider> From<Verdict<State<D>>> for Settled<D> {
+    fn from(verdict: Verdict<State<D>>) -> Self {
+        Self { verdict, ending: None }
+    }
+}
+
 /// A verdict, or the way to it.
 pub(super) enum Decided<D: Decider> {
-    Now(Verdict<State<D>>),
+    Now(Settled<D>),
     Later(Box<Undecided>, Later<Decision<D::State>>),
 }
 
@@ -70,9 +85,9 @@ impl<D: Decider> Drop for AwaitedVerdict<D> {
             let Some(shard) = worker.shared.shard(*shard) else { return };
             let verdict = match decision {
                 Some(decision) => worker.verdict_of(undecided, decision),
-                None => refused(&undecided.request, Reply::status(500)),
+                None => refused(&undecided.request, Reply::status(500)).into(),
             };
-            worker.decided(shard, *context, &undecided.request, verdict, work);
+            worker.decided(shard, *context, (&undecided.request, undecided.since), verdict, work);
             worker.carry_out(shard, work);
         });
     }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_auth::Challenged;
@@ -22,7 +21,7 @@ use super::reviews::Review;
 use super::routing::Asked;
 use super::shard::Shard;
 use super::told::{Told, Verdict as ToldVerdict};
-use super::waiting::{Decided, Unchosen};
+use super::waiting::{Decided, Settled, Unchosen};
 use super::wire::Wire;
 use crate::metrics::{Kind, Rejection, WorkerMetrics};
 use crate::plugin::trace::{Event, Trigger};
@@ -163,7 +162,7 @@ impl<D: Decider> Worker<D> {
             Output::Send(transmit) => self.send(shard, transmit, work),
             Output::SelectTargets { context, request, flow, kind, by_token, sides, media, .. } => {
                 match self.decide(Asked { request: &request, flow: &flow, kind, by_token, sides, media }) {
-                    Decided::Now(verdict) => self.decided(shard, context, &request, verdict, work),
+                    Decided::Now(settled) => self.decided(shard, context, (&request, self.shared.clock.now()), settled, work),
                     Decided::Later(undecided, decision) => self.decide_later(shard, context, undecided, decision),
                 }
             }
@@ -231,13 +230,14 @@ impl<D: Decider> Worker<D> {
         }
     }
 
-    /// Tells the core where a request goes. If it has been cancelled meanwhile, what was counted for it is given back.
+    /// Tells the core where a request goes, which has waited for that since this time. If it has been cancelled meanwhile, what was counted
+    /// for it is given back, and 487 is what it has ended with, whatever the decision was (RFC 3261 9.2).
     pub(super) fn decided(
         &self,
         shard: &Shard<State<D>>,
         context: ContextId,
-        request: &Message,
-        mut verdict: Verdict<State<D>>,
+        (request, since): (&Message, Timestamp),
+        Settled { mut verdict, ending }: Settled<D>,
         work: &mut Work<D>,
     ) {
         if self.is_heard() {
@@ -245,15 +245,21 @@ impl<D: Decider> Worker<D> {
         }
         self.transport.tell(|| Told::Verdict(ToldVerdict::of(&verdict)));
         let state = verdict_state(&verdict);
+        let answered = if let Verdict::Reply(reply) = &verdict { Some(reply.status) } else { None };
         let mut is_awaited = false;
         self.step(shard, work, |core, now, out| is_awaited = core.decided(now, context, verdict, out));
         if let Some(state) = state.filter(|_| !is_awaited) {
             state.carried.iter().for_each(|carried| self.over(carried, None));
-            if let Some(decider) = state.for_end() {
-                let completion = Completion { status: Some(487), tag: None, attempts: 0, setup: Duration::ZERO };
-                self.shared.decider.on_complete(self.index, decider, completion);
-            }
         }
+        let Some(ending) = ending else { return };
+        // What is forwarded ends later: the core says when. What is not INVITE has only run out of time where nobody waits for it any more.
+        let status = match (is_awaited, answered) {
+            (true, None) => return,
+            (true, status) => status,
+            (false, _) => request.method().is_invite().then_some(487),
+        };
+        let completion = Completion { status, tag: None, attempts: 0, setup: self.shared.clock.now().since(since) };
+        self.shared.decider.on_complete(self.index, &ending, completion);
     }
 
     fn send(self: &Arc<Self>, shard: &Shard<State<D>>, transmit: Transmit, work: &mut Work<D>) {
@@ -295,14 +301,11 @@ impl<D: Decider> Worker<D> {
     }
 }
 
-/// What a verdict has begun that somebody has to end: a call that is counted, and a request that a plugin wants to hear the end of.
+/// What a verdict has begun that somebody has to end: a call that is counted.
 fn verdict_state<S: Clone>(verdict: &Verdict<Kept<S>>) -> Option<Kept<S>> {
     let is_counted = |carried: &Arc<Carried>| matches!(carried.purpose, Purpose::Call(_));
     match verdict {
-        Verdict::Forward { state, .. } => {
-            let begun = state.carried.as_ref().is_some_and(is_counted) || state.for_end().is_some();
-            begun.then(|| state.clone())
-        }
+        Verdict::Forward { state, .. } => state.carried.as_ref().is_some_and(is_counted).then(|| state.clone()),
         Verdict::Follow(_) | Verdict::Reply(_) | Verdict::Drop => None,
     }
 }

@@ -27,7 +27,7 @@ impl Decider for PluginDecider {
         self.0.chain().on_request(worker, view).map(|answer| match answer {
             ChainAnswer::Undecided { edits, kept } => Decision::Undecided { edits, kept },
             ChainAnswer::Forward { plan, state, watch } => Decision::Forward { plan, state, watch },
-            ChainAnswer::Reply(reply) => Decision::Reply(reply),
+            ChainAnswer::Reply { reply, ending } => Decision::Reply { reply, ending },
             ChainAnswer::Drop => Decision::Drop,
         })
     }

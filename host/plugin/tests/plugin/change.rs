@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_plugin_host::settings::{Breaker, Change, Plugin, Probation, Share};
-use jackfield_plugin_host::{CallState, ChainAnswer, FailureView, PluginState, ResponseView};
+use jackfield_plugin_host::{CallState, ChainAnswer, Completion, FailureView, PluginState, ResponseView};
 use jackfield_proto::message::Message;
 use jackfield_proto::proxy::{Cause, FailureOutcome, Reviewed};
 
 use crate::guests::{BEHAVE, behave_two, replaced};
-use crate::rig::{Rig, ask, forwarded, message, now, request, response, status, told};
+use crate::rig::{Rig, ask, forwarded, message, now, request, request_of, response, status, told};
 
 fn with(change: impl FnOnce(&mut Plugin)) -> Rig {
     Rig::with(&[("one", "{}")], |plugins| change(plugins.table.get_mut("one").unwrap()))
@@ -300,6 +300,22 @@ fn a_canary_serves_its_share_of_the_calls_and_all_hooks_of_each() {
     let view = ResponseView { tag: &tag, attempt: 1, elapsed: Duration::ZERO, request: &request, response: &ringing, source };
     assert!(matches!(now(state.on_response(0, view)), Reviewed::Pass(_)));
     assert_eq!(candidate(&rig).calls, calls + 2, "the canary saw the response of its call");
+}
+
+#[test]
+fn a_canary_hears_how_its_calls_end_and_of_no_ack() {
+    let rig = canary("100%", |plugin| plugin.config = serde_json::json!({"hooks": "complete"}));
+    let state = || match ask(&rig.host.chain(), &of_call("c", "nothing")) {
+        ChainAnswer::Undecided { kept: Some((state, watch)), .. } if watch.end => state,
+        other => panic!("{other:?}"),
+    };
+    let (first, calls) = (state(), candidate(&rig).calls);
+    let completion = Completion { status: Some(200), tag: None, attempts: 1, setup: Duration::ZERO };
+    first.on_complete(0, completion);
+    first.on_complete(0, completion);
+    assert_eq!(candidate(&rig).calls, calls + 1, "the canary is told, and once");
+    let ack = request_of("ACK", "X-Do: nothing\r\n");
+    assert!(matches!(ask(&rig.host.chain(), &ack), ChainAnswer::Undecided { kept: None, .. }));
 }
 
 #[test]

@@ -214,6 +214,12 @@ impl<S: Clone> Core<S> {
         self.with(branch.context, out, |context, env, out| context.on_failure_decided(branch, outcome, env, out));
     }
 
+    /// Targets of a request that have been sent to so far, or tried; none once it is gone.
+    pub fn attempts(&self, context: ContextId) -> Option<u32> {
+        let slot = self.slots.get(context.slot as usize).filter(|slot| slot.serial == context.serial)?;
+        slot.context.as_ref().map(|context| context.attempts)
+    }
+
     /// A [`super::Transmit`] with this branch could not be sent.
     pub fn send_failed(&mut self, now: Timestamp, branch: BranchId, out: &mut Vec<Output<S>>) {
         self.env.now = now;

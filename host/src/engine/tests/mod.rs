@@ -213,5 +213,5 @@ fn text(message: &Message) -> String {
 }
 
 fn reply(status: u16) -> Decision<u32> {
-    Decision::Reply(Reply::status(status))
+    Decision::Reply { reply: Reply::status(status), ending: None }
 }

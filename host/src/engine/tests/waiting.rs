@@ -93,6 +93,28 @@ async fn a_cancelled_request_goes_nowhere_when_its_decision_comes() {
 }
 
 #[tokio::test]
+async fn a_reply_that_comes_after_the_cancel_is_told_as_487_once() {
+    let (caller, callee, held) = (Agent::new().await, Agent::new().await, Held::new());
+    let script = later(&held, callee.uri());
+    let ended = Arc::clone(&script.ended);
+    let engine = start("", script);
+    let answer = || Decision::Reply { reply: Reply::status(403), ending: Some(0) };
+    caller.send(proxy(&engine), caller.request("INVITE", "sip:later@a.test", "1", "")).await;
+    let decision = held.next().await;
+    caller.send(proxy(&engine), caller.request("CANCEL", "sip:later@a.test", "1", "")).await;
+    let statuses = [caller.receive().await.status(), caller.receive().await.status()];
+    assert!(statuses.contains(&200) && statuses.contains(&487), "{statuses:?}");
+    decision.send(answer()).ok().unwrap();
+    caller.send(proxy(&engine), caller.request("MESSAGE", "sip:later@a.test", "2", "")).await;
+    held.next().await.send(answer()).ok().unwrap();
+    caller.expect_status(403).await;
+    // The second is told after its answer has left.
+    caller.send(proxy(&engine), caller.request("MESSAGE", "sip:now@a.test", "3", "")).await;
+    callee.expect_request(Method::new(b"MESSAGE")).await;
+    assert_eq!(*ended.lock().unwrap(), [(Some(487), None, 0), (Some(403), None, 0)]);
+}
+
+#[tokio::test]
 async fn a_decision_that_breaks_down_is_a_500() {
     let (caller, held) = (Agent::new().await, Held::new());
     let engine = start("", later(&held, caller.uri()));
