@@ -15,6 +15,8 @@ use crate::plain::{Choice, Decision, Edit, Outcome, Review};
 const SECRET: [&str; 8] = ["password", "passwd", "pwd", "secret", "api-key", "apikey", "token", "cookie"];
 /// Parameters of digest credentials that prove something, or help to guess.
 const PROOFS: [&[u8]; 4] = [b"response", b"cnonce", b"nonce", b"opaque"];
+/// Schemes of URIs that may have a password.
+const SCHEMES: [&[u8]; 4] = [b"sip", b"sips", b"http", b"https"];
 /// What stands before the key in an SDP attribute `crypto`.
 const INLINE: &[u8] = b"inline:";
 /// What a secret becomes.
@@ -159,18 +161,33 @@ fn credentials(value: &[u8], from: usize, ranges: &mut Vec<Range<usize>>) {
     }
 }
 
-/// `sip:user:password@host`.
+/// Whether octets end with the scheme of a URI that may have a password.
+fn ends_with_scheme(octets: &[u8]) -> bool {
+    SCHEMES.iter().any(|scheme| {
+        let begin = octets.len().checked_sub(scheme.len());
+        begin.and_then(|begin| octets.get(begin..)).is_some_and(|end| end.eq_ignore_ascii_case(scheme))
+    })
+}
+
+/// `sip:user:password@host`. A stranger may send nothing but schemes and colons: each octet is looked at a bounded number of times.
 fn passwords(octets: &[u8], from: usize, ranges: &mut Vec<Range<usize>>) {
-    for (colon, _) in octets.iter().enumerate().filter(|(_, octet)| **octet == b':') {
-        let before = octets.get(..colon).unwrap_or_default().to_ascii_lowercase();
-        if !(before.ends_with(b"sip") || before.ends_with(b"sips") || before.ends_with(b"http") || before.ends_with(b"https")) {
+    // Where the userinfo that has been looked at last ends, with its `@` or without one.
+    let (mut looked_to, mut at_sign, mut masked_to) = (0, None, 0);
+    for colon in memchr::memchr_iter(b':', octets) {
+        if !ends_with_scheme(octets.get(..colon).unwrap_or_default()) {
             continue;
         }
-        let rest = octets.get(colon + 1..).unwrap_or_default();
-        let userinfo = rest.get(..until(rest, b"<>\", \t\r\n")).unwrap_or_default();
-        let Some(end) = userinfo.iter().position(|octet| *octet == b'@') else { continue };
-        if let Some(second) = userinfo.get(..end).and_then(|userinfo| userinfo.iter().position(|octet| *octet == b':')) {
-            ranges.push(from + colon + 2 + second..from + colon + 1 + end);
+        if colon >= looked_to {
+            let rest = octets.get(colon + 1..).unwrap_or_default();
+            let length = until(rest, b"<>\", \t\r\n@");
+            at_sign = (rest.get(length) == Some(&b'@')).then_some(colon + 1 + length);
+            looked_to = colon + 1 + length;
+        }
+        // One that lies in another, as in `sip:sip:a:b@h`, is masked with that.
+        let Some(end) = at_sign.filter(|end| *end > masked_to) else { continue };
+        if let Some(second) = octets.get(colon + 1..end).and_then(|userinfo| memchr::memchr(b':', userinfo)) {
+            ranges.push(from + colon + 2 + second..from + end);
+            masked_to = end;
         }
     }
 }
@@ -179,9 +196,15 @@ fn passwords(octets: &[u8], from: usize, ranges: &mut Vec<Range<usize>>) {
 fn named(octets: &[u8], from: usize, ranges: &mut Vec<Range<usize>>) {
     let lower = octets.to_ascii_lowercase();
     for word in SECRET {
+        // A word that stands in the name or the value of the one before has been dealt with.
+        let mut done = 0;
         for at in memchr::memmem::find_iter(&lower, word.as_bytes()) {
+            if at < done {
+                continue;
+            }
             let rest = octets.get(at + word.len()..).unwrap_or_default();
             let tail = rest.iter().take_while(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(octet)).count();
+            done = at + word.len() + tail;
             let quote = usize::from(rest.get(tail) == Some(&b'"'));
             let space = |from: usize| rest.iter().skip(from).take_while(|octet| b" \t".contains(octet)).count();
             let sign = tail + quote + space(tail + quote);
@@ -191,17 +214,23 @@ fn named(octets: &[u8], from: usize, ranges: &mut Vec<Range<usize>>) {
             let begin = sign + 1 + space(sign + 1);
             let begin = begin + usize::from(rest.get(begin) == Some(&b'"'));
             let length = until(rest.get(begin..).unwrap_or_default(), b"\";&,<> \t\r\n");
-            let start = from + at + word.len() + begin;
-            ranges.push(start..start + length);
+            let start = at + word.len() + begin;
+            done = start + length;
+            ranges.push(from + start..from + start + length);
         }
     }
 }
 
 /// The keys in `a=crypto` (RFC 4568 9.1) and `k=` (RFC 4566 5.12) of a session description.
 fn keys(body: &[u8], from: usize, ranges: &mut Vec<Range<usize>>) {
+    let mut done = 0;
     for at in memchr::memmem::find_iter(body, INLINE) {
+        if at < done {
+            continue;
+        }
         let begin = at + INLINE.len();
         let length = until(body.get(begin..).unwrap_or_default(), b"|; \t\r\n");
+        done = begin + length;
         ranges.push(from + begin..from + begin + length);
     }
     for at in memchr::memmem::find_iter(body, b"\nk=") {
@@ -258,6 +287,27 @@ mod tests {
         assert_eq!(message(&parsed), text.as_bytes());
         assert_eq!(without_password("sip:1@h;user=phone"), "sip:1@h;user=phone");
         assert_eq!(without_password("<sip:1:2@h>, <sips:a:bcd@h>"), "<sip:1:x@h>, <sips:a:xxx@h>");
+        assert_eq!(
+            without_password("SIP:sip:a:bc@h sip:1@h sip:h:5060 :::"),
+            "SIP:sip:xxxx@h sip:1@h sip:h:5060 :::".replace("sip:xxxx", "sip:x:xx")
+        );
+    }
+
+    #[test]
+    fn what_a_stranger_repeats_is_looked_at_once() {
+        // Each of these has as many places to begin at as a long text can have; looked at to the end from each, it would take minutes.
+        for part in [":", "sip:", "sip:@", "token", "token=", "inline:"] {
+            let text = part.repeat((1 << 20) / part.len());
+            for last in ["", "@h", "a:b@h"] {
+                let text = format!("{text}{last}");
+                let mut ranges = Vec::new();
+                passwords(text.as_bytes(), 0, &mut ranges);
+                named(text.as_bytes(), 0, &mut ranges);
+                keys(text.as_bytes(), 0, &mut ranges);
+                let masked: usize = ranges.iter().map(|range| range.end - range.start).sum();
+                assert!(masked <= text.len() * (SECRET.len() + 2), "{part}{last}: {masked}");
+            }
+        }
     }
 
     #[test]
