@@ -107,10 +107,18 @@ impl Notes {
         true
     }
 
-    /// Takes over what a hook of this plugin has left; notes of others may have changed meanwhile and stay.
-    pub(super) fn adopt(&mut self, plugin: usize, from: Notes) {
-        self.0.retain(|note| note.plugin != plugin);
-        self.0.extend(from.0.into_iter().filter(|note| note.plugin == plugin));
+    /// Takes over what a hook has changed; other notes may have changed meanwhile, by hooks about other branches too, and stay. What would
+    /// be more than a plugin may keep, together with what those have added, is left out.
+    pub(super) fn adopt(&mut self, changed: Notes) {
+        for Note { plugin, key, value } in changed.0 {
+            let _ = self.set(plugin, key, value);
+        }
+    }
+
+    /// What is new or different here.
+    fn since(&self, before: &Notes) -> Notes {
+        let is_new = |note: &&Note| before.find(note.plugin, &note.key) != Some(&note.value);
+        Notes(self.0.iter().filter(is_new).cloned().collect())
     }
 }
 
@@ -205,9 +213,12 @@ impl Call {
         self.draft.get_or_insert_with(|| self.notes.clone()).set(plugin, key, value)
     }
 
-    /// The running hook has succeeded: its notes count. True if there are new ones.
-    pub(super) fn keep_notes(&mut self) -> bool {
-        self.draft.take().map(|draft| self.notes = draft).is_some()
+    /// The running hook has succeeded: its notes count. What it has changed, if it has set any.
+    pub(super) fn keep_notes(&mut self) -> Option<Notes> {
+        let draft = self.draft.take()?;
+        let changed = draft.since(&self.notes);
+        self.notes = draft;
+        Some(changed)
     }
 
     /// The running hook has failed: nothing of its work counts.
@@ -235,13 +246,17 @@ mod tests {
     }
 
     #[test]
-    fn adopted_notes_are_those_of_one_plugin() {
-        let (mut kept, mut hook) = (Notes::default(), Notes::default());
-        kept.set(0, "a".into(), "new".into());
-        kept.set(1, "b".into(), "old".into());
-        hook.set(0, "a".into(), "stale".into());
-        hook.set(1, "c".into(), "1".into());
-        kept.adopt(1, hook);
-        assert_eq!((kept.find(0, "a"), kept.find(1, "b"), kept.find(1, "c")), (Some("new"), None, Some("1")));
+    fn adopted_notes_are_those_that_a_hook_has_changed() {
+        let mut kept = Notes::default();
+        assert!(kept.set(0, "a".into(), "0".into()) && kept.set(1, "a".into(), "0".into()));
+        // Two hooks begin with the same notes; the other one ends first.
+        let (mut first, mut second) = (kept.clone(), kept.clone());
+        assert!(second.set(1, "a".into(), "by the second".into()) && second.set(1, "b".into(), "2".into()));
+        assert!(first.set(1, "c".into(), "1".into()));
+        let before = kept.clone();
+        kept.adopt(second.since(&before));
+        kept.adopt(first.since(&before));
+        assert_eq!(["a", "b", "c"].map(|key| kept.find(1, key)), [Some("by the second"), Some("2"), Some("1")]);
+        assert_eq!(kept.find(0, "a"), Some("0"));
     }
 }

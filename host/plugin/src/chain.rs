@@ -267,7 +267,7 @@ impl Pass<'_> {
 
     fn apply(&mut self, step: Step) -> Option<ChainAnswer> {
         let call = self.call.as_mut()?;
-        call.keep_notes();
+        let _ = call.keep_notes();
         match step {
             Step::Next(edits) => {
                 if !edits.is_empty() {

@@ -37,13 +37,8 @@ impl Lane {
         queue.jobs.push_back(Box::new(job));
         queue.running = true;
         drop(queue);
-        let at_it = AtIt { lane: Arc::clone(self), turn: Turn::ToCome };
-        ticket.run(move || {
-            let mut at_it = at_it;
-            at_it.lane.work();
-            // Whoever has pushed something since is at it already.
-            at_it.turn = Turn::Over;
-        });
+        let at_it = AtIt(Some(Arc::clone(self)));
+        ticket.run(move || at_it.work());
         true
     }
 
@@ -67,23 +62,65 @@ impl Lane {
     }
 }
 
-/// Whoever works on a lane, or was to when the pool ended.
-struct AtIt {
-    lane: Arc<Lane>,
-    turn: Turn,
-}
+/// Whoever works on a lane, or was to when the pool ended; none where the work has come to its end.
+struct AtIt(Option<Arc<Lane>>);
 
-/// Whether it has worked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    ToCome,
-    Over,
+impl AtIt {
+    fn work(mut self) {
+        if let Some(lane) = &self.0 {
+            lane.work();
+        }
+        // The lane may have another worker by now.
+        self.0 = None;
+    }
 }
 
 impl Drop for AtIt {
     fn drop(&mut self) {
-        if self.turn == Turn::ToCome {
-            self.lane.lock().running = false;
+        if let Some(lane) = &self.0 {
+            lane.lock().running = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::settings::{OnError, Waiting};
+
+    #[test]
+    fn calls_of_a_lane_come_one_at_a_time_and_in_order() {
+        const CALLS: usize = 20_000;
+        let pool = Pool::new(Waiting { threads: 4, queue: 100, full: OnError::Next });
+        let (lane, present) = (Arc::new(Lane::default()), Arc::new(AtomicUsize::new(0)));
+        let (sender, seen) = channel();
+        // The lane runs empty again and again: at each end another worker may begin.
+        for number in 0..CALLS {
+            let (present, sender) = (Arc::clone(&present), sender.clone());
+            let job = move || {
+                let others = present.fetch_add(1, SeqCst);
+                let _ = sender.send((number, others));
+                present.fetch_sub(1, SeqCst);
+            };
+            assert!(lane.push(&pool, "p", job));
+            assert_eq!(seen.recv_timeout(Duration::from_secs(10)), Ok((number, 0)));
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_worker_leaves_the_next_one_alone() {
+        let lane = Arc::new(Lane::default());
+        AtIt(Some(Arc::clone(&lane))).work();
+        assert!(!lane.lock().running);
+        let late = AtIt(None);
+        lane.lock().running = true;
+        drop(late);
+        assert!(lane.lock().running);
+        drop(AtIt(Some(Arc::clone(&lane))));
+        assert!(!lane.lock().running, "one that never worked leaves the place free");
     }
 }

@@ -108,8 +108,8 @@ impl CallState {
     ) -> Option<T> {
         let value = link.call(hook, seat, call, run).ok()?;
         let call = call.as_mut()?;
-        if call.keep_notes() {
-            self.notes().adopt(call.plugin, call.notes.clone());
+        if let Some(changed) = call.keep_notes() {
+            self.notes().adopt(changed);
         }
         Some(value)
     }
