@@ -8,6 +8,7 @@
 //! ```
 
 use std::hash::Hasher;
+use std::time::Instant;
 
 use siphasher::sip::SipHasher13;
 
@@ -35,10 +36,33 @@ pub(crate) enum Verdict {
     Failed(Hook, Figures),
 }
 
-/// Judges by the figures of its whole life, of which `in_a_row` calls are since its last failure. Where there is no probation, the
+/// What a canary has done lately: between one and two times the time of a probation. Over its whole life a fault that comes late would
+/// hide behind all the calls that went well before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Window {
+    /// The figures when the window before began, and when this one did.
+    former: ByHook,
+    present: ByHook,
+    begun: Option<Instant>,
+}
+
+impl Window {
+    /// The figures of the window, by those of the whole life. To be called more often than once in the time.
+    pub(crate) fn lately(&mut self, now: Instant, probation: Option<settings::Probation>, figures: ByHook) -> ByHook {
+        let time = probation.unwrap_or_default().time;
+        if self.begun.is_none_or(|begun| now.saturating_duration_since(begun) >= time) {
+            (self.former, self.present, self.begun) = (self.present, figures, Some(now));
+        }
+        figures.since(self.former)
+    }
+}
+
+/// Judges by the figures of its whole life, where it may have few calls, and by those of lately, where it has many; `in_a_row` calls are since its last
+/// failure. Where there is no probation, the
 /// defaults of one are the measure: a canary is there to be judged.
-pub(crate) fn judge(probation: Option<settings::Probation>, promote_after: Option<u64>, figures: ByHook, in_a_row: u64) -> Verdict {
-    if let Some((hook, figures)) = too_much(&probation.unwrap_or_default(), figures) {
+pub(crate) fn judge(probation: Option<settings::Probation>, promote_after: Option<u64>, figures: [ByHook; 2], in_a_row: u64) -> Verdict {
+    let measure = probation.unwrap_or_default();
+    if let Some((hook, figures)) = figures.into_iter().find_map(|figures| too_much(&measure, figures)) {
         return Verdict::Failed(hook, figures);
     }
     if promote_after.is_some_and(|after| in_a_row >= after) { Verdict::Promoted } else { Verdict::Open }
@@ -72,7 +96,7 @@ mod tests {
 
     #[test]
     fn it_is_judged_as_on_probation_and_promoted_after_calls_without_a_failure() {
-        let figures = |calls, failures| ByHook::of(Hook::Response, calls, failures);
+        let figures = |calls, failures| [ByHook::of(Hook::Response, calls, failures); 2];
         let failed = |calls, failures| Verdict::Failed(Hook::Response, Figures { calls, failures });
         assert_eq!(judge(None, Some(100), figures(99, 0), 99), Verdict::Open);
         assert_eq!(judge(None, Some(100), figures(100, 0), 100), Verdict::Promoted);
@@ -81,5 +105,22 @@ mod tests {
         assert_eq!(judge(None, Some(100), figures(500, 5), 400), failed(500, 5));
         let strict = settings::Probation { failures: 1, share: Share::percent(0), ..settings::Probation::default() };
         assert_eq!(judge(Some(strict), Some(1), figures(100_000, 1), 9), failed(100_000, 1));
+    }
+
+    #[test]
+    fn a_fault_that_comes_late_does_not_hide_behind_what_went_well() {
+        let time = settings::Probation::default().time;
+        let figures = |calls, failures| ByHook::of(Hook::Request, calls, failures);
+        let (mut window, start) = (Window::default(), Instant::now());
+        let mut judged = |after, life| {
+            let lately = window.lately(start + after, None, life);
+            judge(None, None, [life, lately], 0)
+        };
+        assert_eq!(judged(time * 0, figures(0, 0)), Verdict::Open);
+        assert_eq!(judged(time, figures(500_000, 0)), Verdict::Open);
+        assert_eq!(judged(time * 2, figures(1_000_000, 0)), Verdict::Open);
+        assert_eq!(judged(time * 3, figures(1_000_100, 4)), Verdict::Open);
+        let failed = Verdict::Failed(Hook::Request, Figures { calls: 200, failures: 10 });
+        assert_eq!(judged(time * 3 + time / 2, figures(1_000_200, 10)), failed);
     }
 }

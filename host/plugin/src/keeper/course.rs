@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Member;
+use crate::change::canary;
 use crate::change::events::Events;
 use crate::change::probation::Probation;
 use crate::change::report::BarredReport;
@@ -42,6 +43,8 @@ pub(super) struct Previous {
 pub(super) struct Candidate {
     pub(super) program: Program,
     pub(super) version: Way,
+    /// What a canary has done lately.
+    pub(super) window: canary::Window,
 }
 
 /// How it shows what it can do.
@@ -150,6 +153,8 @@ impl Member {
                 let vitals = &version.identity().vitals;
                 vitals.wire(wiring());
                 vitals.alarm_at(Some(self.settings.probation.unwrap_or_default().failures));
+                // Until it is judged nobody else takes its calls.
+                vitals.breaker().configure(self.settings.breaker);
             }
             None => {}
         }
@@ -200,7 +205,7 @@ impl Member {
                     target: "jackfield::plugin", plugin = self.name, version = %digest, serving = %self.digest(), "a candidate is loaded: {what}"
                 );
                 self.course.events.add(format!("{digest} is a candidate: {what}"));
-                self.course.candidate = Some(Candidate { program, version });
+                self.course.candidate = Some(Candidate { program, version, window: canary::Window::default() });
             }
             Err(error) => {
                 tracing::error!(target: "jackfield::plugin", plugin = self.name, version = %digest, %error, "a candidate cannot be started");

@@ -72,7 +72,7 @@ impl Keeper {
     pub(super) fn judge(&mut self, now: Instant) -> Instant {
         for place in 0..self.members.len() {
             self.judge_serving(place, now);
-            self.judge_candidate(place);
+            self.judge_candidate(place, now);
         }
         let ends = self.members.iter().filter_map(|member| member.course.probation.as_ref().map(Probation::ends));
         ends.chain([now + LOOK_EVERY]).min().unwrap_or(now)
@@ -101,15 +101,16 @@ impl Keeper {
         }
     }
 
-    fn judge_candidate(&mut self, place: usize) {
+    fn judge_candidate(&mut self, place: usize, now: Instant) {
         let Some(member) = self.members.get_mut(place) else { return };
         let settings = &member.settings;
-        let Some(candidate) = &member.course.candidate else { return };
+        let Some(candidate) = &mut member.course.candidate else { return };
         let (promote, why) = match &candidate.version {
             Way::Shadow(shadow) => (shadow.tally.is_promoted(), format!("after {} equal decisions", shadow.tally.counts().in_a_row)),
             Way::Canary(version) => {
                 let vitals = &version.identity().vitals;
-                let (figures, in_a_row) = (vitals.figures(), vitals.in_a_row());
+                let (life, in_a_row) = (vitals.figures(), vitals.in_a_row());
+                let figures = [life, candidate.window.lately(now, settings.probation, life)];
                 match canary::judge(settings.probation, settings.promote_after, figures, in_a_row) {
                     canary::Verdict::Open => return,
                     canary::Verdict::Promoted => (true, format!("after {in_a_row} calls without a failure")),
@@ -146,7 +147,7 @@ impl Keeper {
     fn promote(&mut self, place: usize, why: &str) -> Result<String, String> {
         let Some(member) = self.members.get_mut(place) else { return Err("there is no such plugin".to_owned()) };
         let name = &member.name;
-        let Some(Candidate { program, version }) = member.course.candidate.clone() else {
+        let Some(Candidate { program, version, .. }) = member.course.candidate.clone() else {
             return Err(match &member.course.barred {
                 Some(Barred { digest, reason }) => {
                     format!("`{name}` has no candidate: {digest}, which is in its file, was taken back ({reason}); change the file")
