@@ -287,10 +287,7 @@ mod tests {
         assert_eq!(message(&parsed), text.as_bytes());
         assert_eq!(without_password("sip:1@h;user=phone"), "sip:1@h;user=phone");
         assert_eq!(without_password("<sip:1:2@h>, <sips:a:bcd@h>"), "<sip:1:x@h>, <sips:a:xxx@h>");
-        assert_eq!(
-            without_password("SIP:sip:a:bc@h sip:1@h sip:h:5060 :::"),
-            "SIP:sip:xxxx@h sip:1@h sip:h:5060 :::".replace("sip:xxxx", "sip:x:xx")
-        );
+        assert_eq!(without_password("SIP:sip:a:bc@h sip:1@h sip:h:5060 :::"), "SIP:sip:xxxx@h sip:1@h sip:h:5060 :::");
     }
 
     #[test]
