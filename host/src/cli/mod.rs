@@ -169,7 +169,7 @@ enum Command {
     /// Say what is wrong on the way to a provider, and what to do
     #[command(after_help = DOCTOR_HELP)]
     Doctor(doctor::Arguments),
-    /// Show what would become of messages: each plugin's decision, the targets, the bytes that would leave
+    /// Show what would become of messages and captures, and send nothing
     #[command(after_help = simulate::HELP)]
     Simulate(simulate::Arguments),
     /// Put a new key before those of the tokens in Record-Route, Path and Contact

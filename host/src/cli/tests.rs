@@ -38,7 +38,11 @@ Commands:
   registrations  Show what is registered at providers through a running proxy
   trunks         Show the trunks of a running proxy, and how they are
   media          Show the media relays of a running proxy, and how they are
+  explain        Show what happened to a call, event by event
+  record         Record what plugins are given and decide, for `replay`
+  replay         Say which recorded calls a new version of a plugin would decide otherwise
   doctor         Say what is wrong on the way to a provider, and what to do
+  simulate       Show what would become of messages and captures, and send nothing
   rotate-key     Put a new key before those of the tokens in Record-Route, Path and Contact
   hash-password  Print the lines of a user for a users file
   plugin         Make and build plugins, and show those of a running proxy

@@ -72,10 +72,10 @@ mod tests {
                 plugin("\"https://a.test/\", \"a.test\""),
                 "7:38: plugins.a.grant.http[1]: is no URL (relative URL without a base); write it like \"https://api.example.com/route/\"",
             ),
-            (plugin("\"ftp://a.test/\""), "7:20: plugins.a.grant.http[0]: has the scheme ftp; write http or https"),
+            (plugin("\"ftp://a.test/\""), "7:19: plugins.a.grant.http[0]: has the scheme ftp; write http or https"),
             (
                 plugin("\"https://me:geheim@a.test/\""),
-                "7:20: plugins.a.grant.http[0]: has a user, a query or a fragment in it; write scheme, host, port and path alone",
+                "7:19: plugins.a.grant.http[0]: has a user, a query or a fragment in it; write scheme, host, port and path alone",
             ),
         ] {
             let problems = parse(&text).unwrap_err();

@@ -450,7 +450,7 @@ fn each_fault_has_its_place_and_its_remedy() {
         ("[plugins]\ndirectory = \"\"", "4:13: plugins.directory: is empty; write a path"),
         (
             "[plugins]\ncha1n = [\"a\"]",
-            "4:1: plugins.cha1n: unknown key; [plugins] has directory, chain and debounce, and a table [plugins.NAME] for a plugin",
+            "4:1: plugins.cha1n: unknown key; [plugins] has directory, chain, debounce and waiting, and a table [plugins.NAME] for a plugin",
         ),
     ] {
         assert_eq!(problems(&format!("{LISTEN}{text}\n")), [format!("f:{expected}")], "{text}");

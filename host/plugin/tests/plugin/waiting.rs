@@ -126,7 +126,7 @@ fn what_finds_no_room_gets_the_configured_answer() {
     let second = ask(&rig, "X-Wait: second reply\r\n");
     assert_eq!(status(&now(ask(&rig, "X-Wait: third reply\r\n"))), 486);
     assert!(matches!(now(say(&rig.host.chain(), &request_of("ACK", "X-Wait: a edit\r\n"))), ChainAnswer::Drop), "RFC 3261 17.1.1.3");
-    assert_eq!(rig.metric("jackfield_plugin_waiting_refused"), 2, "{}", rig.metrics.exposition());
+    assert_eq!(rig.metric("jackfield_plugin_waiting_refused_total"), 2, "{}", rig.metrics.exposition());
     held.answer("a");
     assert_eq!((told(settled(first)), told(settled(second))), ("a".to_owned(), "second".to_owned()));
     assert_eq!(told(settled(ask(&rig, "X-Wait: fourth reply\r\n"))), "fourth");
