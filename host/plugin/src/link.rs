@@ -7,6 +7,7 @@ use super::change::canary;
 use super::change::shadow::Shadow;
 use super::failure::{CallFailure, report};
 use super::instance::Instance;
+use super::redact;
 use super::state::Identity;
 use super::version::{Seat, Version};
 use super::watched::{Depth, Given, Watched};
@@ -128,7 +129,7 @@ impl Link {
         identity.tracer.tell(call.request.call_id(), || {
             let (plugin, version) = (identity.name.to_string(), identity.version.to_string());
             let hook_name = hook.label().to_owned();
-            match outcome.clone() {
+            match redact::outcome(outcome.clone()) {
                 Outcome::Failed(why) => Event::HookFailed { plugin, version, hook: hook_name, why, then: self.after_failure(hook) },
                 outcome => Event::Decided { plugin, version, hook: hook_name, outcome },
             }

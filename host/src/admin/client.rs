@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
@@ -10,6 +11,9 @@ use super::control::{Answer, PATIENCE, Request};
 
 /// Octets of an answer: the longest is a list of [`super::REGISTRATIONS_MAX`] registrations.
 const ANSWER_MAX: u64 = 32 << 20;
+
+/// How long the answer to an order may take that is work.
+const PATIENCE_FOR_WORK: Duration = Duration::from_secs(120);
 
 /// Why a proxy gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +24,10 @@ pub enum AskError {
     /// The socket belongs to another user.
     #[error("{} may only be opened by its owner and by root", .0.display())]
     Forbidden(PathBuf),
-    /// The connection broke, or the answer took too long.
+    /// The answer took too long.
+    #[error("no answer from {} in time: what was asked for may still happen; `jackfield status` and `jackfield plugin status` tell", .0.display())]
+    Late(PathBuf),
+    /// The connection broke.
     #[error("no answer from {}: {source}", path.display())]
     Io {
         /// The path.
@@ -36,7 +43,7 @@ pub enum AskError {
     Unreadable(#[from] serde_json::Error),
 }
 
-/// Asks a running proxy, and waits a few seconds for its answer.
+/// Asks a running proxy, and waits for its answer: a few seconds, or longer for what is work.
 ///
 /// # Errors
 /// There is none, or it cannot be read.
@@ -44,6 +51,7 @@ pub fn ask<T: DeserializeOwned>(path: &Path, request: Request) -> Result<T, AskE
     let line = exchange(path, request).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning(path.to_owned()),
         io::ErrorKind::PermissionDenied => AskError::Forbidden(path.to_owned()),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Late(path.to_owned()),
         _ => AskError::Io { path: path.to_owned(), source },
     })?;
     match serde_json::from_slice(&line)? {
@@ -52,9 +60,17 @@ pub fn ask<T: DeserializeOwned>(path: &Path, request: Request) -> Result<T, AskE
     }
 }
 
+/// How long the answer may take: a version that is to serve is made ready first, and a recording that ends is written.
+fn patience(request: &Request) -> Duration {
+    match request {
+        Request::PluginChange { .. } | Request::RecordStop => PATIENCE_FOR_WORK,
+        _ => PATIENCE,
+    }
+}
+
 fn exchange(path: &Path, request: Request) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience(&request)))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(&request)?;
     line.push(b'\n');

@@ -10,13 +10,13 @@ use jackfield_proto::net::{Listener, ListenerId};
 use jackfield_proto::proxy::{BranchId, MediaAnswer, MediaNote, MediaQuestion, Reply, RequestKind, SideId, TrunkId};
 use jackfield_relay::{Ask, AskError, Call, Client, Note, ProfileId, RelayId, Role, Treatment, Unavailable, exchange, withheld};
 use jackfield_trunk::{Relaying, SideMedia, Table};
-use tokio::runtime::Handle;
 
 use super::Shared;
 use super::decider::Decider;
 use super::kept::RelayedCall;
 use super::shard::Shard;
 use super::told::Told;
+use super::waiting::worker_ends;
 use super::worker::{State, Work, Worker};
 use crate::config::Config;
 
@@ -101,8 +101,7 @@ struct Awaited<D: Decider> {
 
 impl<D: Decider> Drop for Awaited<D> {
     fn drop(&mut self) {
-        // The worker itself is ending: nothing could be sent any more.
-        if Handle::try_current().is_err() {
+        if worker_ends(&self.worker, "a media relay's answer") {
             return;
         }
         let (branch, response) = (self.branch, self.response.take());

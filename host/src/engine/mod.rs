@@ -393,6 +393,7 @@ impl<D: Decider> Engine<D> {
 
     /// Ends the workers, with whatever they are at.
     pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
         self.stop.send_replace(true);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {

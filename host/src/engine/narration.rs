@@ -19,7 +19,7 @@ use jackfield_trunk::{Planned, Trunk};
 use super::decider::{Decider, FailureView};
 use super::kept::Kept;
 use super::worker::{Work, Worker};
-use crate::plugin::trace::{Event, Tracer, Trigger, text};
+use crate::plugin::trace::{CALL_ID_MAX, Event, Tracer, Trigger, text};
 
 /// Contexts whose Call-ID is noted.
 const CONTEXTS_MAX: usize = 50_000;
@@ -47,6 +47,13 @@ impl<K> Default for Ring<K> {
 }
 
 impl<K: Hash + Eq + Clone> Ring<K> {
+    /// Gives the memory back, too.
+    fn clear(&mut self) {
+        if !self.order.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     fn put(&mut self, key: K, value: Bytes) {
         if self.map.insert(key.clone(), value).is_none() {
             self.order.push_back(key);
@@ -59,13 +66,28 @@ impl<K: Hash + Eq + Clone> Ring<K> {
     }
 }
 
+/// As much of a Call-ID as is kept: it may be as long as a message.
+fn within(call_id: &[u8]) -> &[u8] {
+    call_id.get(..CALL_ID_MAX).unwrap_or(call_id)
+}
+
+fn cut(call_id: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(within(call_id))
+}
+
 impl Narration {
     pub(super) fn new(tracer: Arc<Tracer>) -> Self {
         Self { tracer, ..Self::default() }
     }
 
+    /// Nobody listens: what was noted for that goes.
+    pub(super) fn forget(&self) {
+        self.contexts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.far.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn note(&self, shard: u8, context: ContextId, call_id: &[u8]) {
-        let call_id = Bytes::copy_from_slice(call_id);
+        let call_id = cut(call_id);
         self.contexts.lock().unwrap_or_else(PoisonError::into_inner).put((shard, context), call_id);
     }
 
@@ -76,11 +98,11 @@ impl Narration {
     /// The Call-ID of the call as its caller knows it.
     fn near(&self, call_id: &[u8]) -> Bytes {
         let far = self.far.lock().unwrap_or_else(PoisonError::into_inner);
-        far.map.get(call_id).cloned().unwrap_or_else(|| Bytes::copy_from_slice(call_id))
+        far.map.get(within(call_id)).cloned().unwrap_or_else(|| cut(call_id))
     }
 
     fn note_far(&self, far: &[u8], near: &Bytes) {
-        self.far.lock().unwrap_or_else(PoisonError::into_inner).put(Bytes::copy_from_slice(far), near.clone());
+        self.far.lock().unwrap_or_else(PoisonError::into_inner).put(cut(far), near.clone());
     }
 }
 
@@ -145,7 +167,7 @@ impl<D: Decider> Worker<D> {
         for earlier in work.untold.drain(..) {
             tracer.tell(call_id, || earlier);
         }
-        work.call_id = Some(Bytes::copy_from_slice(call_id));
+        work.call_id = Some(cut(call_id));
         tracer.tell(call_id, || event);
     }
 
@@ -232,7 +254,7 @@ impl<D: Decider> Worker<D> {
         let near = transmit.branch.and_then(|branch| narration.of_branch(shard, branch));
         let call_id = match near {
             Some(near) => {
-                if near != message.call_id() {
+                if near != within(message.call_id()) {
                     narration.note_far(message.call_id(), &near);
                 }
                 near

@@ -118,6 +118,10 @@ impl<D: Decider> Worker<D> {
     /// A branch has failed: who chooses what comes next is the decider, and else the trunk that it belonged to.
     pub(super) fn choose(&self, failed: Failed<'_>, kept: &Kept<D::State>) -> Said<FailureOutcome> {
         let Failed { branch, trunk, view } = failed;
+        // Where this comes only because somebody listens, nothing is different for that.
+        if !kept.watch().failures {
+            return Said::Now(FailureOutcome::Undecided);
+        }
         if let Some(carried) = &kept.carried {
             let way = carried.way(view.attempt);
             self.note_failure(TargetKey { branch, trunk, tag: view.tag }, carried, way.as_ref(), &view);

@@ -10,8 +10,9 @@ use std::time::Duration;
 use jackfield_proto::message::Message;
 use jackfield_proto::proxy::{BranchId, TrunkId};
 
-/// Responses of one branch that may queue. What comes beyond that is dropped: provisional responses say nothing that a later one does not,
-/// and a 2xx comes again until there is an ACK (RFC 3261 13.3.1.4). A final failure, of which there is one in a branch, always has room.
+/// Responses of one branch that may queue. What comes beyond that is dropped: provisional responses say nothing that a later one does not. A
+/// 2xx takes the place of one of those; where there is none it comes again until there is an ACK (RFC 3261 13.3.1.4). A final failure, of
+/// which there is one in a branch, always has room.
 const QUEUED_MAX: usize = 16;
 
 /// A response that wants to be reviewed.
@@ -65,7 +66,14 @@ impl<S> Reviews<S> {
         }
         let mut queues = self.queues();
         let Some(queue) = queues.get_mut(&(shard, review.branch)) else { return Place::First(review) };
-        if queue.len() < QUEUED_MAX || review.response.status() >= 300 {
+        let status = review.response.status();
+        if queue.len() >= QUEUED_MAX
+            && (200..300).contains(&status)
+            && let Some(provisional) = queue.iter().position(|queued| queued.response.status() < 200)
+        {
+            queue.remove(provisional);
+        }
+        if queue.len() < QUEUED_MAX || status >= 300 {
             queue.push_back(review);
         }
         Place::Behind

@@ -45,6 +45,8 @@ pub(crate) struct Shared<D: Decider> {
     /// What is told of calls.
     pub(super) narration: Narration,
     pub(super) draining: AtomicBool,
+    /// The workers are about to end.
+    pub(super) stopping: AtomicBool,
     pub(super) panics: AtomicU64,
     /// Responses that plugins which wait have in hand.
     pub(super) reviews: Reviews<State<D>>,
@@ -87,6 +89,7 @@ impl<D: Decider> Shared<D> {
             trunk_probes: TrunkProbes::default(),
             narration: Narration::new(tracer),
             draining: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             panics: AtomicU64::new(0),
             reviews: Reviews::default(),
         })

@@ -1,4 +1,5 @@
-//! What has to be looked after once a second, whatever comes: registrations that are due, and calls that nobody ends.
+//! What has to be looked after once a second, whatever comes: registrations that are due, calls that nobody ends, and what was noted for
+//! somebody who does not listen any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,9 @@ pub(super) async fn drive<D: Decider>(worker: Arc<Worker<D>>) {
 pub(super) fn look<D: Decider>(worker: &Arc<Worker<D>>) {
     let shared = &worker.shared;
     worker.guard("upkeep", |_| {
+        if !worker.is_heard() {
+            shared.narration.forget();
+        }
         worker.tell(&shared.trunks.registrations.due(shared.clock.unix()));
         let expired = shared.trunks.admission.due(shared.clock.now());
         if expired != Expired::default() {

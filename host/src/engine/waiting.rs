@@ -2,6 +2,7 @@
 //! else. Whatever becomes of the answer, the core gets one: a request waits for nothing that will never come.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use jackfield_proto::message::Message;
 use jackfield_proto::net::Flow;
@@ -64,6 +65,16 @@ pub(super) enum Decided<D: Decider> {
     Later(Box<Undecided>, Later<Decision<D::State>>),
 }
 
+/// Asked when something that was waited for goes. At the end of the worker, which drops what waits there, nothing is sent any more: a phone
+/// would ring for nobody. Where it goes by a panic, which is a defect of ours, that is counted and told.
+pub(super) fn worker_ends<D: Decider>(worker: &Worker<D>, what: &str) -> bool {
+    if std::thread::panicking() {
+        worker.shared.panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(worker = worker.index, "panic while waiting for {what}; going on without it");
+    }
+    worker.shared.stopping.load(Ordering::Acquire) || Handle::try_current().is_err()
+}
+
 /// The verdict that the core waits for. It is given when this goes.
 struct AwaitedVerdict<D: Decider> {
     worker: Arc<Worker<D>>,
@@ -75,8 +86,7 @@ struct AwaitedVerdict<D: Decider> {
 
 impl<D: Decider> Drop for AwaitedVerdict<D> {
     fn drop(&mut self) {
-        // The worker itself is ending: nothing could be sent any more.
-        if Handle::try_current().is_err() {
+        if worker_ends(&self.worker, "a decision") {
             return;
         }
         let Self { worker, shard, context, undecided, decision } = self;
@@ -120,7 +130,10 @@ struct AwaitedReview<D: Decider> {
 
 impl<D: Decider> Drop for AwaitedReview<D> {
     fn drop(&mut self) {
-        let Some(review) = self.review.take().filter(|_| Handle::try_current().is_ok()) else { return };
+        if worker_ends(&self.worker, "a review") {
+            return;
+        }
+        let Some(review) = self.review.take() else { return };
         let reviewed = self.reviewed.take().unwrap_or_else(|| Reviewed::Pass(Vec::new()));
         let worker = &self.worker;
         worker.guard("a review", |work| {
@@ -205,7 +218,7 @@ struct AwaitedChoice<D: Decider> {
 
 impl<D: Decider> Drop for AwaitedChoice<D> {
     fn drop(&mut self) {
-        if Handle::try_current().is_err() {
+        if worker_ends(&self.worker, "a choice") {
             return;
         }
         let Self { worker, shard, unchosen, outcome } = self;

@@ -85,6 +85,14 @@ impl admin::Snapshot for Figures {
     }
 
     fn record(&self, order: &RecordOrder) -> Result<RecordingStatus, RecordError> {
+        if let Some(name) = &order.plugin {
+            let config = self.config();
+            let chain = &config.plugins.chain;
+            if !chain.contains(name) {
+                let chain = if chain.is_empty() { "empty".to_owned() } else { chain.join(", ") };
+                return Err(RecordError::NoPlugin { name: name.clone(), chain });
+            }
+        }
         self.watching.recordings.start(order)
     }
 

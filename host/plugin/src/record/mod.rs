@@ -87,6 +87,14 @@ pub enum RecordError {
     /// One is running.
     #[error("a recording is running already, into {}; end it with `jackfield record stop`", .0.display())]
     Running(PathBuf),
+    /// There is no plugin of this name.
+    #[error("no plugin `{name}` is in the chain, which is {chain}")]
+    NoPlugin {
+        /// What was asked for.
+        name: String,
+        /// The names there.
+        chain: String,
+    },
     /// The file cannot be made.
     #[error("cannot make {}: {source}; name another place with `directory` of [record]", path.display())]
     Io {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::plain;
 use crate::record::Recorder;
 
-pub use timelines::{CALLS_MAX, Happened, Sought, Timeline, Timelines, TimelinesStatus};
+pub use timelines::{CALL_ID_MAX, CALLS_MAX, Happened, Sought, Timeline, Timelines, TimelinesStatus};
 
 /// Octets of a text in an event; the rest is left out.
 pub const TEXT_MAX: usize = 512;
@@ -178,6 +178,21 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// About the octets that it takes in memory.
+    fn octets(&self) -> usize {
+        let octets = match self {
+            // The others are made of texts that are cut.
+            Self::Decided { outcome, .. } => serde_json::to_string(outcome).map_or(TEXT_MAX, |text| text.len()),
+            Self::Verdict { targets, .. } => targets.iter().map(String::len).sum(),
+            Self::Ways { ways, left_out, .. } => ways.iter().chain(left_out).map(String::len).sum(),
+            Self::Found { candidates, .. } => candidates.iter().map(String::len).sum(),
+            _ => TEXT_MAX,
+        };
+        octets + size_of::<Self>()
+    }
+}
+
 /// Why a plugin was not called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -277,8 +292,13 @@ impl Tracer {
 
 /// Text of others for an event: not longer than it may be, and without passwords.
 pub fn text(octets: &[u8]) -> String {
-    let octets = octets.get(..TEXT_MAX).unwrap_or(octets);
-    crate::redact::without_password(&String::from_utf8_lossy(octets)).into_owned()
+    let Some(kept) = octets.get(..TEXT_MAX).filter(|_| octets.len() > TEXT_MAX) else {
+        return crate::redact::without_password(&String::from_utf8_lossy(octets)).into_owned();
+    };
+    // A password is known by the `@` behind it: without one the beginning of what has been cut would be shown.
+    let mut text = crate::redact::without_password(&format!("{}@", String::from_utf8_lossy(kept))).into_owned();
+    text.pop();
+    text
 }
 
 mod microseconds {
@@ -332,5 +352,7 @@ mod tests {
     fn text_of_others_is_bounded_and_shows_no_password() {
         assert_eq!(text(b"INVITE sip:a:b@h SIP/2.0"), "INVITE sip:a:x@h SIP/2.0");
         assert_eq!(text(&[b'a'; TEXT_MAX + 1]).len(), TEXT_MAX);
+        let cut = text(format!("INVITE sip:a:{}@h SIP/2.0", "secret".repeat(TEXT_MAX)).as_bytes());
+        assert!(cut.len() == TEXT_MAX && !cut.contains("secret"), "{cut}");
     }
 }

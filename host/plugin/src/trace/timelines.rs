@@ -15,8 +15,10 @@ use super::{Event, Listen};
 pub const CALLS_MAX: usize = 100_000;
 /// Events that are kept of one call; later ones are counted.
 const EVENTS_MAX: usize = 256;
+/// Octets of a call's events, as they are shown; what is beyond is counted.
+const OCTETS_MAX: usize = 256 << 10;
 /// Octets of a Call-ID that is kept.
-const CALL_ID_MAX: usize = 256;
+pub const CALL_ID_MAX: usize = 256;
 /// Timelines that are named when a search finds several.
 const NAMED_MAX: usize = 10;
 const SHARDS: usize = 16;
@@ -48,6 +50,7 @@ struct Kept {
     begun: Instant,
     begun_unix_ms: u64,
     events: Vec<(Duration, Event)>,
+    octets: usize,
     left_out: u64,
 }
 
@@ -178,8 +181,9 @@ impl Listen for Timelines {
         let keep = self.keep.load(Relaxed);
         let call_id = call_id.get(..CALL_ID_MAX).unwrap_or(call_id);
         let Some(shard) = self.shard(call_id).filter(|_| keep > 0 && !call_id.is_empty()) else { return };
+        let octets = event.octets();
         let mut locked = locked(shard);
-        if !locked.put(call_id, Instant::now(), event) {
+        if !locked.put(call_id, Instant::now(), (event, octets)) {
             return;
         }
         if self.calls.fetch_add(1, Relaxed) >= keep && !self.forget(locked.forget_oldest(1)) {
@@ -195,12 +199,12 @@ fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 impl Shard {
     /// True if the call is a new one.
-    fn put(&mut self, call_id: &[u8], now: Instant, event: Event) -> bool {
+    fn put(&mut self, call_id: &[u8], now: Instant, event: (Event, usize)) -> bool {
         if let Some(kept) = self.calls.get_mut(call_id) {
             kept.put(now, event);
             return false;
         }
-        let mut kept = Kept { begun: now, begun_unix_ms: unix_ms(), events: Vec::new(), left_out: 0 };
+        let mut kept = Kept { begun: now, begun_unix_ms: unix_ms(), events: Vec::new(), octets: 0, left_out: 0 };
         kept.put(now, event);
         self.order.push_back(call_id.into());
         self.calls.insert(call_id.into(), kept);
@@ -217,10 +221,12 @@ impl Shard {
 }
 
 impl Kept {
-    fn put(&mut self, now: Instant, event: Event) {
-        if self.events.len() >= EVENTS_MAX {
+    fn put(&mut self, now: Instant, (event, octets): (Event, usize)) {
+        let octets = self.octets.saturating_add(octets);
+        if self.events.len() >= EVENTS_MAX || octets > OCTETS_MAX {
             self.left_out += 1;
         } else {
+            self.octets = octets;
             self.events.push((now.duration_since(self.begun), event));
         }
     }
@@ -291,5 +297,22 @@ mod tests {
         timelines.keep(0);
         timelines.hear(b"new", note("z"));
         assert_eq!(timelines.status().calls, 0);
+    }
+
+    #[test]
+    fn a_call_with_large_events_keeps_no_more_octets_than_it_may() {
+        use crate::plain::{Body, Decision, Outcome, Reply};
+        let timelines = Timelines::new(1);
+        let body = Body { content_type: "text/plain".into(), content: vec![b'x'; OCTETS_MAX / 3] };
+        let reply = Reply { status: 400, reason: None, headers: Vec::new(), body: Some(body) };
+        let outcome = Outcome::Request(Decision::Reply(reply));
+        for _ in 0..5 {
+            let (plugin, version, hook) = ("p".into(), "v".into(), "on-request".into());
+            timelines.hear(b"c", Event::Decided { plugin, version, hook, outcome: outcome.clone() });
+        }
+        let timeline = found(&timelines, "c");
+        assert!(timeline.events.len() < 4 && timeline.left_out > 1, "{} {}", timeline.events.len(), timeline.left_out);
+        timelines.hear(b"c", note("small"));
+        assert_eq!(found(&timelines, "c").events.len(), timeline.events.len() + 1, "what is small has room");
     }
 }

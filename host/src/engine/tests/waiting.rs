@@ -155,6 +155,65 @@ async fn responses_of_a_branch_stay_in_order_while_one_is_reviewed() {
 }
 
 #[tokio::test]
+async fn a_2xx_displaces_a_provisional_response_that_queues() {
+    let (caller, callee, held) = (Agent::new().await, Agent::new().await, Held::<Reviewed>::new());
+    let (hops, reviews) = (vec![callee.uri()], held.clone());
+    let mut script = Script::new(move |_| forward(&hops, Watch { responses: true, ..Watch::default() }));
+    script.on_response = Box::new(move |_, view| match view.response.status() {
+        180 => reviews.said(|| Reviewed::Pass(Vec::new())),
+        _ => Said::Now(Reviewed::Pass(Vec::new())),
+    });
+    let engine = start("", script);
+    caller.send(proxy(&engine), caller.request("INVITE", "sip:a@a.test", "1", "")).await;
+    let received = callee.expect_request(Method::INVITE).await;
+    callee.answer(proxy(&engine), &received, 180).await;
+    let first = held.next().await;
+    for _ in 0..20 {
+        callee.answer(proxy(&engine), &received, 183).await;
+    }
+    callee.answer(proxy(&engine), &received, 200).await;
+    // Of one sender's datagrams the later ones are read later.
+    callee.send(proxy(&engine), callee.request("MESSAGE", "sip:b@a.test", "2", "")).await;
+    callee.expect_request(Method::new(b"MESSAGE")).await;
+    drop(first);
+    caller.expect_status(180).await;
+    for _ in 0..15 {
+        caller.expect_status(183).await;
+    }
+    caller.expect_status(200).await;
+}
+
+#[tokio::test]
+async fn a_choice_that_is_still_to_come_begins_nothing_when_the_proxy_ends() {
+    let (caller, callee, held) = (Agent::new().await, Agent::new().await, Held::<FailureOutcome>::new());
+    let (hops, choices) = (vec![callee.uri(), callee.uri()], held.clone());
+    let mut script = Script::new(move |_| forward(&hops, Watch { failures: true, ..Watch::default() }));
+    script.on_failure = Box::new(move |_, _| choices.said(|| FailureOutcome::Stop));
+    let engine = start("", script);
+    caller.send(proxy(&engine), caller.request("INVITE", "sip:a@a.test", "1", "")).await;
+    let first = callee.expect_request(Method::INVITE).await;
+    callee.answer(proxy(&engine), &first, 480).await;
+    callee.expect_request(Method::ACK).await;
+    let choice = held.next().await;
+    engine.stop();
+    drop(choice);
+    // What the proxy had sent would be here before this.
+    caller.send(callee.address, caller.request("MESSAGE", "sip:last@a.test", "2", "")).await;
+    assert_eq!(callee.receive_any().await.method(), Method::new(b"MESSAGE"));
+}
+
+#[tokio::test]
+async fn a_decision_that_panics_is_counted_and_answered() {
+    let (caller, callee) = (Agent::new().await, Agent::new().await);
+    let mut script = later(&Held::new(), callee.uri());
+    script.on_request = Box::new(|_| Said::Later(Box::pin(async { panic!("a defect") })));
+    let engine = start("", script);
+    caller.send(proxy(&engine), caller.request("MESSAGE", "sip:a@a.test", "1", "")).await;
+    caller.expect_status(500).await;
+    assert_eq!(engine.snapshot().panics, 1);
+}
+
+#[tokio::test]
 async fn a_cancel_passes_while_a_response_is_reviewed() {
     let (caller, callee, held) = (Agent::new().await, Agent::new().await, Held::<Reviewed>::new());
     let (hops, reviews) = (vec![callee.uri()], held.clone());
