@@ -41,6 +41,7 @@ mod reload_under_load;
 mod replay;
 mod services;
 mod shipped;
+mod simulate;
 mod storm;
 mod stream;
 mod tls;

@@ -1,5 +1,6 @@
 //! What the suites stand on: the proxy as a child process, scripted peers, plugins as files, and load.
 
+pub(crate) mod capture;
 pub(crate) mod certificate;
 pub(crate) mod config;
 pub(crate) mod consul;

@@ -33,8 +33,11 @@ pub const MESSAGES_MAX: usize = 4_000_000;
 /// Streams that are put together at the same time; beyond, the oldest is given up.
 const STREAMS: usize = 65_536;
 
-/// Fragments after which those that have found no others are given up.
-const FRAGMENTS: usize = 10_000;
+/// Fragments after which a datagram that none of them was of is given up: each holds up to 64 KiB.
+const FRAGMENTS: u64 = 256;
+
+/// Fragments after which it is seen which are to be given up.
+const FRAGMENTS_BETWEEN: u64 = 64;
 
 /// Why a capture cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -153,13 +156,17 @@ fn broken(reading: &Reading, error: &PcapError<&[u8]>) -> CaptureError {
     CaptureError::Broken { packets: reading.capture.packets, why }
 }
 
+/// Fragments of datagrams, with the number of the last one of each.
+type Fragments = IpDefragPool<u64, ()>;
+
 /// A capture that is being read.
 struct Reading {
     /// By their number in the file.
     interfaces: Vec<Interface>,
     capture: Capture,
-    fragments: IpDefragPool,
-    fragments_seen: usize,
+    /// With the number of the last fragment of each.
+    fragments: Fragments,
+    fragments_seen: u64,
     streams: BTreeMap<(SocketAddr, SocketAddr), Direction>,
     /// Of the streams, by both ends in order.
     numbers: BTreeMap<(SocketAddr, SocketAddr), u64>,
@@ -240,20 +247,28 @@ impl Reading {
         if usize::try_from(length).is_ok_and(|length| length > data.len()) {
             self.capture.cut += 1;
         }
-        if self.fragments_seen > FRAGMENTS {
-            (self.fragments, self.fragments_seen) = (IpDefragPool::new(), 0);
-        }
         let before = self.capture.captured.len();
-        match packet::carried(link, data, &mut self.fragments).map_err(|packet::UnknownLink(link)| CaptureError::Link(link))? {
+        match packet::carried(link, data, &mut self.fragments, self.fragments_seen)
+            .map_err(|packet::UnknownLink(link)| CaptureError::Link(link))?
+        {
             Carried::Datagram { source, destination, content } => self.datagram(at, source, destination, content),
             Carried::Segment(segment) => self.segment(at, &segment),
-            Carried::Fragment => self.fragments_seen += 1,
+            Carried::Fragment => self.fragment(),
             Carried::Other => {}
         }
         if self.capture.captured.len() == before {
             self.capture.passed_over += 1;
         }
         if self.capture.captured.len() > MESSAGES_MAX { Err(CaptureError::TooLarge) } else { Ok(()) }
+    }
+
+    /// What has found no others for long is given up.
+    fn fragment(&mut self) {
+        self.fragments_seen += 1;
+        if self.fragments_seen.is_multiple_of(FRAGMENTS_BETWEEN) {
+            let seen = self.fragments_seen;
+            self.fragments.retain(|last| seen.saturating_sub(*last) <= FRAGMENTS);
+        }
     }
 
     fn datagram(&mut self, at: u64, source: SocketAddr, destination: SocketAddr, content: Vec<u8>) {

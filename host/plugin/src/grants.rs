@@ -101,11 +101,11 @@ pub(super) fn waits(imported: &[Service], grants: &Grants, services: &dyn Servic
     })
 }
 
-/// Lets through what is granted, and has the timers.
+/// Lets through what is granted, and has the timers, where there are any but those of `others`.
 #[derive(Debug)]
 pub(super) struct Granted {
     pub(super) grants: Grants,
-    pub(super) timers: Arc<PluginTimers>,
+    pub(super) timers: Option<Arc<PluginTimers>>,
     pub(super) others: Arc<dyn Ask>,
 }
 
@@ -134,13 +134,13 @@ impl Ask for Granted {
         if !self.allows(&question) {
             return Err(ServiceError::Denied);
         }
-        match question {
-            Question::TimerStart { id, after_ms, every_ms } => self.timers.start(id, after_ms, every_ms).map(|()| Answer::Done),
-            Question::TimerStop { id } => {
-                self.timers.stop(&id);
+        match (question, &self.timers) {
+            (Question::TimerStart { id, after_ms, every_ms }, Some(timers)) => timers.start(id, after_ms, every_ms).map(|()| Answer::Done),
+            (Question::TimerStop { id }, Some(timers)) => {
+                timers.stop(&id);
                 Ok(Answer::Done)
             }
-            question => self.others.ask(question, within),
+            (question, _) => self.others.ask(question, within),
         }
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Blueprint {
     pub(super) cpu_init: Duration,
     pub(super) made: AtomicU32,
     pub(super) metering: Metering,
+    /// What its `init` is told.
+    pub(super) simulated: bool,
 }
 
 /// Where the exports are.
@@ -143,7 +145,7 @@ impl Blueprint {
             plugin: self.identity.name.to_string(),
             instance: number,
             host_version: env!("CARGO_PKG_VERSION").to_owned(),
-            simulated: false,
+            simulated: self.simulated,
         };
         let answered = initialising(whose, || instance.lifecycle.call_init(&mut instance.store, &self.identity.config, &environment));
         instance.judged(answered)

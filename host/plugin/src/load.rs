@@ -229,7 +229,8 @@ impl Loader {
         grants::check(name, &program.services, &settings.grants)?;
         let grants = settings.grants.clone();
         let others = self.services.of_plugin(name, &grants);
-        let services = Arc::new(Granted { grants, timers: Arc::clone(timers), others });
+        let timers = (!self.services.is_simulated()).then(|| Arc::clone(timers));
+        let services = Arc::new(Granted { grants, timers, others });
         // What is in the shadow has a thread of its own, where it may wait.
         let waits = if role == Role::Shadow { Waits::Never } else { self.waits(program, settings) };
         self.instantiate_with(name, program, settings, role, services, waits)
@@ -264,6 +265,7 @@ impl Loader {
             cpu_init: settings.cpu_init,
             made: AtomicU32::new(0),
             metering: self.metering,
+            simulated: self.services.is_simulated(),
         };
         let begun = thread_cpu_time();
         let (mut first, subscriptions) = blueprint.instantiate(settings.cpu_init)?;

@@ -18,6 +18,12 @@ pub trait Services: fmt::Debug + Send + Sync {
 
     /// Whether a bucket is kept elsewhere: plugins that it is granted to are called where calls may wait.
     fn is_remote(&self, bucket: &str) -> bool;
+
+    /// Whether time does not pass by itself here: plugins are told so in their `init`, and what they ask of timers is asked of
+    /// [`Services::of_plugin`], as the host's own would run by the clock of the machine.
+    fn is_simulated(&self) -> bool {
+        false
+    }
 }
 
 /// What the router knows. Called by plugins on a worker, so that only look-ups may take time: those are made by plugins that wait.

@@ -63,8 +63,11 @@ pub struct Outside {
     http: ArcSwap<Client>,
     http_counted: Counted,
     runtime: Runtime,
-    clock: fn() -> Instant,
+    clock: Clock,
 }
+
+/// What says how late it is.
+type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
 
 impl Outside {
     /// With these settings.
@@ -79,11 +82,11 @@ impl Outside {
     ///
     /// # Errors
     /// See [`Outside::new`].
-    pub fn with_clock(settings: &Settings, clock: fn() -> Instant) -> Result<Self, SetupError> {
+    pub fn with_clock(settings: &Settings, clock: impl Fn() -> Instant + Send + Sync + 'static) -> Result<Self, SetupError> {
         let runtime = Runtime::default();
         let client = Client::new(settings.http.clone(), runtime.clone()).map_err(|why| SetupError(format!("[http]: {why}")))?;
         let buckets = Buckets::new(settings, runtime.clone()).map_err(SetupError)?;
-        Ok(Self { buckets, http: ArcSwap::from_pointee(client), http_counted: Counted::default(), runtime, clock })
+        Ok(Self { buckets, http: ArcSwap::from_pointee(client), http_counted: Counted::default(), runtime, clock: Box::new(clock) })
     }
 
     /// Takes up other settings. Buckets in memory keep what they hold as long as their names stay; stores and the HTTP client keep their

@@ -19,6 +19,15 @@ An input is a file with one SIP message (LF for CRLF will do), a directory of
 them, or a capture (pcap, pcapng) of the traffic of a running router. Of a
 capture, what came to the listeners comes in again, at its times; what the
 router has sent is compared with --compare, but for branches, tags and tokens.
+What leaves again unchanged counts once, however often it does. A capture has
+to be whole, in clear, and begin when no call was up.
+
+Plugins have the tables of the configuration, buckets in memory that begin
+empty, what the simulated router knows, and the names of --dns. Their timers do
+not run, and no HTTP server is asked. There are no limits of sources, all
+trunks are up at the beginning, nothing is registered, bodies stay as they
+came, and a nonce is that of the simulation: calls whose senders had to
+authenticate themselves to the captured router are challenged again here.
 
   jackfield simulate jackfield.toml invite.sip --dns zone --fail 503@1 --answer 200
   jackfield simulate jackfield.toml yesterday.pcap --compare > now.txt

@@ -10,15 +10,22 @@ use jackfield_services::ask::{self, Answer, RecordKind, ServiceError};
 use jackfield_trunk::health::State;
 use tokio::runtime::Handle;
 
-use super::Engine;
 use super::decider::Decider;
 use super::shared::Shared;
+use super::{Engine, Simulation};
 use crate::plugin::Router;
 
 impl<D: Decider> Engine<D> {
     /// Who answers plugins about this router, for as long as it is there.
     pub fn router(&self) -> Arc<dyn Router> {
         Arc::new(Known(Arc::downgrade(&self.shared)))
+    }
+}
+
+impl<D: Decider> Simulation<D> {
+    /// Who answers plugins about this router, for as long as it is there.
+    pub fn router(&self) -> Arc<dyn Router> {
+        Arc::new(Known(Arc::downgrade(self.shared())))
     }
 }
 

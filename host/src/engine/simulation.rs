@@ -106,6 +106,11 @@ impl<D: Decider> Simulation<D> {
         self.worker.shared.panics.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// Things told that nobody has taken in time.
+    pub fn lost(&self) -> u64 {
+        self.notebook.lost()
+    }
+
     /// A peer opens a connection.
     pub fn open(&self, transport: Transport, remote: SocketAddr) -> ConnectionId {
         self.notebook.opened(transport, remote)
@@ -159,6 +164,10 @@ impl<D: Decider> Simulation<D> {
     /// What has happened since this was asked last, with the moments.
     pub fn told(&self) -> Vec<(Timestamp, Told)> {
         self.notebook.take_told()
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared<D>> {
+        &self.worker.shared
     }
 
     fn shard(&self) -> Option<&Shard<super::worker::State<D>>> {

@@ -101,6 +101,7 @@ pub(super) struct Notebook(Mutex<Notes>);
 struct Notes {
     now: Timestamp,
     told: Vec<(Timestamp, Told)>,
+    lost: u64,
     tasks: Vec<Task>,
     connections: BTreeMap<ConnectionId, Connection>,
     last: u64,
@@ -145,9 +146,12 @@ impl Notebook {
 
     fn note(&self, told: Told) {
         let mut notes = self.lock();
-        if notes.told.len() < TOLD {
-            let now = notes.now;
-            notes.told.push((now, told));
+        match notes.told.len() < TOLD {
+            true => {
+                let now = notes.now;
+                notes.told.push((now, told));
+            }
+            false => notes.lost += 1,
         }
     }
 
@@ -169,6 +173,11 @@ impl Notebook {
     /// What has been told since the last time.
     pub(super) fn take_told(&self) -> Vec<(Timestamp, Told)> {
         std::mem::take(&mut self.lock().told)
+    }
+
+    /// What was told and not kept.
+    pub(super) fn lost(&self) -> u64 {
+        self.lock().lost
     }
 
     /// What is to be run beside the data path.

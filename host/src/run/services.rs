@@ -46,11 +46,19 @@ impl PluginServices {
         let settings = with_passwords(config)?;
         let outside =
             Outside::new(&settings).with_context(|| format!("{}: the services of plugins cannot start", config.path.display()))?;
+        Ok(Arc::new(Self::apart(config, outside)?))
+    }
+
+    /// The same with these buckets and this HTTP client in the place of the configuration's.
+    ///
+    /// # Errors
+    /// A table is not as it has to be.
+    pub(super) fn apart(config: &Config, outside: Outside) -> Result<Self> {
         let tables = Tables::start(config.tables.clone()).map_err(|error| match error {
             tables::StartError::Files(_) => LoadError::Invalid { file: config.path.clone(), problems: faults(config) }.into(),
             tables::StartError::Thread(_) => anyhow::Error::new(error),
         })?;
-        Ok(Arc::new(Self::of(outside, tables)))
+        Ok(Self::of(outside, tables))
     }
 
     fn of(outside: Outside, tables: Tables) -> Self {

@@ -14,13 +14,13 @@ use super::certificates::Materials;
 use super::decider::PluginDecider;
 use super::listeners::{self, Interfaces};
 use super::trunks;
-use super::world::{self, World};
+use super::world::{Staged, World};
 use crate::config::{Config, LoadError, Place};
 use crate::engine::{Authentication, Fixed, Setup, Simulation};
 use crate::keys;
 use crate::metrics::Metrics;
 use crate::plugin::trace::{Listen, Tracer};
-use crate::plugin::{PluginHost, PluginSettings};
+use crate::plugin::{PluginHost, PluginSettings, Services};
 
 /// Where the numbers of a simulation begin: the same each time.
 const SEED: u128 = 0x6a61_636b_6669_656c_6473_696d_756c_6174;
@@ -83,12 +83,13 @@ pub(crate) fn set(mut config: Config, options: StageOptions) -> Result<Stage> {
     let lists = config.user_lists().map_err(invalid)?;
     let metrics = Arc::new(Metrics::new(1));
     let world = World::new(begin);
+    let services = Arc::new(Staged::new(&config, &world)?);
     let settings = PluginSettings {
         workers: 1,
         state_directory: None,
         metrics: Arc::clone(&metrics),
         tracer: Tracer::to(Arc::clone(&world) as Arc<dyn Listen>),
-        services: Arc::new(world::Shared(Arc::clone(&world))),
+        services: Arc::clone(&services) as Arc<dyn Services>,
     };
     let host = PluginHost::start(config.plugins.clone(), settings).context("the plugins cannot be loaded")?;
     let setup = Setup {
@@ -105,6 +106,7 @@ pub(crate) fn set(mut config: Config, options: StageOptions) -> Result<Stage> {
     let fixed = Fixed { unix: begin, seed: SEED, listeners, records, routes };
     let simulation = Simulation::start(Arc::new(PluginDecider(Arc::clone(&host))), setup, fixed)?;
     world.follow(simulation.clock());
+    services.router_runs(simulation.router());
     let plugins = config.plugins.chain.clone();
     Ok(Stage { simulation, world, notes, metrics, plugins, _host: host })
 }

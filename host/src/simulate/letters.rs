@@ -52,7 +52,10 @@ pub(super) fn inputs(paths: &[PathBuf]) -> Result<Inputs, SimulateError> {
             }
         }
     }
-    Ok(Inputs::Letters(letters))
+    match (letters.is_empty(), paths.first()) {
+        (true, Some(path)) => Err(failed(path)("has no file in it; a message to simulate is a file".to_owned())),
+        _ => Ok(Inputs::Letters(letters)),
+    }
 }
 
 /// A file itself, or the files of a directory by their names; hidden ones are left out.

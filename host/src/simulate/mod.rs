@@ -134,6 +134,10 @@ pub fn simulate(config: Config, options: &Options, out: &mut dyn Write, err: &mu
     for note in &stage.notes {
         writeln!(err, "jackfield: {note}")?;
     }
+    let is_cut = match &inputs {
+        letters::Inputs::Capture(capture) => notes_of(capture, err)? > 0 && options.comparison == Comparison::Wanted,
+        letters::Inputs::Letters(_) => false,
+    };
     let mut printed = Vec::new();
     let outcome = {
         let report = Report::new(&mut printed, options.format, stage.simulation.listeners(), begin);
@@ -148,8 +152,30 @@ pub fn simulate(config: Config, options: &Options, out: &mut dyn Write, err: &mu
         .unknown()
         .iter()
         .try_for_each(|name| writeln!(err, "jackfield: {name} is not among the fixed answers (--dns), so it has no address"))?;
+    stage.world.refused().iter().try_for_each(|line| writeln!(err, "jackfield: {line}"))?;
+    let lost = stage.world.lost() + stage.simulation.lost();
+    if lost > 0 {
+        writeln!(err, "jackfield: {lost} things that happened at once were too many to be printed")?;
+    }
+    let is_whole = !is_cut && lost == 0;
     match &options.expected {
         Some(path) if !comparison::is_expected(path, &printed, err)? => Ok(Outcome::Bad),
-        _ => Ok(if stage.simulation.panics() > 0 || stage.hook_failures() > 0 { Outcome::Bad } else { outcome }),
+        _ => Ok(if !is_whole || stage.simulation.panics() > 0 || stage.hook_failures() > 0 { Outcome::Bad } else { outcome }),
     }
+}
+
+/// Says what of a capture is not simulated; gives the number of packets of which it has only the beginning.
+fn notes_of(capture: &jackfield_desk::capture::Capture, err: &mut dyn Write) -> io::Result<usize> {
+    let jackfield_desk::capture::Capture { packets, passed_over, cut, .. } = *capture;
+    if cut > 0 {
+        writeln!(
+            err,
+            "jackfield: the capture is not whole: of {cut} packets it has only the beginning, or it ends within one; compared with \
+             --compare, that is a failure. Capture with `tcpdump -U -s 0`"
+        )?;
+    }
+    if passed_over > 0 {
+        writeln!(err, "jackfield: {passed_over} of {packets} packets hold no SIP message by themselves, and were passed over")?;
+    }
+    Ok(cut)
 }

@@ -26,6 +26,8 @@ pub(super) struct Player<'a, 'o> {
     stage: &'a Stage,
     options: &'a Options,
     report: Report<'o>,
+    /// Messages that were not left out.
+    taken: usize,
     /// What became of one message.
     course: Course,
 }
@@ -44,7 +46,7 @@ struct Course {
 
 impl<'a, 'o> Player<'a, 'o> {
     pub(super) fn new(stage: &'a Stage, options: &'a Options, report: Report<'o>) -> Self {
-        Self { stage, options, report, course: Course::default() }
+        Self { stage, options, report, taken: 0, course: Course::default() }
     }
 
     /// Plays them one after the other.
@@ -55,7 +57,10 @@ impl<'a, 'o> Player<'a, 'o> {
                 outcome = Outcome::Bad;
             }
         }
-        Ok(outcome)
+        match &self.options.only {
+            Some(only) if self.taken == 0 => Err(SimulateError::Usage(format!("--only: no message is of a call `{only}`"))),
+            _ => Ok(outcome),
+        }
     }
 
     fn play_one(&mut self, letter: &Letter) -> Result<Outcome, SimulateError> {
@@ -65,6 +70,7 @@ impl<'a, 'o> Player<'a, 'o> {
         if self.options.only.as_ref().is_some_and(|only| only.as_bytes() != message.call_id()) {
             return Ok(Outcome::Good);
         }
+        self.taken += 1;
         let flow = self.flow(&message)?;
         self.course = Course::default();
         let simulation = &self.stage.simulation;

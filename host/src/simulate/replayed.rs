@@ -1,11 +1,11 @@
 //! A capture of a router: what came to it comes to the simulated one, at the same times, and what it has sent says what it has called things,
 //! and what it is to be compared with.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use jackfield_desk::capture::Capture;
+use jackfield_desk::capture::{Capture, What};
 use jackfield_proto::message::{Framing, Limits, Message};
 use jackfield_proto::net::{ConnectionId, Flow, Transport};
 use jackfield_proto::time::Timestamp;
@@ -22,6 +22,9 @@ use crate::run::stage::Stage;
 
 /// How much later than in the capture something may happen here: timers of the core lie on ticks.
 const LATE: Duration = Duration::from_millis(20);
+
+/// Addresses of a capture that are named where none of them is a listener's.
+const SEEN: usize = 3;
 
 /// Branches of requests of the router's own, which a simulation does not make.
 const OWN: [&[u8]; 2] = [b"z9hG4bKjp", b"z9hG4bKjw"];
@@ -56,10 +59,45 @@ pub(super) fn replay(
             replay.event(at, captured.transport, event)?;
         }
     }
+    let Counts { inputs, matched, different, missing, .. } = replay.counts;
+    let left: usize = replay.waiting.values().map(VecDeque::len).sum();
+    if inputs == 0 || (options.comparison == Comparison::Wanted && matched + different + missing + left == 0) {
+        return Err(nothing(options, capture, stage));
+    }
     replay.end()
 }
 
-#[derive(Debug, Default)]
+/// Why a capture leads to nothing, and what to do.
+fn nothing(options: &Options, capture: &Capture, stage: &Stage) -> SimulateError {
+    let path = options.inputs.first().cloned().unwrap_or_default();
+    if let Some(only) = &options.only {
+        return SimulateError::Input { path, why: format!("has nothing of a call `{only}` (--only) that came to a listener") };
+    }
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for captured in &capture.captured {
+        if let What::Message(_) = captured.what {
+            *seen.entry(format!("{} {}", captured.transport, captured.destination)).or_default() += 1;
+        }
+    }
+    let mut seen: Vec<(String, usize)> = seen.into_iter().collect();
+    seen.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let seen: Vec<String> = seen.iter().take(SEEN).map(|(address, count)| format!("{address} ({count})")).collect();
+    if seen.is_empty() {
+        return SimulateError::Input { path, why: "has no SIP message in clear; what is encrypted cannot be simulated".to_owned() };
+    }
+    let listeners = stage.simulation.listeners();
+    let ours: Vec<String> =
+        listeners.iter().map(|listener| format!("{} {} {}", listener.name, listener.transport, listener.address)).collect();
+    let why = format!(
+        "has nothing that came to a listener and could be compared. Most of its messages go to {}; the listeners are {}. If one of the \
+         former is a listener, say so with --address LISTENER=IP:PORT",
+        seen.join(", "),
+        ours.join(", ")
+    );
+    SimulateError::Input { path, why }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     inputs: usize,
     matched: usize,

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use etherparse::defrag::IpDefragPool;
 use etherparse::{EtherType, IpNumber, NetSlice, SlicedPacket, TcpSlice, TransportSlice, UdpSlice};
 use pcap_parser::Linktype;
+
+use super::Fragments;
 
 /// The link is none of those that are understood.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +44,8 @@ const SLL2_HEADER: usize = 20;
 /// Octets before a packet of a null or loopback link: the family.
 const FAMILY: usize = 4;
 
-/// Takes a packet apart.
-pub(super) fn carried<'a>(link: Linktype, data: &'a [u8], fragments: &mut IpDefragPool) -> Result<Carried<'a>, UnknownLink> {
+/// Takes a packet apart; a fragment gets this number.
+pub(super) fn carried<'a>(link: Linktype, data: &'a [u8], fragments: &mut Fragments, number: u64) -> Result<Carried<'a>, UnknownLink> {
     let sliced = match link {
         Linktype::ETHERNET => SlicedPacket::from_ethernet(data).ok(),
         Linktype::LINUX_SLL => SlicedPacket::from_linux_sll(data).ok(),
@@ -58,17 +59,17 @@ pub(super) fn carried<'a>(link: Linktype, data: &'a [u8], fragments: &mut IpDefr
         Linktype(12 | 14) => SlicedPacket::from_ip(data).ok(),
         Linktype(other) => return Err(UnknownLink(other)),
     };
-    Ok(sliced.and_then(|sliced| within(&sliced, fragments)).unwrap_or(Carried::Other))
+    Ok(sliced.and_then(|sliced| within(&sliced, fragments, number)).unwrap_or(Carried::Other))
 }
 
-fn within<'a>(sliced: &SlicedPacket<'a>, fragments: &mut IpDefragPool) -> Option<Carried<'a>> {
+fn within<'a>(sliced: &SlicedPacket<'a>, fragments: &mut Fragments, number: u64) -> Option<Carried<'a>> {
     let (source, destination): (IpAddr, IpAddr) = match sliced.net.as_ref()? {
         NetSlice::Ipv4(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
         NetSlice::Ipv6(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
         NetSlice::Arp(_) => return None,
     };
     if sliced.is_ip_payload_fragmented() {
-        return Some(match fragments.process_sliced_packet(sliced, (), ()) {
+        return Some(match fragments.process_sliced_packet(sliced, number, ()) {
             Ok(Some(whole)) if whole.ip_number == IpNumber::UDP => {
                 datagram(source, destination, &UdpSlice::from_slice(&whole.payload).ok()?)
             }

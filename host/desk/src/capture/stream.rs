@@ -11,6 +11,9 @@ use super::packet::Segment;
 /// Octets that wait for a segment that is missing; beyond, it is given up, as the capture has lost it.
 const WAITING: usize = 1 << 20;
 
+/// Segments that wait for one; each is looked at when another comes.
+const SEGMENTS: usize = 1024;
+
 /// The two ends of a direction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
@@ -68,7 +71,7 @@ impl Direction {
     }
 
     fn keep(&mut self, segment: &Segment<'_>) {
-        if self.waiting_octets + segment.content.len() > WAITING {
+        if self.waiting_octets + segment.content.len() > WAITING || self.waiting.len() >= SEGMENTS {
             // What is missing will not come: go on with what is there, from where a message may begin.
             *self = Self::default();
             return;
@@ -162,5 +165,9 @@ mod tests {
         let chunk = vec![b'x'; 60_000];
         (1..40u32).for_each(|index| drop(direction.take(&segment(100_000 * index, &chunk))));
         assert!(direction.waiting_octets <= WAITING);
+        let mut direction = Direction::default();
+        direction.take(&segment(0, ACK.as_bytes()));
+        (1000..4000u32).for_each(|number| drop(direction.take(&segment(number, b"x"))));
+        assert!(direction.waiting.len() <= SEGMENTS);
     }
 }

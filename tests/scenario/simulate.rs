@@ -1,0 +1,239 @@
+//! `jackfield simulate`: what a configuration would do, compared with what it has done, and tried by hand.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::capture::Capture;
+use crate::support::config::Config;
+use crate::support::load::{AnsweringMachine, Load, Order};
+use crate::support::port::Port;
+use crate::support::proxy::{Proxy, program};
+use crate::support::{full, wait, wasm};
+
+/// How a run of `jackfield simulate` ended, and what it wrote.
+struct Run {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Run {
+    fn of(config: &Path, arguments: &[&str]) -> Self {
+        let output = Command::new(program()).arg("simulate").arg(config).args(arguments).env("NO_COLOR", "1").output();
+        let output = output.expect("the program starts");
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// What its lines of JSON say, of one kind of event.
+    fn events(&self, kind: &str) -> Vec<Value> {
+        let lines = self.out.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        lines.filter(|line| line["event"] == kind).collect()
+    }
+
+    fn summary(&self) -> String {
+        let events = self.events("summary");
+        events.first().and_then(|event| event["text"].as_str()).expect("a summary").to_owned()
+    }
+
+    /// Which numbers were called where, as the plugins of this test have chosen.
+    fn sent_to_numbers(&self) -> BTreeSet<(u64, String)> {
+        let sent = self.events("sent");
+        let invites = sent.iter().filter_map(|event| {
+            let number = event["message"].as_str()?.strip_prefix("INVITE sip:")?.split('@').next()?.parse().ok()?;
+            Some((number, event["to"].as_str()?.to_owned()))
+        });
+        invites.collect()
+    }
+
+    fn end(&self) -> String {
+        format!("exit {:?}\n{}\n{}", self.code, self.err, crate::support::proxy::tail(&self.out, 40))
+    }
+}
+
+/// The machines that calls go to.
+struct Machines {
+    refusing: AnsweringMachine,
+    one: AnsweringMachine,
+    other: AnsweringMachine,
+}
+
+impl Machines {
+    fn start() -> Self {
+        let start = AnsweringMachine::start;
+        Self { refusing: AnsweringMachine::refusing(503), one: start(), other: start() }
+    }
+
+    /// Accounts that begin with this go to the first machine with a header field of their own; all others to one of three by weight, of which
+    /// one always refuses, and then to the next one.
+    fn config(&self, prefix: &str) -> Config {
+        let rules = format!(
+            "[[plugins.header-match.config.rule]]\nheader = \"X-Account\"\nprefix = {prefix:?}\nto = \"own\"\n\
+             [plugins.header-match.config.targets.own]\nnext-hop = \"sip:{}\"\nset-headers = {{ X-Trunk = \"own\" }}\n\
+             remove-headers = [\"X-Account\"]",
+            self.one.address
+        );
+        let hop = |machine: &AnsweringMachine, weight: u32, name: &str| {
+            format!("{{ next-hop = \"sip:{}\", weight = {weight}, set-headers = {{ X-Trunk = {name:?} }} }}", machine.address)
+        };
+        let failover = format!(
+            "next-on = \"503\"\ndefault = \"all\"\n[plugins.failover.config.targets.all]\nmode = \"weighted\"\n\
+             target = [{}, {}, {}]\n",
+            hop(&self.refusing, 3, "refusing"),
+            hop(&self.one, 2, "one"),
+            hop(&self.other, 1, "other")
+        );
+        Config::new().plugin("header-match", rules).plugin("failover", failover)
+    }
+}
+
+/// Of so many calls, every fourth has an account that begins with 1, and as many one with 2.
+fn order(number: u64) -> Order {
+    let account = format!("{}{number:05}", number % 4);
+    Order { uri: format!("sip:{number}@example.test"), headers: vec![("X-Account", account)], class: "call" }
+}
+
+/// Named so that it has the machine for itself: a router that is held up sends at other times than it would.
+#[test]
+fn what_a_router_under_load_has_sent_leaves_a_simulation_too_and_a_changed_rule_shows() {
+    let (calls, rate) = if full() { (1000, 100) } else { (50, 50) };
+    let machines = Machines::start();
+    let proxy = Proxy::start(&machines.config("1"), &["header-match", "failover"]);
+    let file = proxy.file("calls.pcap");
+    let capture = Capture::start(proxy.address().port(), &file);
+    let load = Load::start(proxy.address(), rate, order);
+    wait::within(Duration::from_secs(60), "calls", || (load.placed() >= calls).then_some(()));
+    let tallies = load.finish();
+    capture.finish();
+    let completed = usize::try_from(tallies["call"].completed).expect("a number of calls");
+    assert_eq!(tallies["call"].failed(), 0, "{tallies:?}");
+    let file = file.to_str().expect("a path in UTF-8");
+    let arguments = [file, "--compare", "--json"];
+
+    let same = Run::of(&proxy.file("proxy.toml"), &arguments);
+    assert_eq!(same.code, Some(0), "{}", same.end());
+    let received = same.events("received");
+    let refusals = received.iter().filter(|event| event["line"].as_str().is_some_and(|line| line.starts_with("SIP/2.0 503")));
+    let refused: BTreeSet<&str> = refusals.filter_map(|event| event["call-id"].as_str()).collect();
+    assert!(!refused.is_empty() && refused.len() < completed && machines.other.invites() > 0, "every machine has its share");
+    // INVITE, 180, 200, ACK, BYE and 200 of each call, and INVITE and ACK at the machine that refuses.
+    let expected = completed * 6 + refused.len() * 2;
+    let summary = same.summary();
+    println!("{completed} calls, {} of them refused once: {summary}", refused.len());
+    assert!(summary.contains(&format!("; {expected} left as captured, 0 differ, 0 are missing, 0 are too many;")), "{summary}");
+
+    proxy.write_config(&machines.config("2"));
+    let changed = Run::of(&proxy.file("proxy.toml"), &arguments);
+    assert_eq!(changed.code, Some(1), "{}", changed.end());
+    let different: BTreeSet<u64> = changed.sent_to_numbers().difference(&same.sent_to_numbers()).map(|(number, _)| *number).collect();
+    assert!(!different.is_empty() && different.iter().all(|number| matches!(number % 4, 1 | 2)), "{different:?}");
+
+    let elsewhere = Run::of(&proxy.file("proxy.toml"), &[file, "--compare", "--address", "main=127.0.0.1:9"]);
+    assert_eq!(elsewhere.code, Some(2), "what compares nothing is no success: {}", elsewhere.end());
+    assert!(elsewhere.err.contains(&proxy.address().to_string()) && elsewhere.err.contains("--address"), "{}", elsewhere.err);
+    let octets = std::fs::read(file).expect("the capture");
+    std::fs::write(file, octets.get(..octets.len() - 40).unwrap_or_default()).expect("a file of the test");
+    proxy.write_config(&machines.config("1"));
+    let cut = Run::of(&proxy.file("proxy.toml"), &arguments);
+    assert_eq!(cut.code, Some(1), "{}", cut.end());
+    assert!(cut.err.contains("the capture is not whole"), "{}", cut.err);
+}
+
+/// A message in a file of its own in the directory of a proxy's configuration, which nobody runs.
+struct Desk {
+    directory: tempfile::TempDir,
+    config: PathBuf,
+}
+
+impl Desk {
+    fn new(plugins: &[&str], config: &Config) -> Self {
+        let directory = tempfile::tempdir().expect("a directory of the test's own");
+        let shelf = directory.path().join("plugins");
+        std::fs::create_dir(&shelf).expect("a plugin directory");
+        for name in plugins {
+            std::fs::copy(wasm::component(name), shelf.join(format!("{name}.wasm"))).expect("a copy of a built plugin");
+        }
+        let path = directory.path().join("proxy.toml");
+        std::fs::write(&path, config.text(&Port::reserve(), directory.path())).expect("a configuration file");
+        Self { directory, config: path }
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, text).expect("a file of the test");
+        path.to_str().expect("a path in UTF-8").to_owned()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        Run::of(&self.config, arguments)
+    }
+}
+
+/// As an editor leaves it.
+const INVITE: &str = "INVITE sip:7@example.test SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nMax-Forwards: 70\n\
+                      From: <sip:a@example.test>;tag=1\nTo: <sip:7@example.test>\nCall-ID: by-hand\nCSeq: 1 INVITE\n\
+                      Contact: <sip:a@192.0.2.1>\n\n";
+
+fn two_targets() -> Config {
+    let targets = "default = \"both\"\nnext-on = \"503\"\n[plugins.failover.config.targets.both]\n\
+                   target = [{ next-hop = \"sip:192.0.2.8\" }, { next-hop = \"sip:second.test\" }]";
+    Config::new().plugin("failover", targets)
+}
+
+#[test]
+fn a_message_from_a_file_fails_over_as_the_arguments_say() {
+    let desk = Desk::new(&["failover"], &two_targets());
+    let message = desk.write("invite.sip", INVITE);
+    let zone = desk.write("zone", "second.test A 192.0.2.9\n");
+    let arguments = [message.as_str(), "--dns", &zone, "--fail", "503@1", "--answer", "200", "--json"];
+    let run = desk.run(&arguments);
+    assert_eq!(run.code, Some(0), "{}", run.end());
+    let sent: Vec<(String, String)> = run
+        .events("sent")
+        .iter()
+        .map(|event| (event["to"].as_str().unwrap_or_default(), event["message"].as_str().unwrap_or_default()))
+        .map(|(to, message)| (to.to_owned(), message.split("\r\n").next().unwrap_or_default().to_owned()))
+        .collect();
+    let expected = [
+        ("192.0.2.8:5060", "INVITE sip:7@example.test SIP/2.0"),
+        ("192.0.2.8:5060", "ACK sip:7@example.test SIP/2.0"),
+        ("192.0.2.9:5060", "INVITE sip:7@example.test SIP/2.0"),
+        ("192.0.2.1:5060", "SIP/2.0 200 OK"),
+    ];
+    assert_eq!(sent, expected.map(|(to, line)| (to.to_owned(), line.to_owned())), "{}", run.end());
+    assert_eq!(run.out, desk.run(&arguments).out, "the same again says the same");
+
+    let expected = desk.write("expected", &run.out);
+    let again = [&arguments[..], &["--expect", &expected]].concat();
+    assert_eq!(desk.run(&again).code, Some(0));
+    let other = desk.write("expected", &run.out.replace("200 OK", "202 Accepted"));
+    assert_eq!(desk.run(&[&arguments[..], &["--expect", &other]].concat()).code, Some(1));
+}
+
+#[test]
+fn what_cannot_be_simulated_says_why_and_ends_as_its_help_says() {
+    let desk = Desk::new(&["failover"], &two_targets());
+    let message = desk.write("invite.sip", INVITE);
+    let nonsense = desk.write("nonsense.sip", "hello\n");
+    std::fs::create_dir(desk.directory.path().join("empty")).expect("a directory of the test");
+    let empty = desk.directory.path().join("empty").to_str().expect("a path in UTF-8").to_owned();
+    for (arguments, status, words) in [
+        (vec![nonsense.as_str()], 2, "is no SIP message"),
+        (vec![empty.as_str()], 2, "has no file in it"),
+        (vec![message.as_str(), "--only", "somebody-else"], 2, "--only"),
+        (vec![message.as_str(), "--to", "nowhere"], 2, "there is no listener `nowhere`"),
+        (vec![message.as_str(), "--fail", "503"], 2, "--fail"),
+        (vec!["/nonexistent.sip"], 2, "/nonexistent.sip"),
+    ] {
+        let run = desk.run(&arguments);
+        assert_eq!(run.code, Some(status), "{arguments:?}: {}", run.end());
+        assert!(run.err.contains(words), "{arguments:?}: {}", run.end());
+    }
+    std::fs::remove_file(desk.directory.path().join("plugins/failover.wasm")).expect("a file of the test");
+    let run = desk.run(&[&message]);
+    assert!(matches!(run.code, Some(1 | 3)) && run.err.contains("failover"), "{}", run.end());
+}
