@@ -203,7 +203,7 @@ enum PluginCommand {
     New(desk::create::Arguments),
     /// Build a plugin into its component, NAME.wasm
     Build(desk::build::Arguments),
-    /// Test a plugin: the tests of its language, then its fixtures through the real host
+    /// Test a plugin: the tests of its language, then fixtures through the host
     #[command(after_help = desk::test::HELP)]
     Test(desk::test::Arguments),
     /// Say what a component is, what it needs, and whether it fits this host

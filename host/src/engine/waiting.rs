@@ -60,6 +60,7 @@ impl<D: Decider> From<Verdict<State<D>>> for Settled<D> {
 }
 
 /// A verdict, or the way to it.
+#[expect(clippy::large_enum_variant, reason = "it is on its way for a moment, and a box would cost every call an allocation")]
 pub(super) enum Decided<D: Decider> {
     Now(Settled<D>),
     Later(Box<Undecided>, Later<Decision<D::State>>),
