@@ -10,6 +10,7 @@ use jackfield_proto::proxy::{Edit, Plan, Reply, Watch};
 
 use super::bindings::types;
 use super::call::{Call, CallState, Notes, Origin};
+use super::change::aside::Kept;
 use super::change::shadow;
 use super::decision::{self, Rules};
 use super::edit::{Invalid, request_edits};
@@ -211,13 +212,14 @@ impl Pass<'_> {
         let place = self.call.as_ref().map_or(0, |call| call.plugin);
         let keep_plan = place + 1 < self.chain.links.len();
         link.call(Hook::Request, seat, &mut self.call, |instance, call| {
+            instance.keep(link.shadow().map(|_| Kept::default()));
             let decision = instance.on_request(call)?;
             let kind = decided(&decision);
-            let heard = link.shadow().map(|shadow| (shadow, shadow::Said::Request(decision.clone())));
+            let heard = link.shadow().map(|shadow| (shadow, instance.keep(None), shadow::Said::Request(decision.clone())));
             let step = Step::read(decision, &self.view, keep_plan).map_err(|invalid| CallFailure::of_decision(&invalid))?;
             link.version.identity().metrics.decided(kind);
-            if let Some((shadow, said)) = heard {
-                shadow.hear(call.as_deref(), said);
+            if let Some((shadow, kept, said)) = heard {
+                shadow.hear(call.as_deref(), said, kept);
             }
             Ok(step)
         })

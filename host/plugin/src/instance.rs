@@ -11,6 +11,7 @@ use jackfield_services::ask::Ask;
 
 use super::bindings::{lifecycle, on_complete, on_failure, on_registration, on_request, on_response, on_timer, types};
 use super::call::Call;
+use super::change::aside::{Aside, Kept};
 use super::completion::CompletedEvent;
 use super::engine::Metering;
 use super::failure::{CallFailure, one_line};
@@ -30,6 +31,8 @@ pub(super) struct Blueprint {
     pub(super) hooks: HookIndices,
     /// Who answers what it asks.
     pub(super) services: Arc<dyn Ask>,
+    /// The same where the version decides about copies.
+    pub(super) aside: Option<Arc<Aside>>,
     /// How long a hook may wait for that, in all.
     pub(super) wait: Duration,
     pub(super) memory: u64,
@@ -267,6 +270,11 @@ impl Instance {
     /// From now on what it asks and decides is written down; none: it is not, as a rule. What has been written down comes back.
     pub(super) fn watch(&mut self, watched: Option<Box<Watched>>) -> Option<Box<Watched>> {
         std::mem::replace(&mut self.store.data_mut().watched, watched)
+    }
+
+    /// From now on what it asks of buckets is kept; none: it is not, as a rule. What has been kept comes back.
+    pub(super) fn keep(&mut self, kept: Option<Kept>) -> Kept {
+        std::mem::replace(&mut self.store.data_mut().kept, kept).unwrap_or_default()
     }
 
     fn watched(&mut self) -> Option<&mut Watched> {

@@ -247,9 +247,12 @@ impl Loader {
         waits: Waits,
     ) -> Result<Arc<Version>, LoadError> {
         let config: Arc<str> = settings.config.to_string().into();
-        let (services, metrics, workers) = match role {
-            Role::Serving => (services, self.metrics.plugin(name), self.workers),
-            Role::Shadow => (Arc::new(Aside::new(services)) as Arc<dyn Ask>, Metrics::new(1).plugin(name), 1),
+        let (services, aside, metrics, workers) = match role {
+            Role::Serving => (services, None, self.metrics.plugin(name), self.workers),
+            Role::Shadow => {
+                let aside = Arc::new(Aside::new(services));
+                (Arc::clone(&aside) as Arc<dyn Ask>, Some(aside), Metrics::new(1).plugin(name), 1)
+            }
         };
         let tracer = Arc::clone(&self.tracer);
         let identity = Identity::new(Named { name: name.into(), version: program.digest, config, role }, metrics, tracer, workers.max(1));
@@ -259,6 +262,7 @@ impl Loader {
             pace: Arc::clone(&self.pace),
             hooks: program.hooks.clone(),
             services,
+            aside,
             wait: settings.wait,
             memory: settings.memory,
             cpu_per_hook: settings.cpu_per_hook,

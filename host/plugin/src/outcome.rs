@@ -9,6 +9,7 @@ use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Group, Reply, Reviewed
 
 use super::bindings::{on_failure, on_response};
 use super::call::{Answer, Call, CallState, Origin};
+use super::change::aside::Kept;
 use super::change::shadow;
 use super::decision::{self, Rules};
 use super::edit::{Invalid, response_edits};
@@ -161,11 +162,12 @@ impl ReviewPass<'_> {
             rtt_ms: u32::try_from(view.elapsed.as_millis()).unwrap_or(u32::MAX),
         };
         self.state.ask(link, Hook::Response, seat, &mut self.call, |instance, call| {
+            instance.keep(link.shadow().map(|_| Kept::default()));
             let outcome = instance.on_response(call, &branch)?;
-            let heard = link.shadow().map(|shadow| (shadow, shadow::Said::Response(branch.clone(), outcome.clone())));
+            let heard = link.shadow().map(|shadow| (shadow, instance.keep(None), shadow::Said::Response(branch.clone(), outcome.clone())));
             let review = review(outcome, view.request, view.response.status()).map_err(|invalid| CallFailure::of_decision(&invalid))?;
-            if let Some((shadow, said)) = heard {
-                shadow.hear(call.as_deref(), said);
+            if let Some((shadow, kept, said)) = heard {
+                shadow.hear(call.as_deref(), said, kept);
             }
             Ok(review)
         })
@@ -231,12 +233,13 @@ impl FailurePass<'_> {
         let failure =
             on_failure::Failure { cause: cause(view.cause), tag: view.tag.to_string(), attempt: view.attempt, remaining: view.remaining };
         state.ask(link, Hook::Failure, seat, &mut self.call, |instance, call| {
+            instance.keep(link.shadow().map(|_| Kept::default()));
             let outcome = instance.on_failure(call, &failure)?;
-            let heard = link.shadow().map(|shadow| (shadow, shadow::Said::Failure(failure.clone(), outcome.clone())));
+            let heard = link.shadow().map(|shadow| (shadow, instance.keep(None), shadow::Said::Failure(failure.clone(), outcome.clone())));
             let choice =
                 choice(outcome, &state.origin, view.request, view.attempt).map_err(|invalid| CallFailure::of_decision(&invalid))?;
-            if let Some((shadow, said)) = heard {
-                shadow.hear(call.as_deref(), said);
+            if let Some((shadow, kept, said)) = heard {
+                shadow.hear(call.as_deref(), said, kept);
             }
             Ok(choice)
         })

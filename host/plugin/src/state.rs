@@ -9,6 +9,7 @@ use wasmtime::component::ResourceTable;
 use jackfield_services::ask::{Answer, Ask, Question, ServiceError};
 
 use super::call::Call;
+use super::change::aside::Kept;
 use super::change::vitals::Vitals;
 use super::completion::CompletedEvent;
 use super::limits::{Budget, HANDLES, MemoryBound};
@@ -162,6 +163,8 @@ pub(super) struct State {
     pub(super) services: Arc<dyn Ask>,
     /// What the running call asks and decides, where somebody wants to know.
     pub(super) watched: Option<Box<Watched>>,
+    /// What it has asked of buckets, for a candidate that is asked the same later; none: there is no such one.
+    pub(super) kept: Option<Kept>,
     /// How long this call may still wait for answers.
     pub(super) patience: Duration,
     pub(super) budget: Budget,
@@ -185,6 +188,7 @@ impl State {
             completed: None,
             services,
             watched: None,
+            kept: None,
             patience: Duration::ZERO,
             budget: Budget::new(pace),
             memory: MemoryBound::new(memory),
@@ -196,8 +200,11 @@ impl State {
 
     /// Asks on behalf of the plugin. What it has waited is taken off what it may wait in this call.
     pub(super) fn ask(&mut self, question: Question) -> Result<Answer, ServiceError> {
-        let asked = self.watched.is_some().then(|| question.clone());
+        let asked = (self.watched.is_some() || self.kept.is_some()).then(|| question.clone());
         let answer = self.put(question);
+        if let (Some(kept), Some(question), Ok(answer)) = (&mut self.kept, &asked, &answer) {
+            kept.add(question, answer);
+        }
         if let (Some(watched), Some(question)) = (&mut self.watched, asked) {
             watched.asked(question, &answer);
         }

@@ -1,5 +1,10 @@
 //! The services of a candidate that runs beside the serving version: it may look at everything, and changes nothing. What it writes goes
 //! to a place of its own, which only it reads.
+//!
+//! The serving version was asked before it, and has counted the call already. So what that one asked of buckets comes with the copy: where
+//! the candidate asks the same, about a key that it has not written itself, it gets the same answer. Where it asks something else about
+//! such a key, it sees the bucket as it is by then, with what the serving version has done to it; and what is left of the time to live
+//! of a counter that it begins with is not known, so that it takes the time that the candidate itself names, from then on.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,10 +18,43 @@ const KEYS_MAX: usize = 10_000;
 /// Octets of their names and values together.
 const OCTETS_MAX: usize = 8 << 20;
 
+/// Answers of buckets that come with a copy.
+const KEPT_MAX: usize = 16;
+/// Octets of a value that does.
+const KEPT_OCTETS: usize = 1024;
+
+/// What the serving version has asked of buckets in one hook, and heard.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(Vec<(Question, Answer)>);
+
+impl Kept {
+    pub(crate) fn add(&mut self, question: &Question, answer: &Answer) {
+        let octets = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+        let asked = match question {
+            Question::KvGet { .. } | Question::KvDelete { .. } | Question::KvIncrement { .. } => 0,
+            Question::KvSet { value, .. } => value.len(),
+            Question::KvCompareSet { expect, value, .. } => value.len().max(octets(expect)),
+            _ => return,
+        };
+        let heard = if let Answer::Value(value) = answer { octets(value) } else { 0 };
+        if self.0.len() < KEPT_MAX && asked.max(heard) <= KEPT_OCTETS {
+            self.0.push((question.clone(), answer.clone()));
+        }
+    }
+
+    /// The answer to the same question, each once.
+    fn take(&mut self, question: &Question) -> Option<Answer> {
+        let at = self.0.iter().position(|(asked, _)| asked == question)?;
+        Some(self.0.remove(at).1)
+    }
+}
+
 /// Answers the questions of a candidate.
 pub(crate) struct Aside {
     services: Arc<dyn Ask>,
     written: Mutex<Written>,
+    /// What came with the copy in hand.
+    kept: Mutex<Kept>,
 }
 
 impl fmt::Debug for Aside {
@@ -38,19 +76,37 @@ struct Entry {
 }
 
 impl Entry {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+
     fn octets(&self, (bucket, key): &(String, String)) -> usize {
         bucket.len() + key.len() + self.value.as_ref().map_or(0, Vec::len)
     }
 }
 
 impl Written {
-    /// The value if the key has been written: none if it is gone since.
-    fn value(&self, place: &(String, String), now: Instant) -> Option<Option<Vec<u8>>> {
+    /// The value if the key has been written: none in it if it is deleted since. What has expired is as if it had never been written.
+    fn value(&mut self, place: &(String, String), now: Instant) -> Option<Option<Vec<u8>>> {
         let entry = self.keys.get(place)?;
-        Some(entry.value.clone().filter(|_| entry.until.is_none_or(|until| now < until)))
+        if entry.is_over(now) {
+            self.octets -= entry.octets(place);
+            self.keys.remove(place);
+            return None;
+        }
+        Some(entry.value.clone())
+    }
+
+    /// Makes room where there is none.
+    fn sweep(&mut self, now: Instant) {
+        self.keys.retain(|_, entry| !entry.is_over(now));
+        self.octets = self.keys.iter().map(|(place, entry)| entry.octets(place)).sum();
     }
 
     fn write(&mut self, place: (String, String), entry: Entry) -> Result<(), ServiceError> {
+        if self.keys.len() >= KEYS_MAX || self.octets + entry.octets(&place) > OCTETS_MAX {
+            self.sweep(Instant::now());
+        }
         let before = self.keys.get(&place).map(|entry| entry.octets(&place));
         let octets = self.octets - before.unwrap_or(0) + entry.octets(&place);
         if octets > OCTETS_MAX || (before.is_none() && self.keys.len() >= KEYS_MAX) {
@@ -64,7 +120,31 @@ impl Written {
 
 impl Aside {
     pub(crate) fn new(services: Arc<dyn Ask>) -> Self {
-        Self { services, written: Mutex::default() }
+        Self { services, written: Mutex::default(), kept: Mutex::default() }
+    }
+
+    /// A copy comes, with what the serving version has asked about it.
+    pub(crate) fn follow(&self, kept: Kept) {
+        *self.kept() = kept;
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the serving version has heard, if it has asked the same about a key that the candidate has not written.
+    fn heard_before(&self, question: &Question) -> Option<Answer> {
+        let (Question::KvGet { bucket, key }
+        | Question::KvSet { bucket, key, .. }
+        | Question::KvDelete { bucket, key }
+        | Question::KvIncrement { bucket, key, .. }
+        | Question::KvCompareSet { bucket, key, .. }) = question
+        else {
+            return None;
+        };
+        let answer = self.kept().take(question)?;
+        let place = (bucket.clone(), key.clone());
+        self.written().value(&place, Instant::now()).is_none().then_some(answer)
     }
 
     fn written(&self) -> MutexGuard<'_, Written> {
@@ -105,8 +185,9 @@ impl Aside {
         match written.keys.get(&place).filter(|_| present.is_some()).map(|entry| entry.until) {
             // A time to live holds from the first count on.
             Some(until) => written.write(place, Entry { value: Some(value), until })?,
+            // What the host has left of a counter's time is not known, and it is no more than this.
             None => {
-                let until = ttl_ms.filter(|_| present.is_none()).and_then(|ttl| Instant::now().checked_add(Duration::from_millis(ttl)));
+                let until = ttl_ms.and_then(|ttl| Instant::now().checked_add(Duration::from_millis(ttl)));
                 written.write(place, Entry { value: Some(value), until })?;
             }
         }
@@ -120,6 +201,9 @@ fn no_number() -> ServiceError {
 
 impl Ask for Aside {
     fn ask(&self, question: Question, within: Duration) -> Result<Answer, ServiceError> {
+        if let Some(answer) = self.heard_before(&question) {
+            return Ok(answer);
+        }
         match question {
             Question::KvGet { bucket, key } => self.seen(&(bucket, key), within).map(Answer::Value),
             Question::KvSet { bucket, key, value, ttl_ms } => {
@@ -240,6 +324,41 @@ mod tests {
         };
         assert_eq!((swap(Some(b"7"), b"8"), swap(Some(b"9"), b"8")), (Ok(Answer::Truth(false)), Ok(Answer::Truth(true))));
         assert_eq!(get(&aside, "there"), Some(b"8".to_vec()));
+    }
+
+    #[test]
+    fn what_the_serving_version_has_counted_is_not_counted_again() {
+        let aside = aside();
+        let add = |by, ttl_ms| Question::KvIncrement { bucket: "limits".into(), key: "there".into(), by, ttl_ms };
+        let copy = |counted: i64| {
+            let mut kept = Kept::default();
+            kept.add(&add(1, Some(60_000)), &Answer::Count(counted));
+            aside.follow(kept);
+        };
+        copy(7);
+        assert_eq!(aside.ask(add(1, Some(60_000)), WITHIN), Ok(Answer::Count(7)), "the host has it already");
+        copy(8);
+        assert_eq!(aside.ask(add(2, None), WITHIN), Ok(Answer::Count(9)), "something else begins with what the host has");
+        assert_eq!(aside.ask(add(1, Some(60_000)), WITHIN), Ok(Answer::Count(10)), "what it has written itself is its own");
+        copy(9);
+        assert_eq!(get(&aside, "other"), None);
+    }
+
+    #[test]
+    fn a_count_that_begins_with_the_hosts_ends_with_its_time() {
+        let aside = aside();
+        let add = Question::KvIncrement { bucket: "limits".into(), key: "there".into(), by: 5, ttl_ms: Some(0) };
+        assert_eq!(aside.ask(add, WITHIN), Ok(Answer::Count(12)));
+        assert_eq!(get(&aside, "there"), Some(b"7".to_vec()), "the host's is seen again");
+    }
+
+    #[test]
+    fn what_has_expired_makes_room() {
+        let aside = aside();
+        for n in 0..KEYS_MAX {
+            aside.ask(set("limits", &n.to_string(), b"x", Some(0)), WITHIN).unwrap();
+        }
+        assert_eq!(aside.ask(set("limits", "one more", b"", None), WITHIN), Ok(Answer::Done));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use std::time::SystemTime;
 
 use jackfield_proto::message::Message;
 
+use super::aside::Kept;
 use super::events::timestamp;
 use super::report::Difference;
 use super::shown;
@@ -53,6 +54,7 @@ pub(crate) enum Said {
 struct Copy {
     call: Box<Call>,
     said: Said,
+    kept: Kept,
 }
 
 /// A candidate beside the serving version. Its thread ends with the last generation of the chain that has it.
@@ -178,12 +180,12 @@ impl Shadow {
     }
 
     /// Takes a copy of a call that the serving version has answered so. Waits for nothing.
-    pub(crate) fn hear(&self, call: Option<&Call>, said: Said) {
+    pub(crate) fn hear(&self, call: Option<&Call>, said: Said, kept: Kept) {
         let Some(call) = call else { return };
         if self.tally.ended.load(Relaxed) {
             return;
         }
-        let copy = Copy { call: Box::new(call.before_hook()), said };
+        let copy = Copy { call: Box::new(call.before_hook()), said, kept };
         if let Err(TrySendError::Full(_)) = self.copies.try_send(copy) {
             self.tally.count(Compared::NotCompared);
         }
@@ -191,8 +193,11 @@ impl Shadow {
 }
 
 fn work(inbox: &Receiver<Copy>, version: &Version, tally: &Tally) {
-    for Copy { call, said } in inbox {
+    for Copy { call, said, kept } in inbox {
         if !tally.ended.load(Relaxed) {
+            if let Some(aside) = &version.blueprint.aside {
+                aside.follow(kept);
+            }
             compare(version, tally, call, &said);
         }
     }
