@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use self::course::Course;
+use self::course::{Course, Way};
 use self::file::{NotLoaded, compile, load, read};
 use super::chain::Chain;
 use super::change::standing::Standing;
@@ -253,7 +253,8 @@ impl Keeper {
         let plugin = OfPlugin { name, settings: &settings, timers: &known.timers };
         // A bucket may have moved into a store, or out of it.
         let waits = self.loader.waits(&known.program, &settings) == Waits::ForOthers;
-        if known.settings.makes_the_same_version(&settings) && waits == known.version.waits() {
+        if known.settings.makes_the_same_version(&settings) && waits == known.version.waits() && self.others_wait_as_made(known, &settings)
+        {
             return Ok(Member { settings, ..known.clone() });
         }
         let with_its_program = || {
@@ -274,6 +275,18 @@ impl Keeper {
             Ok(member) => Ok(member),
             Err(refused) => with_its_program().map_err(|_| refused),
         }
+    }
+
+    /// Whether what may serve in the place of this version, a canary or the version before, is still called where it has to be.
+    fn others_wait_as_made(&self, known: &Member, settings: &settings::Plugin) -> bool {
+        let canary = known.course.candidate.as_ref().and_then(|candidate| match &candidate.version {
+            Way::Canary(version) => Some((&candidate.program, version)),
+            Way::Shadow(_) => None,
+        });
+        let previous = known.course.previous.as_ref().and_then(|previous| Some((&previous.program, previous.version.as_ref()?)));
+        let as_made =
+            |(program, version): (&Program, &Arc<Version>)| version.waits() == (self.loader.waits(program, settings) == Waits::ForOthers);
+        canary.into_iter().chain(previous).all(as_made)
     }
 
     /// A plugin as it is in its file.

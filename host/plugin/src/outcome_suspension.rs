@@ -11,7 +11,7 @@ use jackfield_proto::proxy::{Cause, FailureOutcome, Reviewed};
 use super::call::{Call, CallState};
 use super::outcome::{Choice, FailurePass, FailureView, ResponseView, Review, ReviewPass};
 use super::said::Said;
-use super::suspension::{caught, hand_over};
+use super::suspension::{Unserved, caught, hand_over};
 use super::version::Seat;
 use jackfield_metrics::Hook;
 
@@ -43,12 +43,15 @@ impl ReviewPass<'_> {
             call: self.call.take(),
             place,
         };
-        let name = self.state.chain.links.get(place).map_or("", |link| &link.version.identity().name);
-        match hand_over(&self.state.chain.pool, name, parked, ParkedReview::ask) {
+        let state = self.state;
+        let Some(link) = state.chain.links.get(place) else { return self.run(worker, place + 1) };
+        let version = link.version_for(&parked.request);
+        match hand_over(&state.chain.pool, version, parked, ParkedReview::ask) {
             Ok(asked) => Said::Later(Box::pin(async move {
                 match asked.await {
                     Ok((parked, review)) => parked.go_on(worker, review).settled().await,
-                    Err(_) => Reviewed::Pass(Vec::new()),
+                    Err(Unserved::Late(_, parked)) => parked.go_on(worker, None).settled().await,
+                    Err(Unserved::Ended) => Reviewed::Pass(Vec::new()),
                 }
             })),
             Err((_, parked)) => {
@@ -119,12 +122,15 @@ impl FailurePass<'_> {
             failed: self.failed,
             place,
         };
-        let name = self.state.chain.links.get(place).map_or("", |link| &link.version.identity().name);
-        match hand_over(&self.state.chain.pool, name, parked, ParkedFailure::ask) {
+        let state = self.state;
+        let Some(link) = state.chain.links.get(place) else { return self.run(worker, place + 1) };
+        let version = link.version_for(&parked.request);
+        match hand_over(&state.chain.pool, version, parked, ParkedFailure::ask) {
             Ok(asked) => Said::Later(Box::pin(async move {
                 match asked.await {
                     Ok((parked, choice)) => parked.go_on(worker, choice).settled().await,
-                    Err(_) => FailureOutcome::Next,
+                    Err(Unserved::Late(_, parked)) => parked.go_on(worker, None).settled().await,
+                    Err(Unserved::Ended) => FailureOutcome::Next,
                 }
             })),
             Err((_, parked)) => {

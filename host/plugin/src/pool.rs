@@ -71,16 +71,25 @@ impl Pool {
             queue.reserved += 1;
             return Ok(Ticket(Arc::clone(&self.0)));
         }
-        let Waiting { threads, queue: length, full } = queue.settings;
         drop(queue);
+        Err(self.refuse(plugin, "too many calls of plugins wait: this one"))
+    }
+
+    /// A call of this plugin was queued for too long: it has the same answer as if there had been no room for it.
+    pub(super) fn late(&self, plugin: &str) -> Full {
+        self.refuse(plugin, "a call was queued for longer than the plugin's hooks may wait: it")
+    }
+
+    fn refuse(&self, plugin: &str, what: &str) -> Full {
+        let Waiting { threads, queue: length, full } = self.0.lock().settings;
         self.0.refused.fetch_add(1, Relaxed);
         if let Some(suppressed) = self.0.complaints.take(Instant::now()) {
             tracing::warn!(
-                target: "jackfield::plugin", plugin, suppressed,
-                "{threads} calls of plugins wait and {length} more are queued: this one gets the answer of plugins.waiting.full"
+                target: "jackfield::plugin", plugin, suppressed, threads, queue = length,
+                "{what} gets the answer of plugins.waiting.full"
             );
         }
-        Err(Full(full))
+        Full(full)
     }
 
     /// Figures for the metrics.
@@ -93,7 +102,7 @@ impl Pool {
             Sample::gauge("plugin_waiting_queued", "Calls of plugins that wait for a thread", count(queue.jobs.len())),
             Sample::counter(
                 "plugin_waiting_refused",
-                "Calls of plugins not made because plugins.waiting.queue was reached",
+                "Calls of plugins not made because plugins.waiting.queue was reached, or because they were queued for too long",
                 self.0.refused.load(Relaxed),
             ),
             Sample::counter(

@@ -24,6 +24,11 @@ pub trait Services: fmt::Debug + Send + Sync {
     fn is_simulated(&self) -> bool {
         false
     }
+
+    /// The same as `is_remote` while a change of the configuration is judged, which counts for that: as it is until then.
+    fn is_remote_now(&self, bucket: &str) -> bool {
+        self.is_remote(bucket)
+    }
 }
 
 /// What the router knows. Called by plugins on a worker, so that only look-ups may take time: those are made by plugins that wait.
