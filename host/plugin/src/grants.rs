@@ -107,6 +107,8 @@ pub(super) struct Granted {
     pub(super) grants: Grants,
     pub(super) timers: Option<Arc<PluginTimers>>,
     pub(super) others: Arc<dyn Ask>,
+    /// Where the version must not wait: who knows the buckets that have moved into a store since it was made. It may have calls still.
+    pub(super) places: Option<Arc<dyn Services>>,
 }
 
 impl Granted {
@@ -134,6 +136,13 @@ impl Ask for Granted {
         if !self.allows(&question) {
             return Err(ServiceError::Denied);
         }
+        if let (Some(places), Some(bucket)) = (&self.places, bucket(&question))
+            && places.is_remote_now(bucket)
+        {
+            return Err(ServiceError::Unavailable(format!(
+                "the bucket `{bucket}` is in a store now, and this version was made not to wait"
+            )));
+        }
         match (question, &self.timers) {
             (Question::TimerStart { id, after_ms, every_ms }, Some(timers)) => timers.start(id, after_ms, every_ms).map(|()| Answer::Done),
             (Question::TimerStop { id }, Some(timers)) => {
@@ -142,6 +151,18 @@ impl Ask for Granted {
             }
             (question, _) => self.others.ask(question, within),
         }
+    }
+}
+
+/// The bucket that something is done to.
+fn bucket(question: &Question) -> Option<&str> {
+    match question {
+        Question::KvGet { bucket, .. }
+        | Question::KvSet { bucket, .. }
+        | Question::KvDelete { bucket, .. }
+        | Question::KvIncrement { bucket, .. }
+        | Question::KvCompareSet { bucket, .. } => Some(bucket),
+        _ => None,
     }
 }
 

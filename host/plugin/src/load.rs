@@ -230,9 +230,10 @@ impl Loader {
         let grants = settings.grants.clone();
         let others = self.services.of_plugin(name, &grants);
         let timers = (!self.services.is_simulated()).then(|| Arc::clone(timers));
-        let services = Arc::new(Granted { grants, timers, others });
         // What is in the shadow has a thread of its own, where it may wait.
         let waits = if role == Role::Shadow { Waits::Never } else { self.waits(program, settings) };
+        let places = (role == Role::Serving && waits == Waits::Never).then(|| Arc::clone(&self.services));
+        let services = Arc::new(Granted { grants, timers, others, places });
         self.instantiate_with(name, program, settings, role, services, waits)
     }
 

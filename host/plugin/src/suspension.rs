@@ -189,7 +189,9 @@ mod tests {
     async fn a_call_that_was_queued_for_too_long_is_answered_as_if_there_had_been_no_room() {
         let pool = Arc::new(Pool::new(Waiting { threads: 1, queue: 10, full: OnError::Reply(503) }));
         let (release, held) = channel::<()>();
-        pool.ticket("p").unwrap().run(move || drop(held.recv()));
+        pool.ticket("p").unwrap().run(move || {
+            let _ = held.recv();
+        });
         let queue = |wait, with: u32| begun_within(&pool, ("p".into(), wait), with, |with| with + 1).map_err(|_| ()).unwrap();
         let (late, patient) = (queue(Duration::ZERO, 1), queue(Duration::from_secs(3600), 2));
         drop(release);

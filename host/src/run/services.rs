@@ -151,6 +151,10 @@ impl Services for PluginServices {
             None => self.outside.is_remote(bucket),
         }
     }
+
+    fn is_remote_now(&self, bucket: &str) -> bool {
+        self.outside.is_remote(bucket)
+    }
 }
 
 /// The tables of one plugin.
