@@ -116,7 +116,7 @@ mod tests {
             let lately = window.lately(start + after, None, life);
             judge(None, None, [life, lately], 0)
         };
-        assert_eq!(judged(time * 0, figures(0, 0)), Verdict::Open);
+        assert_eq!(judged(std::time::Duration::ZERO, figures(0, 0)), Verdict::Open);
         assert_eq!(judged(time, figures(500_000, 0)), Verdict::Open);
         assert_eq!(judged(time * 2, figures(1_000_000, 0)), Verdict::Open);
         assert_eq!(judged(time * 3, figures(1_000_100, 4)), Verdict::Open);

@@ -40,11 +40,6 @@ impl UnlimitedTags {
         self.lock().retain(|_, tally| Arc::strong_count(tally) > 1 || !tally.is_idle(now));
     }
 
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Tally>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
