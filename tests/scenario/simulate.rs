@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::services;
 use crate::support::capture::Capture;
 use crate::support::config::Config;
 use crate::support::load::{AnsweringMachine, Load, Order};
@@ -157,6 +158,9 @@ impl Desk {
         for name in plugins {
             std::fs::copy(wasm::component(name), shelf.join(format!("{name}.wasm"))).expect("a copy of a built plugin");
         }
+        for (name, text) in config.files() {
+            std::fs::write(directory.path().join(name), text).expect("a file of the test");
+        }
         let path = directory.path().join("proxy.toml");
         std::fs::write(&path, config.text(&Port::reserve(), directory.path())).expect("a configuration file");
         Self { directory, config: path }
@@ -236,4 +240,35 @@ fn what_cannot_be_simulated_says_why_and_ends_as_its_help_says() {
     std::fs::remove_file(desk.directory.path().join("plugins/failover.wasm")).expect("a file of the test");
     let run = desk.run(&[&message]);
     assert!(matches!(run.code, Some(1 | 3)) && run.err.contains("failover"), "{}", run.end());
+}
+
+/// The fixture asks what the header fields of a message say, and puts the answers into its response.
+#[test]
+fn plugins_have_tables_buckets_and_names_in_a_simulation_and_what_they_have_not_is_said() {
+    let config = services::settings().plugin_with("services", services::ALL, "");
+    let desk = Desk::new(&["services"], &config);
+    let questions = "X-Kv: increment limits calls 1\nX-Table: prefix rates 49301\nX-State: active-calls nobody\nX-Dns: addresses second.test\n\
+                     X-Http: GET http://127.0.0.1/path\nX-Timer: after once 20\n";
+    let message = |call_id: &str| {
+        let head =
+            INVITE.trim_end().replace("INVITE", "MESSAGE").replace("by-hand", call_id).replace("z9hG4bK1", &format!("z9hG4bK{call_id}"));
+        format!("{head}\n{questions}\n")
+    };
+    let (first, second) = (desk.write("1.sip", &message("one")), desk.write("2.sip", &message("two")));
+    let zone = desk.write("zone", "second.test A 192.0.2.9\n");
+    let run = desk.run(&[&first, &second, "--dns", &zone]);
+    assert_eq!(run.code, Some(0), "{}", run.end());
+    for answer in [
+        "X-Answer: kv increment limits calls 1 = 1",
+        "X-Answer: kv increment limits calls 1 = 2",
+        "X-Answer: table prefix rates 49301 = 4930|berlin",
+        "X-Answer: state active-calls nobody = 0",
+        "X-Answer: dns addresses second.test = 192.0.2.9",
+        "X-Answer: http GET http://127.0.0.1/path ! unavailable",
+        "X-Answer: timer after once 20 = done",
+    ] {
+        assert!(run.out.contains(answer), "{answer}: {}", run.end());
+    }
+    assert!(run.err.contains("plugin services: its timers do not run here"), "{}", run.err);
+    assert!(run.err.contains("plugin services: no HTTP server is asked"), "{}", run.err);
 }
