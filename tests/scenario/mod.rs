@@ -48,4 +48,5 @@ mod tls;
 mod tls_next_hop;
 mod trunk_interfaces;
 mod trunks;
+mod waiting;
 mod websocket;

@@ -50,7 +50,7 @@ fn order(number: u64, machine: &str) -> Order {
     let (class, headers) = match number % 3 {
         0 => ("asks", vec![then, ("X-Kv", "increment limits load 1".to_owned())]),
         1 => ("asks nothing", vec![then]),
-        _ => ("another plugin", vec![("X-Class", "plain".to_owned())]),
+        _ => ("another plugin", vec![("X-Class", "plain".to_owned()), ("X-Then", "pass".to_owned())]),
     };
     Order { uri, headers, class }
 }

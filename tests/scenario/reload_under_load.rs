@@ -27,7 +27,7 @@ fn reloads_half_of_them_broken_cost_no_call_no_time_and_no_memory() {
     let machine = AnsweringMachine::start();
     // Transactions end after 64 T1: with the usual half second, memory would grow for half a minute with the calls alone.
     let timers = "[timers]\nt1 = \"50ms\"\nt2 = \"200ms\"\nt4 = \"250ms\"";
-    let config = Config::new().table(timers).plugin("mark", format!("next_hop = \"sip:machine@{}\"", machine.address));
+    let config = Config::new().table(timers).debounce("20ms").plugin("mark", format!("next_hop = \"sip:machine@{}\"", machine.address));
     let mut proxy = Proxy::start(&config, &["mark"]);
     let changing = Arc::new(AtomicBool::new(false));
     let changes = Arc::clone(&changing);

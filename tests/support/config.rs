@@ -15,6 +15,8 @@ pub(crate) struct Config {
     files: Vec<(String, String)>,
     variables: Vec<(String, String)>,
     chain: Vec<String>,
+    /// `debounce` of `[plugins]`; the default where it is empty.
+    debounce: String,
     tables: String,
     top: String,
     relay: Vec<String>,
@@ -32,6 +34,7 @@ impl Config {
             files: Vec::new(),
             variables: Vec::new(),
             chain: Vec::new(),
+            debounce: String::new(),
             tables: String::new(),
             top: String::new(),
             relay: Vec::new(),
@@ -144,6 +147,12 @@ impl Config {
         self
     }
 
+    /// How long a changed plugin file has to lie still.
+    pub(crate) fn debounce(mut self, time: &str) -> Self {
+        self.debounce = format!("debounce = {time:?}\n");
+        self
+    }
+
     /// The file's text.
     pub(crate) fn text(&self, port: &Port, directory: &Path) -> String {
         let number = port.number;
@@ -161,7 +170,7 @@ impl Config {
         }
         let metrics = self.metrics.map_or_else(String::new, |address| format!("metrics = \"{address}\"\n"));
         let _ = writeln!(text, "[admin]\ncontrol = {:?}\n{metrics}", directory.join("control.sock"));
-        let _ = writeln!(text, "[plugins]\ndirectory = {:?}\nchain = {:?}\n", directory.join("plugins"), self.chain);
+        let _ = writeln!(text, "[plugins]\ndirectory = {:?}\nchain = {:?}\n{}", directory.join("plugins"), self.chain, self.debounce);
         text + &self.tables
     }
 }
