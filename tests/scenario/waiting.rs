@@ -62,7 +62,10 @@ fn calls_of_an_account_that_is_asked_for_are_late_and_no_others() {
         let (class, headers) = match (number % ASKING, asks.load(Relaxed)) {
             (0, true) => ("of the account", vec![then, ("X-Http", format!("GET http://{site}/route 4000"))]),
             (odd, waits) if odd % 2 == 1 => (if waits { "same plugin, meanwhile" } else { "same plugin, before" }, vec![then]),
-            (_, waits) => (if waits { "others, meanwhile" } else { "others, before" }, vec![("X-Class", "plain".to_owned()), ("X-Then", "pass".to_owned())]),
+            (_, waits) => (
+                if waits { "others, meanwhile" } else { "others, before" },
+                vec![("X-Class", "plain".to_owned()), ("X-Then", "pass".to_owned())],
+            ),
         };
         Order { uri: "sip:bob@example.test".to_owned(), headers, class }
     });
