@@ -1,8 +1,7 @@
 //! What plugins may ask, on a running proxy: buckets, tables, HTTP, name servers, what the router knows, timers; and the end of requests.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::thread;
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -12,8 +11,8 @@ use crate::support::peer::Peer;
 use crate::support::prometheus::Prometheus;
 use crate::support::proxy::run_once;
 use crate::support::scene::{Scene, establish, hang_up, invite, start};
-use crate::support::wait;
 use crate::support::wasm::{component, install, octets, with_note};
+use crate::support::{site, wait};
 
 /// Every grant: the fixture imports all services.
 pub(super) const ALL: &str =
@@ -35,25 +34,6 @@ pub(super) fn answer(peer: &Peer, link: &Link, service: &str, question: &str) ->
     let message = peer.request("MESSAGE", "sip:bob@example.test", link).header(&format!("X-{service}"), question);
     peer.send(&message, link);
     peer.expect_status(200).value("X-Answer")
-}
-
-/// A server that answers every request with its path, until the process ends.
-fn site() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
-    let address = listener.local_addr().expect("a bound socket");
-    thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(thread::spawn(move || serve(stream)))));
-    address
-}
-
-fn serve(mut stream: TcpStream) -> std::io::Result<()> {
-    let (mut head, mut octet) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut octet)?;
-        head.push(octet[0]);
-    }
-    let text = String::from_utf8_lossy(&head).into_owned();
-    let path = text.split(' ').nth(1).unwrap_or_default();
-    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{path}", path.len())
 }
 
 #[test]
@@ -138,7 +118,7 @@ fn a_reload_that_is_refused_leaves_tables_as_they_were() {
 
 #[test]
 fn what_is_asked_of_others_is_answered_and_counted() {
-    let (scene, prometheus, site) = (Scene::new(), Prometheus::reserve(), site());
+    let (scene, prometheus, site) = (Scene::new(), Prometheus::reserve(), site::start(Duration::ZERO));
     let alice = scene.peer("alice");
     let grants = ALL.replace("http://127.0.0.1/", &format!("http://{site}/rates/"));
     let config = settings().plugin_with("services", &grants, "").metrics(prometheus.address);

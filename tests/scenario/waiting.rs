@@ -1,15 +1,12 @@
 //! A plugin that waits for an answer holds up the calls that it decides about, and no others.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread;
 use std::time::Duration;
 
 use crate::support::load::{AnsweringMachine, Load, Order};
 use crate::support::proxy::Proxy;
-use crate::support::{full, wait};
+use crate::support::{full, site, wait};
 
 use super::services::{ALL, settings};
 
@@ -23,28 +20,10 @@ const ASKING: u64 = 20;
 /// machine's own noise is larger.
 const LATER: (f64, f64) = (20.0, 1.5);
 
-/// A server that takes its time, until the process ends.
-fn slow_site() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
-    let address = listener.local_addr().expect("a bound socket");
-    thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(thread::spawn(move || serve(stream)))));
-    address
-}
-
-fn serve(mut stream: TcpStream) -> std::io::Result<()> {
-    let (mut head, mut octet) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut octet)?;
-        head.push(octet[0]);
-    }
-    thread::sleep(SLOW);
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
-}
-
 #[test]
 fn calls_of_an_account_that_is_asked_for_are_late_and_no_others() {
     let (rate, calls) = if full() { (200, 6_000) } else { (60, 240) };
-    let (machine, site) = (AnsweringMachine::start(), slow_site());
+    let (machine, site) = (AnsweringMachine::start(), site::start(SLOW));
     let uri = format!("sip:machine@{}", machine.address);
     let plain = format!(
         "header = \"X-Class\"\nmatch = {{ plain = \"plain\" }}\n[plugins.header-match.config.targets.plain]\nnext-hop = {uri:?}\nfinal = true\n"

@@ -28,6 +28,7 @@ pub(crate) mod rtp;
 pub(crate) mod rtpengine;
 pub(crate) mod scene;
 pub(crate) mod secrets;
+pub(crate) mod site;
 pub(crate) mod stage;
 pub(crate) mod storm;
 pub(crate) mod talk;

@@ -122,8 +122,8 @@ impl Pass<'_> {
             Ok(asked) => Said::Later(Box::pin(async move {
                 match asked.await {
                     Ok((parked, step)) => parked.go_on(step).settled().await,
-                    // The process is about to end.
                     Err(Unserved::Late(Full(full), parked)) => parked.refuse(full).settled().await,
+                    // The process is about to end.
                     Err(Unserved::Ended) if is_ack => ChainAnswer::Drop,
                     Err(Unserved::Ended) => ChainAnswer::Reply { reply: Reply::status(503), ending: None },
                 }

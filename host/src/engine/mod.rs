@@ -66,6 +66,7 @@ use jackfield_trunk::{Access, Table};
 
 pub use authentication::Authentication;
 pub use decider::{Completion, Decider, Decision, FailureView, Later, RequestView, ResponseView, Said};
+pub(crate) use simulation::mixed;
 pub use simulation::{Fixed, Simulation};
 pub use told::{Next, Told, Verdict};
 

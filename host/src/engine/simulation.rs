@@ -197,7 +197,7 @@ impl<D: Decider> Simulation<D> {
 }
 
 /// SplitMix64's output function: spreads a count over all numbers.
-fn mixed(count: u64) -> u64 {
+pub(crate) fn mixed(count: u64) -> u64 {
     let z = count.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

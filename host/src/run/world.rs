@@ -13,6 +13,7 @@ use jackfield_trunk::registrations::UnixTime;
 
 use super::services::PluginServices;
 use crate::config::Config;
+use crate::engine::mixed;
 use crate::plugin::settings::Grants;
 use crate::plugin::trace::{Event, Listen};
 use crate::plugin::{Router, Services};
@@ -63,12 +64,8 @@ impl World {
         self.clock.get().map_or(self.begin, |clock| clock())
     }
 
-    /// SplitMix64.
     fn draw(&self) -> u64 {
-        let z = self.draws.fetch_add(1, Relaxed).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        mixed(self.draws.fetch_add(1, Relaxed).wrapping_add(1))
     }
 
     /// What plugins have decided since this was asked last, in words.
