@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::ops::Add;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -145,6 +146,19 @@ impl Tally {
         let mut setups = self.setups.clone();
         setups.sort_unstable();
         setups.get(setups.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
+    }
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self.completed += other.completed;
+        other.refused.iter().for_each(|(status, count)| *self.refused.entry(*status).or_default() += count);
+        self.lost += other.lost;
+        self.slowest = self.slowest.max(other.slowest);
+        self.setups.extend(other.setups);
+        self
     }
 }
 
