@@ -4,9 +4,9 @@
 //! What is encrypted, or no SIP, is passed over and counted.
 
 mod packet;
+mod recent;
 mod stream;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,8 @@ use jackfield_proto::net::Transport;
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 
 use packet::{Carried, Segment};
-use stream::{Direction, Ends};
+use recent::Recent;
+use stream::Connection;
 
 /// Octets that are read at a time: more than any packet has.
 const BUFFER: usize = 1 << 20;
@@ -30,7 +31,7 @@ const REFILLS: usize = 3;
 /// Messages of one capture; more of them do not fit into memory.
 pub const MESSAGES_MAX: usize = 4_000_000;
 
-/// Streams that are put together at the same time; beyond, the oldest is given up.
+/// Streams that are put together at the same time; beyond, that is given up which nothing has come in for longest.
 const STREAMS: usize = 65_536;
 
 /// Fragments after which a datagram that none of them was of is given up: each holds up to 64 KiB.
@@ -59,6 +60,9 @@ pub enum CaptureError {
     /// Its links are none of those that are understood.
     #[error("was made on a link of type {0}, which is not understood; make it with `tcpdump -y EN10MB`, or on the interface `any`")]
     Link(i32),
+    /// Its times are in units that cannot be counted in.
+    #[error("has times in units of {0} of a second, which cannot be read; write it anew with `editcap -F pcap`")]
+    Units(String),
     /// There are too many messages in it.
     #[error("has more than {MESSAGES_MAX} messages; cut it with `editcap -c`")]
     TooLarge,
@@ -103,6 +107,9 @@ pub struct Capture {
     pub passed_over: usize,
     /// Those that the capture holds only the beginning of.
     pub cut: usize,
+    /// Streams that were given up before their end, as there were more than can be put together at the same time. What came in them later is
+    /// read from its next message on.
+    pub given_up: usize,
 }
 
 /// Whether a file begins as a capture does.
@@ -117,7 +124,11 @@ pub fn is_capture(beginning: &[u8]) -> bool {
 /// # Errors
 /// It cannot be read.
 pub fn read(path: &Path) -> Result<Capture, CaptureError> {
-    let mut reading = Reading::default();
+    read_with(path, STREAMS)
+}
+
+fn read_with(path: &Path, streams: usize) -> Result<Capture, CaptureError> {
+    let mut reading = Reading::new(streams);
     let mut reader = match create_reader(BUFFER, File::open(path)?) {
         Ok(reader) => reader,
         Err(PcapError::ReadError) => return Err(io::Error::other("the file cannot be read").into()),
@@ -167,21 +178,19 @@ struct Reading {
     /// With the number of the last fragment of each.
     fragments: Fragments,
     fragments_seen: u64,
-    streams: BTreeMap<(SocketAddr, SocketAddr), Direction>,
-    /// Of the streams, by both ends in order.
-    numbers: BTreeMap<(SocketAddr, SocketAddr), u64>,
+    /// By both ends, the lower first.
+    streams: Recent<(SocketAddr, SocketAddr), Connection>,
     streams_seen: u64,
 }
 
-impl Default for Reading {
-    fn default() -> Self {
+impl Reading {
+    fn new(streams: usize) -> Self {
         Self {
             interfaces: Vec::new(),
             capture: Capture::default(),
             fragments: IpDefragPool::new(),
             fragments_seen: 0,
-            streams: BTreeMap::new(),
-            numbers: BTreeMap::new(),
+            streams: Recent::new(streams),
             streams_seen: 0,
         }
     }
@@ -222,7 +231,7 @@ impl Reading {
                 Ok(())
             }
             PcapBlockOwned::NG(Block::InterfaceDescription(description)) => {
-                let resolution = description.ts_resolution().unwrap_or(1_000_000);
+                let resolution = units_in_second(description.if_tsresol)?;
                 self.interfaces.push(Interface { link: description.linktype, resolution, offset: description.ts_offset() });
                 Ok(())
             }
@@ -280,46 +289,26 @@ impl Reading {
     }
 
     fn segment(&mut self, at: u64, segment: &Segment<'_>) {
-        let ends = Ends { source: segment.source, destination: segment.destination };
-        let number = self.number(segment);
-        let captured = |what| Captured {
-            at,
-            transport: Transport::Tcp,
-            source: ends.source,
-            destination: ends.destination,
-            stream: Some(number),
-            what,
-        };
-        if segment.begins && !segment.acknowledges {
-            self.capture.captured.push(captured(What::Opened));
-        }
-        if self.streams.len() >= STREAMS && !self.streams.contains_key(&(ends.source, ends.destination)) {
-            self.streams.pop_first();
-        }
-        let direction = self.streams.entry((ends.source, ends.destination)).or_default();
-        for message in direction.take(segment) {
-            self.capture.captured.push(captured(What::Message(message)));
-        }
-        if segment.ends {
-            self.streams.remove(&(ends.source, ends.destination));
-            self.capture.captured.push(captured(What::Closed));
-        }
-    }
-
-    /// The number of the stream that a segment belongs to; another one for each beginning.
-    fn number(&mut self, segment: &Segment<'_>) -> u64 {
-        let (one, other) = (segment.source.min(segment.destination), segment.source.max(segment.destination));
+        let Segment { source, destination, .. } = *segment;
+        let (connection, gone) = self.streams.entry((source.min(destination), source.max(destination)));
+        self.capture.given_up += usize::from(gone.is_some_and(|gone| !gone.has_ended()));
         let begins = segment.begins && !segment.acknowledges;
-        if self.numbers.len() >= STREAMS && !self.numbers.contains_key(&(one, other)) {
-            self.numbers.pop_first();
-        }
-        let known = self.numbers.entry((one, other)).or_insert(0);
-        if begins || *known == 0 {
+        if begins || connection.number == 0 {
             self.streams_seen += 1;
-            *known = self.streams_seen;
+            connection.number = self.streams_seen;
         }
-        *known
+        let stream = Some(connection.number);
+        let captured = |what| Captured { at, transport: Transport::Tcp, source, destination, stream, what };
+        self.capture.captured.extend(begins.then(|| captured(What::Opened)));
+        self.capture.captured.extend(connection.take(segment).into_iter().map(|message| captured(What::Message(message))));
+        self.capture.captured.extend(segment.ends.then(|| captured(What::Closed)));
     }
+}
+
+/// Units of a time stamp in a second (the option `if_tsresol` of pcapng): a power of 10, or of 2 where the highest bit is set.
+fn units_in_second(said: u8) -> Result<u64, CaptureError> {
+    let (base, exponent) = if said & 0x80 == 0 { (10_u64, said) } else { (2, said & 0x7f) };
+    base.checked_pow(u32::from(exponent)).ok_or_else(|| CaptureError::Units(format!("{base}^-{exponent}")))
 }
 
 /// The octets of a packet without those that fill its block up.

@@ -166,7 +166,7 @@ pub fn simulate(config: Config, options: &Options, out: &mut dyn Write, err: &mu
 
 /// Says what of a capture is not simulated; gives the number of packets of which it has only the beginning.
 fn notes_of(capture: &jackfield_desk::capture::Capture, err: &mut dyn Write) -> io::Result<usize> {
-    let jackfield_desk::capture::Capture { packets, passed_over, cut, .. } = *capture;
+    let jackfield_desk::capture::Capture { packets, passed_over, cut, given_up, .. } = *capture;
     if cut > 0 {
         writeln!(
             err,
@@ -176,6 +176,13 @@ fn notes_of(capture: &jackfield_desk::capture::Capture, err: &mut dyn Write) -> 
     }
     if passed_over > 0 {
         writeln!(err, "jackfield: {passed_over} of {packets} packets hold no SIP message by themselves, and were passed over")?;
+    }
+    if given_up > 0 {
+        writeln!(
+            err,
+            "jackfield: {given_up} connections were given up before their end, as there were too many at the same time; what came in them \
+             later is taken from its next message on. Cut the capture with `editcap -A -B`"
+        )?;
     }
     Ok(cut)
 }

@@ -1,7 +1,6 @@
-//! One direction of a TCP connection: its segments in order, and the SIP messages that they make up.
+//! TCP connections: in each direction the segments in order, and the SIP messages that they make up.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use bytes::Bytes;
 use jackfield_proto::message::{Defect, Frame, Framing, Limits, Message, StreamFramer};
@@ -14,11 +13,34 @@ const WAITING: usize = 1 << 20;
 /// Segments that wait for one; each is looked at when another comes.
 const SEGMENTS: usize = 1024;
 
-/// The two ends of a direction.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ends {
-    pub(super) source: SocketAddr,
-    pub(super) destination: SocketAddr,
+/// A connection: both of its directions.
+#[derive(Debug, Default)]
+pub(super) struct Connection {
+    /// Counted from 1; 0 before anything has come.
+    pub(super) number: u64,
+    /// From the end with the lower address, and from the other.
+    directions: [Direction; 2],
+    ended: [bool; 2],
+}
+
+impl Connection {
+    /// Takes a segment; the messages that are complete with it.
+    pub(super) fn take(&mut self, segment: &Segment<'_>) -> Vec<Bytes> {
+        let from = usize::from(segment.source > segment.destination);
+        let (Some(direction), Some(ended)) = (self.directions.get_mut(from), self.ended.get_mut(from)) else { return Vec::new() };
+        let messages = direction.take(segment);
+        // The acknowledgement of the other's end comes behind one's own.
+        *ended = segment.ends || (*ended && !segment.begins && segment.content.is_empty());
+        if segment.ends {
+            *direction = Direction::default();
+        }
+        messages
+    }
+
+    /// Whether one end has said that nothing more comes, or has broken off.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.contains(&true)
+    }
 }
 
 /// What has come in one direction.
