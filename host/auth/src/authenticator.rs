@@ -83,14 +83,31 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Memory {
     key: NonceKey,
+    taken: Taken,
     replays: Replays,
     guesses: Guesses,
+}
+
+/// Whose nonces are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Taken {
+    /// Our own, from whom they were given to, until they expire, and each count of them once.
+    #[default]
+    Ours,
+    /// Any, as often as they come: what another server has challenged can be judged then, though nothing is proved by it but the password.
+    /// It is for running again what has been recorded, never for requests of a network.
+    Anybodys,
 }
 
 impl Memory {
     /// An empty one. Nonces are made with this key.
     pub fn new(key: NonceKey) -> Self {
-        Self { key, replays: Replays::new(), guesses: Guesses::new(key) }
+        Self::taking(Taken::Ours, key)
+    }
+
+    /// An empty one that takes these nonces.
+    pub fn taking(taken: Taken, key: NonceKey) -> Self {
+        Self { key, taken, replays: Replays::new(), guesses: Guesses::new(key) }
     }
 }
 
@@ -203,7 +220,10 @@ impl Authenticator {
         if let Some(wait) = limited.then(|| memory.guesses.wait(guest, asked.now, wrong_per_minute)).flatten() {
             return Err(Unfit::UntilLater(wait));
         }
-        let nonce = self.fresh(memory, asked, credentials.nonce).ok_or(Unfit::Because(Refusal::Stale))?;
+        let nonce = match memory.taken {
+            Taken::Ours => Some(self.fresh(memory, asked, credentials.nonce).ok_or(Unfit::Because(Refusal::Stale))?),
+            Taken::Anybodys => None,
+        };
         let Some(user) = self.proved(asked.request, credentials) else {
             if limited {
                 memory.guesses.wrong(guest, asked.now, wrong_per_minute);
@@ -213,7 +233,7 @@ impl Authenticator {
         if !fits(credentials.uri, asked.request.request_uri()) {
             return Err(Unfit::Because(Refusal::OtherUri));
         }
-        match memory.replays.note(nonce, credentials.count, asked.now, nonce_life) {
+        match nonce.map_or(Use::First, |nonce| memory.replays.note(nonce, credentials.count, asked.now, nonce_life)) {
             Use::First => {
                 memory.guesses.genuine(guest, asked.now);
                 Ok(user)

@@ -28,7 +28,7 @@ mod tests;
 pub use account::Account;
 pub use algorithm::{Algorithm, Hash, Scope};
 pub use answer::{Challenged, GiveUp, MAX_ANSWERS, answer};
-pub use authenticator::{Asked, Authenticator, Memory, Outcome, Refusal, Role, Settings, cleaning};
+pub use authenticator::{Asked, Authenticator, Memory, Outcome, Refusal, Role, Settings, Taken, cleaning};
 pub use challenge::{Challenge, Offer};
 pub use guesses::{MAX_FLOWS, MAX_SOURCES, PROVED_FOR};
 pub use nonce::NonceKey;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use jackfield_auth::{Asked, Authenticator, Memory, NonceKey, Outcome, Refusal, Role, Users, cleaning};
+use jackfield_auth::{Asked, Authenticator, Memory, NonceKey, Outcome, Refusal, Role, Taken, Users, cleaning};
 use jackfield_proto::message::Message;
 use jackfield_proto::proxy::{Edit, Reply};
 use jackfield_proto::time::Timestamp;
@@ -64,6 +64,7 @@ impl Passed {
 #[derive(Debug)]
 pub struct Authentication {
     key: NonceKey,
+    taken: Taken,
     /// Makes every nonce another.
     challenges: AtomicU64,
     setting: Mutex<Setting>,
@@ -123,13 +124,19 @@ impl Authentication {
     /// # Errors
     /// The system gives no randomness.
     pub fn start(config: &Config, lists: UserLists) -> io::Result<Self> {
-        Ok(Self::with_key(config, lists, super::seed()?, super::seed()? as u64))
+        Ok(Self::with(config, lists, Taken::Ours, super::seed()?, super::seed()? as u64))
     }
 
-    /// The same with a key of the nonces and a number for the first of them: for a simulation, which is to print the same each time.
-    pub fn with_key(config: &Config, lists: UserLists, key: u128, first: u64) -> Self {
+    /// The same for a simulation, with a key of the nonces and a number for the first of them, so that it prints the same each time. What is
+    /// simulated may hold the answers to challenges of the router that was captured, so any nonce is taken.
+    pub fn simulated(config: &Config, lists: UserLists, key: u128, first: u64) -> Self {
+        Self::with(config, lists, Taken::Anybodys, key, first)
+    }
+
+    fn with(config: &Config, lists: UserLists, taken: Taken, key: u128, first: u64) -> Self {
         let authentication = Self {
             key: NonceKey(key.to_ne_bytes()),
+            taken,
             challenges: AtomicU64::new(first),
             setting: Mutex::default(),
             guards: ArcSwap::default(),
@@ -159,7 +166,7 @@ impl Authentication {
         let Setting { auth, listeners, lists, kept } = &mut *setting;
         kept.retain(|name, _| auth.iter().any(|auth| auth.name == *name));
         let mut guard = |auth: &Auth| {
-            let kept = kept.entry(auth.name.clone()).or_insert_with(|| Arc::new(Kept::new(self.key)));
+            let kept = kept.entry(auth.name.clone()).or_insert_with(|| Arc::new(Kept::new(self.taken, self.key)));
             let users = lists.get(&auth.name).cloned().unwrap_or_default();
             let authenticator = Authenticator::new(auth.settings.clone(), users);
             Arc::new(Guard { auth: auth.clone(), authenticator, kept: Arc::clone(kept) })
@@ -228,8 +235,8 @@ impl Guard {
 }
 
 impl Kept {
-    fn new(key: NonceKey) -> Self {
-        Self { memory: Memory::new(key), genuine: Count::default(), refused: std::array::from_fn(|_| Count::default()) }
+    fn new(taken: Taken, key: NonceKey) -> Self {
+        Self { memory: Memory::taking(taken, key), genuine: Count::default(), refused: std::array::from_fn(|_| Count::default()) }
     }
 
     fn refused(&self, why: Refusal) {

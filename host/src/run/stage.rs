@@ -95,7 +95,7 @@ pub(crate) fn set(mut config: Config, options: StageOptions) -> Result<Stage> {
     let setup = Setup {
         config: &config,
         token_keys,
-        authentication: Arc::new(Authentication::with_key(&config, lists, SEED, 1)),
+        authentication: Arc::new(Authentication::simulated(&config, lists, SEED, 1)),
         trunks: table,
         registrations: Registrations::new(config.registrations),
         metrics: Arc::clone(&metrics),

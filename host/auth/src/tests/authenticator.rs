@@ -8,7 +8,8 @@ use jackfield_proto::time::Timestamp;
 
 use super::{account, edited, fields, request, request_to, response};
 use crate::{
-    Account, Algorithm, Asked, Authenticator, Challenged, Hash, Memory, NonceKey, Outcome, Refusal, Role, Settings, Users, answer, line,
+    Account, Algorithm, Asked, Authenticator, Challenged, Hash, Memory, NonceKey, Outcome, Refusal, Role, Settings, Taken, Users, answer,
+    line,
 };
 
 const PHONE: &str = "192.0.2.7:5060";
@@ -328,4 +329,20 @@ fn the_oldest_form_is_good_for_one_request_of_each_nonce() {
     assert!(!fields(&signed, Name::ProxyAuthorization)[0].contains("nc="));
     edits(setup.judge(&signed));
     assert_eq!(why(setup.judge(&signed)), Refusal::Replayed);
+}
+
+/// What has been recorded is judged again: the challenges were another process's, at another time, to another source.
+#[test]
+fn where_anybodys_nonces_are_taken_the_password_alone_decides() {
+    let mut recorded = Setup::new(&[Algorithm::MD5]);
+    let (right, wrong) = (recorded.signed(&request("INVITE", ""), "secret"), recorded.signed(&request("INVITE", ""), "guess"));
+    let mut setup = Setup { memory: Memory::taking(Taken::Anybodys, NonceKey([4; 16])), ..Setup::new(&[Algorithm::MD5]) };
+    setup.now = setup.now + Duration::from_secs(100_000);
+    for _ in 0..2 {
+        assert!(matches!(setup.judge_from(&right, "192.0.2.8:1", Role::Proxy), Outcome::Genuine { user, .. } if user == "alice"));
+    }
+    assert_eq!(why(setup.judge(&wrong)), Refusal::Wrong);
+    assert_eq!(why(setup.judge(&request("INVITE", ""))), Refusal::Unasked);
+    setup.memory = Memory::new(NonceKey([4; 16]));
+    assert_eq!(why(setup.judge(&right)), Refusal::Stale, "nobody else takes them");
 }

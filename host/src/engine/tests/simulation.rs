@@ -42,7 +42,7 @@ fn simulation(script: Script) -> Simulation<Script> {
     let setup = Setup {
         config: &config,
         token_keys: [7; 16].into(),
-        authentication: Arc::new(Authentication::with_key(&config, config.user_lists().unwrap(), 1, 1)),
+        authentication: Arc::new(Authentication::simulated(&config, config.user_lists().unwrap(), 1, 1)),
         trunks: Table::default(),
         registrations: Registrations::default(),
         metrics: Arc::new(Metrics::new(1)),
