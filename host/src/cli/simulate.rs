@@ -17,17 +17,24 @@ The clock stands still until something has to be waited for.
 
 An input is a file with one SIP message (LF for CRLF will do), a directory of
 them, or a capture (pcap, pcapng) of the traffic of a running router. Of a
-capture, what came to the listeners comes in again, at its times; what the
-router has sent is compared with --compare, but for branches, tags and tokens.
-What leaves again unchanged counts once, however often it does. A capture has
+capture, what came to the listeners comes in again, at its times. A capture has
 to be whole, in clear, and begin when no call was up.
+
+With --compare, what the router has sent in a capture is compared octet by
+octet, with where to and, as far as it is seen, from which listener. Forgiven is
+what a router makes up, where it stands: branches, its own To tags, tokens,
+nonces, and its cnonce with what is signed by it. What was one value has to stay
+one, and what was two, two. Repeats are not compared: what leaves again
+unchanged counts once, however often and whenever it does. Where a media relay
+would be asked for a call, the addresses, ports and ICE of its session
+descriptions are not compared, and the end says in how many messages.
 
 Plugins have the tables of the configuration, buckets in memory that begin
 empty, what the simulated router knows, and the names of --dns. Their timers do
 not run, and no HTTP server is asked. There are no limits of sources, all
-trunks are up at the beginning, nothing is registered, bodies stay as they
-came, and a nonce is that of the simulation: calls whose senders had to
-authenticate themselves to the captured router are challenged again here.
+trunks are up at the beginning, nothing is registered, and bodies stay as they
+came. Of a digest the password is checked, with whatever nonce it was made for:
+who has logged in to the captured router is let in here too.
 
   jackfield simulate jackfield.toml invite.sip --dns zone --fail 503@1 --answer 200
   jackfield simulate jackfield.toml yesterday.pcap --compare > now.txt

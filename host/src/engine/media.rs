@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use bytes::Bytes;
 use jackfield_proto::message::{Message, Name};
 use jackfield_proto::net::{Listener, ListenerId};
 use jackfield_proto::proxy::{BranchId, MediaAnswer, MediaNote, MediaQuestion, Reply, RequestKind, SideId, TrunkId};
@@ -143,7 +144,8 @@ impl<D: Decider> Worker<D> {
             self.say_media(shard.index, branch, what.to_owned(), work);
         }
         if self.transport.notebook().is_some() {
-            self.transport.tell(|| Told::Media { question: if response.is_some() { "answer" } else { "offer" } });
+            let what = if response.is_some() { "answer" } else { "offer" };
+            self.transport.tell(|| Told::Media { question: what, tags: tags(response.as_deref().unwrap_or(&errand.question.request)) });
             let answer = unchanged(&errand.question);
             self.step(shard, work, |core, now, out| core.media_answered(now, branch, response, answer, out));
             return;
@@ -197,7 +199,7 @@ impl<D: Decider> Worker<D> {
     /// The callee will offer: the relay that will be asked then is noted now.
     fn begin_without_offer(&self, invite: &Message, chosen: Option<ProfileId>) -> MediaAnswer {
         if self.transport.notebook().is_some() {
-            self.transport.tell(|| Told::Media { question: "offer" });
+            self.transport.tell(|| Told::Media { question: "offer", tags: tags(invite) });
             return MediaAnswer::Direct;
         }
         match self.relays().ok_or(AskError::NoRelay).and_then(|client| client.begin_without_offer(invite, chosen)) {
@@ -298,6 +300,11 @@ fn is_sdp(request: &Message) -> bool {
     let content_type = request.field(&Name::ContentType).unwrap_or_default();
     let media_type = content_type.split(|octet| *octet == b';').next().unwrap_or_default().trim_ascii();
     !request.body().is_empty() && media_type.eq_ignore_ascii_case(b"application/sdp")
+}
+
+/// The tags of those two whose call a message is of, as far as they are known.
+fn tags(message: &Message) -> Vec<Bytes> {
+    [message.from_tag(), message.to_tag()].into_iter().flatten().map(Bytes::copy_from_slice).collect()
 }
 
 /// What has come of asking the relays.

@@ -1,5 +1,6 @@
 //! What a simulation is told beside the decisions of plugins: what would leave, and what the engine made of a request.
 
+use bytes::Bytes;
 use jackfield_proto::net::ConnectionId;
 use jackfield_proto::proxy::{Cause, FailureOutcome, Located, Query, Reply, Target};
 use jackfield_transport::Outgoing;
@@ -43,6 +44,8 @@ pub enum Told {
     Media {
         /// What would have been asked.
         question: &'static str,
+        /// The tags of those two whose call it is, as far as they are known: From and To of the message.
+        tags: Vec<Bytes>,
     },
     /// A request is done with: the status that went upstream, if one did.
     Completed {

@@ -1,47 +1,40 @@
 //! Two messages that say the same but for what each router makes up by itself: branches, tags and tokens. Found line by line and piece by
 //! piece; a piece is what stands between the delimiters of a header field.
 
-use std::ops::Range;
+use super::description::{self, Media};
+use super::mapping::Mapping;
+use super::own::{Field, Fields, Made, Message, halves, lines, made, pieces};
 
 /// What two messages are to each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Alignment {
-    /// Values at the same places that are another router's: theirs, and ours.
+    /// Values at the same places that a router has made up: theirs, and ours, which may be the same.
     pub(super) pairs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Lines that differ otherwise, theirs behind `-` and ours behind `+`.
     pub(super) differences: Vec<String>,
+    /// Whether the bodies differ, in nothing but what a media relay rewrites.
+    pub(super) relayed: bool,
 }
 
-/// Octets of the shortest token of ours.
-const TOKEN_MIN: usize = 8;
-
 /// Lays a message of the captured router beside one of ours.
-pub(super) fn align(theirs: &[u8], ours: &[u8]) -> Alignment {
+pub(super) fn align(theirs: &[u8], ours: &[u8], known: &Mapping, media: Media) -> Alignment {
     let mut alignment = Alignment::default();
-    if theirs == ours {
-        return alignment;
-    }
     let ((their_head, their_body), (our_head, our_body)) = (halves(theirs), halves(ours));
+    alignment.relayed = their_body != our_body && description::is_same_call(media, their_body, our_body);
     let (their_lines, our_lines) = (lines(their_head), lines(our_head));
-    let is_response = ours.starts_with(b"SIP/");
-    let mut via_seen = Via::None;
+    let mut fields = Fields::new(Message::of(ours));
     for index in 0..their_lines.len().max(our_lines.len()) {
         let (their, our) = (their_lines.get(index).copied(), our_lines.get(index).copied());
         match (their, our) {
-            (Some(their), Some(our)) => {
-                let field = Field { name: name(our), via: via_seen, is_response };
-                if field.name.eq_ignore_ascii_case(b"via") || field.name.eq_ignore_ascii_case(b"v") {
-                    via_seen = Via::Seen;
-                }
-                match pairs(their, our, field) {
-                    Some(pairs) => alignment.pairs.extend(pairs),
-                    None => alignment.differ(Some(their), Some(our)),
-                }
-            }
+            (Some(their), Some(our)) => match pairs(their, our, fields.next(our), known) {
+                Some(pairs) => alignment.pairs.extend(pairs),
+                None if alignment.relayed && description::is_length(their, their_body) && description::is_length(our, our_body) => {}
+                None => alignment.differ(Some(their), Some(our)),
+            },
             (their, our) => alignment.differ(their, our),
         }
     }
-    if their_body != our_body {
+    if their_body != our_body && !alignment.relayed {
         let (their, our) = (lines(their_body), lines(our_body));
         for index in 0..their.len().max(our.len()) {
             if their.get(index) != our.get(index) {
@@ -60,38 +53,9 @@ impl Alignment {
     }
 }
 
-/// Whether the topmost Via, which is the router's own, has been passed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Via {
-    None,
-    Seen,
-}
-
-#[derive(Clone, Copy)]
-struct Field<'a> {
-    name: &'a [u8],
-    via: Via,
-    is_response: bool,
-}
-
-fn halves(message: &[u8]) -> (&[u8], &[u8]) {
-    match message.windows(4).position(|window| window == b"\r\n\r\n") {
-        Some(end) => (message.get(..end).unwrap_or_default(), message.get(end + 4..).unwrap_or_default()),
-        None => (message, &[]),
-    }
-}
-
-fn lines(text: &[u8]) -> Vec<&[u8]> {
-    text.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect()
-}
-
-fn name(line: &[u8]) -> &[u8] {
-    line.split(|octet| *octet == b':').next().unwrap_or_default().trim_ascii()
-}
-
-/// The values at the same places of two lines that are each router's own; none if the lines differ in something else.
-fn pairs(their: &[u8], our: &[u8], field: Field<'_>) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
-    if their == our {
+/// The values at the same places of two lines that each router has made up; none if the lines differ in something else.
+fn pairs(their: &[u8], our: &[u8], field: Field, known: &Mapping) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    if their == our && field == Field::Other {
         return Some(Vec::new());
     }
     let (their_pieces, our_pieces) = (pieces(their), pieces(our));
@@ -99,6 +63,7 @@ fn pairs(their: &[u8], our: &[u8], field: Field<'_>) -> Option<Vec<(Vec<u8>, Vec
         return None;
     }
     let mut found = Vec::new();
+    let (mut signed_anew, mut cnonce_anew) = (false, false);
     let (mut their_end, mut our_end) = (0, 0);
     for (their_range, our_range) in their_pieces.iter().zip(&our_pieces) {
         // What stands between is the same.
@@ -106,69 +71,34 @@ fn pairs(their: &[u8], our: &[u8], field: Field<'_>) -> Option<Vec<(Vec<u8>, Vec
             return None;
         }
         let (their_piece, our_piece) = (their.get(their_range.clone())?, our.get(our_range.clone())?);
-        if their_piece != our_piece {
-            let before = our.get(..our_range.start)?;
-            is_own(field, before, their_piece, our_piece).then_some(())?;
-            found.push((their_piece.to_vec(), our_piece.to_vec()));
+        let is_peers = known.is_of_peer(their_piece) || known.is_of_peer(our_piece);
+        let (theirs, ours) = (made(field, their, their_range), made(field, our, our_range));
+        match ours.filter(|_| theirs == ours && !is_peers) {
+            Some(Made::Signature) => signed_anew |= their_piece != our_piece,
+            Some(what) => {
+                cnonce_anew |= what == Made::Cnonce && their_piece != our_piece;
+                found.push((their_piece.to_vec(), our_piece.to_vec()));
+            }
+            None if their_piece == our_piece || known.is_known(their_piece, our_piece) => {}
+            None => return None,
         }
         (their_end, our_end) = (their_range.end, our_range.end);
     }
-    (their.get(their_end..)? == our.get(our_end..)?).then_some(found)
-}
-
-/// Whether a value is one that a router makes up; `before` is the line as far as the value.
-fn is_own(field: Field<'_>, before: &[u8], their: &[u8], our: &[u8]) -> bool {
-    let behind = |what: &[u8]| {
-        before.len() >= what.len() && before.get(before.len() - what.len()..).is_some_and(|end| end.eq_ignore_ascii_case(what))
-    };
-    let both = |test: &dyn Fn(&[u8]) -> bool| test(their) && test(our);
-    let is_named = |names: &[&str]| names.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()));
-    if both(&is_token) || ((behind(b"jf=") || behind(b"jh=")) && both(&|piece| piece.len() >= TOKEN_MIN)) {
-        return true;
-    }
-    if is_named(&["Via", "v"]) {
-        return field.via == Via::None && !field.is_response && behind(b"branch=") && both(&|piece| piece.starts_with(b"z9hG4bKj"));
-    }
-    if is_named(&["To", "t"]) {
-        return behind(b"tag=");
-    }
-    if is_named(&["WWW-Authenticate", "Proxy-Authenticate"]) {
-        return behind(b"nonce=\"") || behind(b"opaque=\"");
-    }
-    is_named(&["Authorization", "Proxy-Authorization"]) && ["response=\"", "cnonce=\"", "nc="].iter().any(|what| behind(what.as_bytes()))
-}
-
-/// A user part of ours that stands for something.
-fn is_token(piece: &[u8]) -> bool {
-    piece.len() >= TOKEN_MIN && [&b"jf-"[..], b"jc-", b"jh-"].iter().any(|head| piece.starts_with(head))
-}
-
-/// The values between delimiters.
-pub(super) fn pieces(text: &[u8]) -> Vec<Range<usize>> {
-    let mut pieces = Vec::new();
-    let mut start = None;
-    for (index, octet) in text.iter().enumerate() {
-        match (is_of_value(*octet), start) {
-            (true, None) => start = Some(index),
-            (false, Some(begun)) => {
-                pieces.push(begun..index);
-                start = None;
-            }
-            (true, Some(_)) | (false, None) => {}
-        }
-    }
-    pieces.extend(start.map(|begun| begun..text.len()));
-    pieces
-}
-
-/// RFC 3261 25.1: what a token is made of.
-fn is_of_value(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"-_.!%*+`'~".contains(&octet)
+    // With the same cnonce, nonce and count, the same password is proved by the same response (RFC 7616 3.4.1).
+    let is_proved = !signed_anew || cnonce_anew;
+    (is_proved && their.get(their_end..)? == our.get(our_end..)?).then_some(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OURS: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbb";
+    const THEIRS: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+    fn plain(theirs: &[u8], ours: &[u8]) -> Alignment {
+        align(theirs, ours, &Mapping::default(), Media::AsItIs)
+    }
 
     fn request(branch: &str, token: &str, more: &str) -> Vec<u8> {
         format!(
@@ -178,41 +108,115 @@ mod tests {
         .into_bytes()
     }
 
+    fn pair(their: &str, our: &str) -> (Vec<u8>, Vec<u8>) {
+        (their.as_bytes().to_vec(), our.as_bytes().to_vec())
+    }
+
     #[test]
     fn branches_and_tokens_of_a_router_are_pairs() {
-        let theirs = request("z9hG4bKjf00aa.11", "aaaaaaaaaa", "");
-        let ours = request("z9hG4bKjf00bb.22", "bbbbbbbbbb", "");
-        let alignment = align(&theirs, &ours);
-        let pair = |their: &str, our: &str| (their.as_bytes().to_vec(), our.as_bytes().to_vec());
-        assert_eq!(alignment.pairs, [pair("z9hG4bKjf00aa.11", "z9hG4bKjf00bb.22"), pair("aaaaaaaaaa", "bbbbbbbbbb")]);
+        let theirs = request("z9hG4bKjf00aa.11", THEIRS, "");
+        let ours = request("z9hG4bKjf00bb.22", OURS, "");
+        let alignment = plain(&theirs, &ours);
+        assert_eq!(alignment.pairs, [pair("z9hG4bKjf00aa.11", "z9hG4bKjf00bb.22"), pair(THEIRS, OURS)]);
         assert_eq!(alignment.differences, [""; 0]);
+        assert_eq!(plain(&theirs, &theirs).pairs.len(), 2, "what is the same in both is known from then on, too");
     }
 
     #[test]
     fn anything_else_is_a_difference_and_is_shown() {
-        let theirs = request("z9hG4bKjf00aa.11", "aaaaaaaaaa", "X-Mark: one\r\n");
+        let theirs = request("z9hG4bKjf00aa.11", THEIRS, "X-Mark: one\r\n");
         for (ours, shown) in [
-            (request("z9hG4bKjf00bb.22", "bbbbbbbbbb", "X-Mark: two\r\n"), vec!["- X-Mark: one", "+ X-Mark: two"]),
+            (request("z9hG4bKjf00bb.22", OURS, "X-Mark: two\r\n"), vec!["- X-Mark: one", "+ X-Mark: two"]),
             (
-                request("z9hG4bKxx00bb.22", "aaaaaaaaaa", "X-Mark: one\r\n"),
+                request("z9hG4bKxx00bb.22", THEIRS, "X-Mark: one\r\n"),
                 vec![
                     "- Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKjf00aa.11",
                     "+ Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKxx00bb.22",
                 ],
             ),
         ] {
-            assert_eq!(align(&theirs, &ours).differences, shown);
+            assert_eq!(plain(&theirs, &ours).differences, shown);
         }
-        let other_via = String::from_utf8(theirs.clone()).unwrap().replace("z9hG4bK1", "z9hG4bKj2").into_bytes();
-        assert_eq!(align(&theirs, &other_via).differences.len(), 2, "only the topmost Via is the router's");
+        let other_via = String::from_utf8(theirs.clone()).unwrap().replace("z9hG4bK1", "z9hG4bKjf2").into_bytes();
+        assert_eq!(plain(&theirs, &other_via).differences.len(), 2, "only the topmost Via is the router's");
+        let stateless = request("z9hG4bKjs00aa.11", THEIRS, "X-Mark: one\r\n");
+        assert_eq!(plain(&theirs, &stateless).differences.len(), 2, "a stateless branch is no stateful one");
+        let body = String::from_utf8(theirs.clone()).unwrap().replace("v=0", "v=1").into_bytes();
+        assert_eq!(plain(&theirs, &body).differences, ["- v=0", "+ v=1"]);
+    }
+
+    fn response(from: &str, to: &str) -> Vec<u8> {
+        format!("SIP/2.0 403 Forbidden\r\nFrom: <sip:a@h>;tag={from}\r\nTo: <sip:b@h>;tag={to}\r\n\r\n").into_bytes()
+    }
+
+    /// RFC 3261 16.7: a proxy leaves the tag of who was called as it is.
+    #[test]
+    fn the_tag_of_a_response_is_forgiven_where_the_router_has_made_it() {
+        let (theirs, ours) = (response("1", "jf0000000000000001"), response("1", "jf0000000000000002"));
+        assert_eq!(plain(&theirs, &ours).differences, [""; 0]);
+        assert_eq!(plain(&response("1", "x"), &response("1", "y")).differences.len(), 2, "the callee's");
+        assert_eq!(plain(&response("1", "x"), &response("2", "x")).differences.len(), 2, "the caller's");
+        let mut known = Mapping::default();
+        known.note_peer(&theirs);
+        assert_eq!(align(&theirs, &ours, &known, Media::AsItIs).differences.len(), 2, "the callee is such a router, too");
+    }
+
+    /// A request that comes to the router again bears its own branch below the topmost one.
+    #[test]
+    fn a_known_value_is_the_same_wherever_it_stands() {
+        let message =
+            |branch: &str| format!("INVITE sip:b@h SIP/2.0\r\nVia: x;branch=z9hG4bKjf9\r\nVia: y;branch={branch}\r\n\r\n").into_bytes();
+        let (theirs, ours) = (message("z9hG4bKjf1"), message("z9hG4bKjf2"));
+        let mut known = Mapping::default();
+        assert_eq!(align(&theirs, &ours, &known, Media::AsItIs).differences.len(), 2);
+        known.learn(b"z9hG4bKjf1", b"z9hG4bKjf2").unwrap();
+        assert_eq!(align(&theirs, &ours, &known, Media::AsItIs).differences, [""; 0]);
+        assert_eq!(align(&ours, &theirs, &known, Media::AsItIs).differences.len(), 2, "not the other way round");
     }
 
     #[test]
-    fn the_tag_of_a_response_is_the_routers_and_that_of_from_is_not() {
-        let response = |from: &str, to: &str| {
-            format!("SIP/2.0 403 Forbidden\r\nFrom: <sip:a@h>;tag={from}\r\nTo: <sip:b@h>;tag={to}\r\n\r\n").into_bytes()
+    fn rfc7616_3_4_credentials_differ_by_the_routers_cnonce_and_by_what_follows_from_it() {
+        let credentials = |cnonce: char, response: &str, count: u32| {
+            let cnonce = cnonce.to_string().repeat(32);
+            format!(
+                "INVITE sip:b@h SIP/2.0\r\nAuthorization: Digest username=\"u\", nonce=\"n\", response=\"{response}\", cnonce=\"{cnonce}\", \
+                 nc={count:08}\r\n\r\n"
+            )
+            .into_bytes()
         };
-        assert_eq!(align(&response("1", "x"), &response("1", "y")).differences, [""; 0]);
-        assert_eq!(align(&response("1", "x"), &response("2", "x")).differences.len(), 2);
+        let differences = |theirs: &[u8], ours: &[u8]| plain(theirs, ours).differences.len();
+        let theirs = credentials('1', "aa", 1);
+        assert_eq!(differences(&theirs, &credentials('2', "bb", 1)), 0);
+        assert_eq!(differences(&theirs, &credentials('1', "bb", 1)), 2, "another password");
+        assert_eq!(differences(&theirs, &credentials('2', "bb", 2)), 2, "another count");
+        let other = String::from_utf8(theirs.clone()).unwrap().replace("\"n\"", "\"m\"").into_bytes();
+        assert_eq!(differences(&theirs, &other), 2, "another nonce than was given");
+        let of_phone = |cnonce: &str| format!("INVITE sip:b@h SIP/2.0\r\nAuthorization: Digest cnonce=\"{cnonce}\"\r\n\r\n").into_bytes();
+        assert_eq!(differences(&of_phone("one"), &of_phone("two")), 2, "another's cnonce");
+    }
+
+    #[test]
+    fn a_subscriber_whose_name_looks_like_a_token_is_somebody() {
+        let message = |field: &str, user: &str| format!("INVITE sip:b@h SIP/2.0\r\n{field}: <sip:{user}@h>\r\n\r\n").into_bytes();
+        for field in ["From", "To", "P-Asserted-Identity", "Contact"] {
+            assert_eq!(plain(&message(field, "jf-12345678"), &message(field, "jf-87654321")).differences.len(), 2, "{field}");
+        }
+        let uri = |user: &str| format!("INVITE sip:{user}@h SIP/2.0\r\n\r\n").into_bytes();
+        assert_eq!(plain(&uri("jh-12345678"), &uri("jh-87654321")).differences.len(), 2);
+    }
+
+    #[test]
+    fn a_relayed_body_differs_by_where_media_goes_and_by_its_length() {
+        let message = |port: &str, more: &str| {
+            let body = format!("v=0\r\no=a 1 1 IN IP4 h{port}\r\nm=audio {port} RTP/AVP 8\r\n{more}");
+            format!("INVITE sip:b@h SIP/2.0\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+        };
+        let (theirs, ours) = (message("30000", "a=rtcp:30001\r\n"), message("4000", ""));
+        let known = Mapping::default();
+        let relayed = align(&theirs, &ours, &known, Media::Relayed);
+        assert_eq!((relayed.differences, relayed.relayed), (Vec::new(), true));
+        assert!(align(&theirs, &ours, &known, Media::AsItIs).differences.len() > 2);
+        let codec = align(&message("30000", "a=ptime:20\r\n"), &ours, &known, Media::Relayed);
+        assert!(!codec.relayed && codec.differences.iter().any(|line| line == "- a=ptime:20"), "{codec:?}");
     }
 }

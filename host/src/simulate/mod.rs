@@ -10,9 +10,11 @@
 
 mod alignment;
 mod comparison;
+mod description;
 mod letters;
 mod mapping;
 mod outgoing;
+mod own;
 mod player;
 mod records;
 mod replayed;
@@ -20,6 +22,9 @@ mod report;
 mod script;
 mod told;
 mod traffic;
+
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};

@@ -7,15 +7,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use jackfield_desk::capture::{Capture, What};
 use jackfield_proto::message::{Framing, Limits, Message};
-use jackfield_proto::net::{ConnectionId, Flow, Transport};
+use jackfield_proto::net::{ConnectionId, Flow, Listener, Transport};
 use jackfield_proto::time::Timestamp;
 use jackfield_trunk::registrations::UnixTime;
 
 use super::alignment::align;
+use super::description::Media;
 use super::mapping::Mapping;
 use super::outgoing::{Sent, first_line, text};
 use super::report::{Arrived, Report};
-use super::traffic::{Event, Traffic};
+use super::traffic::{Event, Left, Traffic};
 use super::{Comparison, Options, Outcome, SimulateError, told};
 use crate::engine::Told;
 use crate::run::stage::Stage;
@@ -49,6 +50,7 @@ pub(super) fn replay(
         waiting: HashMap::new(),
         here: HashSet::new(),
         there: HashSet::new(),
+        relayed: HashSet::new(),
         connections: HashMap::new(),
         counts: Counts::default(),
     };
@@ -104,6 +106,17 @@ struct Counts {
     different: usize,
     missing: usize,
     own: usize,
+    /// Those that are as captured but for what a relay rewrites.
+    relayed: usize,
+}
+
+/// A message that the captured router has sent.
+struct Output {
+    at: Timestamp,
+    bytes: Bytes,
+    left: Left,
+    to: (Transport, String),
+    stream: Option<u64>,
 }
 
 struct Replay<'a, 'o> {
@@ -116,6 +129,8 @@ struct Replay<'a, 'o> {
     /// Hashes of what has left: what leaves again unchanged is one message.
     here: HashSet<u64>,
     there: HashSet<u64>,
+    /// Hashes of the tags of those whose media a relay would have.
+    relayed: HashSet<u64>,
     /// Streams of the capture, as they are called here.
     connections: HashMap<u64, ConnectionId>,
     counts: Counts,
@@ -130,10 +145,10 @@ impl Replay<'_, '_> {
                 let connection = stream.map(|stream| self.connection(stream, transport, remote));
                 self.input(&bytes, Flow { transport, listener, remote, connection })
             }
-            Event::Out { remote, stream, bytes } => {
+            Event::Out { left, remote, stream, bytes } => {
                 self.stage.simulation.advance(at);
                 self.tell()?;
-                self.output(at, &bytes, (transport, remote.to_string()), stream)
+                self.output(&Output { at, bytes, left, to: (transport, remote.to_string()), stream })
             }
             Event::Opened { remote, stream } => {
                 self.connection(stream, transport, remote);
@@ -162,6 +177,7 @@ impl Replay<'_, '_> {
             return Ok(());
         }
         self.counts.inputs += 1;
+        self.mapping.note_peer(bytes);
         let simulation = &self.stage.simulation;
         let arrived = Arrived { at: simulation.now(), name: None, flow: &flow, bytes, call_id: message.call_id() };
         self.report.arrived(&arrived)?;
@@ -179,23 +195,27 @@ impl Replay<'_, '_> {
             for line in told::words(&told) {
                 self.report.happened(at, &line)?;
             }
-            if let Told::Sent { outgoing, connection } = told
-                && let Some(sent) = Sent::of(outgoing, connection)
-            {
-                let to = (sent.path.transport, sent.path.remote.to_string());
-                if self.here.insert(hash(&sent.bytes, &to)) {
-                    self.report.sent(at, &sent)?;
-                    self.waiting.entry(key(&sent.message, &to)).or_default().push_back(sent);
+            match told {
+                Told::Sent { outgoing, connection } => {
+                    let Some(sent) = Sent::of(outgoing, connection) else { continue };
+                    let to = (sent.path.transport, sent.path.remote.to_string());
+                    if self.here.insert(hash(&(&sent.bytes, &to))) {
+                        self.report.sent(at, &sent)?;
+                        self.waiting.entry(key(&sent.message, &to)).or_default().push_back(sent);
+                    }
                 }
+                Told::Media { tags, .. } => self.relayed.extend(tags.iter().map(hash)),
+                Told::Verdict(_) | Told::Resolved { .. } | Told::Failed { .. } | Told::NotAdmitted { .. } | Told::Completed { .. } => {}
             }
         }
         Ok(())
     }
 
     /// The router has sent something: it is found here, or will be in a moment.
-    fn output(&mut self, at: Timestamp, bytes: &Bytes, to: (Transport, String), stream: Option<u64>) -> Result<(), SimulateError> {
+    fn output(&mut self, output: &Output) -> Result<(), SimulateError> {
+        let Output { at, ref bytes, ref to, .. } = *output;
         let Ok(message) = Message::parse(bytes.clone(), Framing::Datagram, &Limits::default()) else { return Ok(()) };
-        if !self.is_wanted(&message) || !self.there.insert(hash(bytes, &to)) {
+        if !self.is_wanted(&message) || !self.there.insert(hash(&(bytes, to))) {
             return Ok(());
         }
         let branch = message.top_via().and_then(|via| via.branch());
@@ -203,10 +223,10 @@ impl Replay<'_, '_> {
             self.counts.own += 1;
             return Ok(());
         }
-        let key = key(&message, &to);
+        let key = key(&message, to);
         loop {
             if let Some(sent) = self.waiting.get_mut(&key).and_then(VecDeque::pop_front) {
-                return self.found(bytes, &sent, stream);
+                return self.found(output, &sent);
             }
             if !self.stage.simulation.step(at + LATE) {
                 break;
@@ -221,23 +241,48 @@ impl Replay<'_, '_> {
         Ok(())
     }
 
-    fn found(&mut self, bytes: &Bytes, sent: &Sent, stream: Option<u64>) -> Result<(), SimulateError> {
-        if let (Some(stream), Some(connection)) = (stream, sent.connection) {
+    fn found(&mut self, output: &Output, sent: &Sent) -> Result<(), SimulateError> {
+        if let (Some(stream), Some(connection)) = (output.stream, sent.connection) {
             self.connections.entry(stream).or_insert(connection);
         }
-        let alignment = align(bytes, &sent.bytes);
-        alignment.pairs.into_iter().for_each(|(theirs, ours)| self.mapping.learn(theirs, ours));
-        if alignment.differences.is_empty() {
+        let tags = [sent.message.from_tag(), sent.message.to_tag()];
+        let is_relayed = tags.into_iter().flatten().any(|tag| self.relayed.contains(&hash(&tag)));
+        let media = if is_relayed { Media::Relayed } else { Media::AsItIs };
+        let alignment = align(&output.bytes, &sent.bytes, &self.mapping, media);
+        let mut differences = self.elsewhere(output.left, sent);
+        differences.extend(alignment.differences);
+        for (theirs, ours) in alignment.pairs {
+            differences.extend(self.mapping.learn(&theirs, &ours).err().map(|contradiction| contradiction.to_string()));
+        }
+        if differences.is_empty() {
             self.counts.matched += 1;
+            self.counts.relayed += usize::from(alignment.relayed);
             return Ok(());
         }
         self.counts.different += 1;
         if self.options.comparison == Comparison::Wanted {
             let call_id = text(sent.message.call_id());
             let about = format!("{} to {} of call {call_id} (- captured, + simulated)", first_line(&sent.bytes), sent.path.remote);
-            self.report.differs(&about, &alignment.differences)?;
+            self.report.differs(&about, &differences)?;
         }
         Ok(())
+    }
+
+    /// What differs in where a message leaves from, as far as the capture shows that.
+    fn elsewhere(&self, left: Left, sent: &Sent) -> Vec<String> {
+        let listeners = self.stage.simulation.listeners();
+        let Some(ours) = listeners.get(usize::from(sent.path.listener.0)) else { return Vec::new() };
+        let name = |listener: &Listener| format!("from listener {} at {}", listener.name, listener.address);
+        let theirs = match left {
+            Left::Listener(id) if id == sent.path.listener => return Vec::new(),
+            Left::Listener(id) => listeners.get(usize::from(id.0)).map(name),
+            // Where no listener has that address, it was translated on the way.
+            Left::Address(ip) if ip == ours.address.ip() || listeners.iter().all(|listener| listener.address.ip() != ip) => {
+                return Vec::new();
+            }
+            Left::Address(ip) => Some(format!("from {ip}")),
+        };
+        theirs.map(|theirs| vec![format!("- {theirs}"), format!("+ {}", name(ours))]).unwrap_or_default()
     }
 
     fn end(mut self) -> Result<Outcome, SimulateError> {
@@ -251,13 +296,20 @@ impl Replay<'_, '_> {
             let about = format!("{} would leave for {}, and the router has not sent it", first_line(&sent.bytes), sent.path.remote);
             self.report.differs(&about, &[format!("Call-ID {}", text(sent.message.call_id()))])?;
         }
-        let Counts { inputs, matched, different, missing, own } = self.counts;
-        let words = format!(
+        let Counts { inputs, matched, different, missing, own, relayed } = self.counts;
+        let mut words = format!(
             "{inputs} messages in; {matched} left as captured, {different} differ, {missing} are missing, {left} are too many; \
              {own} of the router's own are left out"
         );
+        if relayed > 0 {
+            words += &format!("; in {relayed} of those as captured, what a media relay rewrites is not compared");
+        }
+        let lost = self.mapping.lost();
+        if lost > 0 {
+            words += &format!("; {lost} branches, tags and tokens were too many to be remembered: simulate less at a time");
+        }
         self.report.summary(&words)?;
-        Ok(if different + missing + left == 0 { Outcome::Good } else { Outcome::Bad })
+        Ok(if different + missing + left + lost == 0 { Outcome::Good } else { Outcome::Bad })
     }
 }
 
@@ -267,9 +319,9 @@ fn key(message: &Message, to: &(Transport, String)) -> Key {
     (message.call_id().to_vec(), cseq, what, format!("{} {}", to.0, to.1))
 }
 
-fn hash(bytes: &Bytes, to: &(Transport, String)) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
+fn hash(what: &impl std::hash::Hash) -> u64 {
+    use std::hash::{DefaultHasher, Hasher};
     let mut hasher = DefaultHasher::new();
-    (bytes, to.0, &to.1).hash(&mut hasher);
+    what.hash(&mut hasher);
     hasher.finish()
 }

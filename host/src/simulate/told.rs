@@ -30,7 +30,7 @@ pub(super) fn words(told: &Told) -> Vec<String> {
             vec![format!("attempt {attempt} {why}: {}", of_next(next))]
         }
         Told::NotAdmitted { status } => vec![format!("a limit of calls is reached: the target has failed with {status}")],
-        Told::Media { question } => vec![format!("a media relay would be asked about this {question}; the body goes as it is")],
+        Told::Media { question, .. } => vec![format!("a media relay would be asked about this {question}; the body goes as it is")],
         Told::Completed { status: Some(status) } => vec![format!("completed with {status}")],
         Told::Completed { status: None } => vec!["ended without a response".to_owned()],
     }

@@ -1,7 +1,7 @@
 //! Which messages of a capture came to the router, and which it has sent.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,11 +15,20 @@ pub(super) enum Event {
     /// A message came to it.
     In { listener: ListenerId, remote: SocketAddr, stream: Option<u64>, bytes: Bytes },
     /// It has sent one.
-    Out { remote: SocketAddr, stream: Option<u64>, bytes: Bytes },
+    Out { left: Left, remote: SocketAddr, stream: Option<u64>, bytes: Bytes },
     /// A peer has opened a connection to it.
     Opened { remote: SocketAddr, stream: u64 },
     /// A connection has ended.
     Closed { stream: u64 },
+}
+
+/// Where a message has left from, as far as a capture shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// From a listener.
+    Listener(ListenerId),
+    /// From this address, over a connection whose port says nothing.
+    Address(IpAddr),
 }
 
 /// What a stream is to the router.
@@ -53,7 +62,8 @@ impl Traffic {
         match (stream, what) {
             (None, What::Message(bytes)) => {
                 let at = |address| self.by_address.get(&(transport, address)).copied();
-                let out = at(source).map(|_| Event::Out { remote: destination, stream, bytes: bytes.clone() });
+                let left = |listener| Event::Out { left: Left::Listener(listener), remote: destination, stream, bytes: bytes.clone() };
+                let out = at(source).map(left);
                 let into = at(destination).map(|listener| Event::In { listener, remote: source, stream, bytes: bytes.clone() });
                 out.into_iter().chain(into).collect()
             }
@@ -91,7 +101,8 @@ impl Traffic {
         if source == peer {
             Some(Event::In { listener, remote: peer, stream, bytes: bytes.clone() })
         } else {
-            (destination == peer).then(|| Event::Out { remote: peer, stream, bytes: bytes.clone() })
+            let left = Left::Address(source.ip());
+            (destination == peer).then(|| Event::Out { left, remote: peer, stream, bytes: bytes.clone() })
         }
     }
 
