@@ -1,12 +1,44 @@
-//! What a simulation was expected to print.
+//! What a simulation prints, and what it was expected to print.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::SimulateError;
 
 /// Lines of a difference that are shown.
 const SHOWN: usize = 10;
+
+/// What a simulation prints, as it goes on. It is kept only where it is to be compared: of millions of messages it would not fit into memory.
+pub(super) struct Printed<'o> {
+    out: BufWriter<&'o mut dyn Write>,
+    kept: Option<Vec<u8>>,
+}
+
+impl<'o> Printed<'o> {
+    pub(super) fn new(out: &'o mut dyn Write, expected: Option<&Path>) -> Self {
+        Self { out: BufWriter::new(out), kept: expected.map(|_| Vec::new()) }
+    }
+
+    /// All of it, where it was to be compared.
+    pub(super) fn finish(mut self) -> io::Result<Vec<u8>> {
+        self.out.flush()?;
+        Ok(self.kept.unwrap_or_default())
+    }
+}
+
+impl Write for Printed<'_> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(octets)?;
+        if let Some(kept) = &mut self.kept {
+            kept.extend_from_slice(octets.get(..written).unwrap_or_default());
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
 
 /// Whether what was printed is what stands in a file, line by line; else says in `err` where it begins to be something else.
 pub(super) fn is_expected(path: &Path, printed: &[u8], err: &mut dyn Write) -> Result<bool, SimulateError> {

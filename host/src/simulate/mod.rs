@@ -143,7 +143,7 @@ pub fn simulate(config: Config, options: &Options, out: &mut dyn Write, err: &mu
         letters::Inputs::Capture(capture) => notes_of(capture, err)? > 0 && options.comparison == Comparison::Wanted,
         letters::Inputs::Letters(_) => false,
     };
-    let mut printed = Vec::new();
+    let mut printed = comparison::Printed::new(out, options.expected.as_deref());
     let outcome = {
         let report = Report::new(&mut printed, options.format, stage.simulation.listeners(), begin);
         match inputs {
@@ -151,7 +151,7 @@ pub fn simulate(config: Config, options: &Options, out: &mut dyn Write, err: &mu
             letters::Inputs::Capture(capture) => replayed::replay(&stage, options, report, &capture, begin)?,
         }
     };
-    out.write_all(&printed)?;
+    let printed = printed.finish()?;
     options
         .records
         .unknown()

@@ -276,3 +276,26 @@ fn what_a_relay_rewrites_is_forgiven_where_the_configuration_relays_and_nowhere_
     let bodies = call(&direct).differs(&direct, |_, text| relayed(text));
     assert!(bodies.iter().any(|line| line == "- c=IN IP4 198.51.100.9"), "{bodies:#?}");
 }
+
+/// Of millions of messages the output would not fit into memory.
+#[test]
+fn what_has_happened_is_printed_before_all_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let inputs = vec![file("1.sip", &request("INVITE", 1, "", "", "")), file("2.sip", "hello\n")];
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let options = Options { inputs, ..Options::default() };
+    let ended = simulate(config(""), &options, &mut out, &mut err);
+    assert!(matches!(ended, Err(SimulateError::Input { ref path, .. }) if path.ends_with("2.sip")), "{ended:?}");
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("| INVITE sip:bob@192.0.2.8 SIP/2.0"), "{text}");
+    let expected = file("expected", &text);
+    let options = Options { inputs: vec![directory.path().join("1.sip")], expected: Some(expected), ..Options::default() };
+    let mut again = Vec::new();
+    assert_eq!(simulate(config(""), &options, &mut again, &mut err).unwrap(), Outcome::Good, "{}", String::from_utf8_lossy(&err));
+    assert_eq!(String::from_utf8(again).unwrap(), text, "what is compared is printed all the same");
+}
