@@ -1,11 +1,17 @@
 //! What the chain makes of the decisions of its plugins.
 
-use jackfield_plugin_host::settings::OnError;
-use jackfield_plugin_host::{ChainAnswer, RequestView};
+use std::sync::Arc;
+
+use jackfield_metrics::Metrics;
+use jackfield_plugin_host::settings::{Grants, OnError};
+use jackfield_plugin_host::{ChainAnswer, Machine, RequestView, Services};
 use jackfield_proto::net::Transport;
 use jackfield_proto::proxy::{Edit, Mode, RecordRoute, TrunkId};
+use jackfield_services::ask::Ask;
 
-use crate::rig::{Rig, ask, ask_as, flow, forwarded, listeners, now, profiles, request, request_of, status, told, trunks, view};
+use crate::rig::{
+    Rig, ask, ask_as, directory, flow, forwarded, listeners, now, profiles, request, request_of, start_with, status, told, trunks, view,
+};
 
 fn edits(answer: ChainAnswer) -> Vec<Edit> {
     match answer {
@@ -209,4 +215,34 @@ fn notes_of_a_failed_hook_do_not_stay() {
     assert_eq!(rig.told("read-note"), "none");
     let (first, second) = (forwarded(rig.ask("note")).1, forwarded(rig.ask("note")).1);
     assert_ne!(first.transaction(), second.transaction());
+}
+
+/// Services of a world where time does not pass by itself.
+#[derive(Debug)]
+struct Simulated;
+
+impl Services for Simulated {
+    fn of_plugin(&self, plugin: &str, grants: &Grants) -> Arc<dyn Ask> {
+        Machine.of_plugin(plugin, grants)
+    }
+
+    fn is_remote(&self, _bucket: &str) -> bool {
+        false
+    }
+
+    fn is_simulated(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_plugin_is_told_whether_it_is_simulated() {
+    let (directory, plugins) = directory(&[("one", r#"{"init":"tell"}"#)]);
+    let said = |services: Arc<dyn Services>| {
+        let metrics = Arc::new(Metrics::new(2));
+        format!("{:#}", start_with(directory.path(), &plugins, &metrics, services).unwrap_err())
+    };
+    let (simulated, running) = (said(Arc::new(Simulated)), said(Arc::new(Machine)));
+    assert!(simulated.contains("simulated true"), "{simulated}");
+    assert!(running.contains("simulated false"), "{running}");
 }
