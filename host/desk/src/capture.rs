@@ -107,8 +107,8 @@ pub struct Capture {
     pub passed_over: usize,
     /// Those that the capture holds only the beginning of.
     pub cut: usize,
-    /// Streams that were given up before their end, as there were more than can be put together at the same time. What came in them later is
-    /// read from its next message on.
+    /// Streams that were given up before their end, as there were too many at the same time. What came in them later is read from its next
+    /// message on.
     pub given_up: usize,
 }
 

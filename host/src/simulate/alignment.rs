@@ -179,8 +179,8 @@ mod tests {
         let credentials = |cnonce: char, response: &str, count: u32| {
             let cnonce = cnonce.to_string().repeat(32);
             format!(
-                "INVITE sip:b@h SIP/2.0\r\nAuthorization: Digest username=\"u\", nonce=\"n\", response=\"{response}\", cnonce=\"{cnonce}\", \
-                 nc={count:08}\r\n\r\n"
+                "INVITE sip:b@h SIP/2.0\r\nAuthorization: Digest username=\"u\", nonce=\"n\", response=\"{response}\", \
+                 cnonce=\"{cnonce}\", nc={count:08}\r\n\r\n"
             )
             .into_bytes()
         };

@@ -8,7 +8,8 @@ use super::SimulateError;
 /// Lines of a difference that are shown.
 const SHOWN: usize = 10;
 
-/// What a simulation prints, as it goes on. It is kept only where it is to be compared: of millions of messages it would not fit into memory.
+/// What a simulation prints, as it goes on. It is kept only where it is to be compared, as that of millions of messages
+/// would not fit into memory.
 pub(super) struct Printed<'o> {
     out: BufWriter<&'o mut dyn Write>,
     kept: Option<Vec<u8>>,

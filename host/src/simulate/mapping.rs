@@ -1,5 +1,5 @@
-//! What the captured router called something, and what the simulated one calls it. Peers repeat what the one has said; before the other hears
-//! it, it is put into its own words. One thing has one name here and one there, all along.
+//! What the captured router called something, and what the simulated one calls it. Peers repeat what the one has said; before the other
+//! hears it, it is put into its own words. One thing has one name here and one there, all along.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

@@ -1,5 +1,5 @@
-//! What a router makes up by itself, and where that may stand: branches, tags, tokens, sealed values, nonces, and what it signs with. Nothing
-//! else may differ between two routers that do the same.
+//! What a router makes up by itself, and where that may stand: branches, tags, tokens, sealed values, nonces, and what it signs with.
+//! Nothing else may differ between two routers that do the same.
 
 use std::ops::Range;
 
