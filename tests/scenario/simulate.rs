@@ -10,9 +10,13 @@ use serde_json::Value;
 use super::services;
 use crate::support::capture::Capture;
 use crate::support::config::Config;
+use crate::support::dialog::ack_of_failure;
+use crate::support::digest::{Login, user};
+use crate::support::draft::unique;
 use crate::support::load::{AnsweringMachine, Load, Order};
 use crate::support::port::Port;
 use crate::support::proxy::{Proxy, program};
+use crate::support::scene::{Scene, invite, start, whole_call};
 use crate::support::{full, wait, wasm};
 
 /// How a run of `jackfield simulate` ended, and what it wrote.
@@ -142,6 +146,43 @@ fn what_a_router_under_load_has_sent_leaves_a_simulation_too_and_a_changed_rule_
     let cut = Run::of(&proxy.file("proxy.toml"), &arguments);
     assert_eq!(cut.code, Some(1), "{}", cut.end());
     assert!(cut.err.contains("the capture is not whole"), "{}", cut.err);
+}
+
+/// RFC 3261 22.3: who calls has signed the nonce of the router that ran, and here another one is given out.
+#[test]
+fn who_has_logged_in_to_the_router_of_a_capture_is_let_in_by_a_simulation_and_who_has_guessed_is_not() {
+    let scene = Scene::new();
+    let (alice, bob) = (scene.peer("alice"), scene.peer("bob"));
+    let config = Config::new()
+        .asking("phones")
+        .table("[auth.phones]\nrealm = \"example.test\"\nusers-file = \"phones.users\"")
+        .file("phones.users", user("alice", "example.test", "secret"))
+        .relay_to("127.0.0.0/8");
+    let (proxy, link) = start(&config, &[], &alice);
+    let file = proxy.file("calls.pcap");
+    let capture = Capture::start(proxy.address().port(), &file);
+    let challenged = |password: &'static str| {
+        let first = invite(&alice, &bob.uri("bob"), &link);
+        alice.send(&first, &link);
+        let challenge = alice.expect_status(407);
+        alice.send(&ack_of_failure(&first, &challenge), &link);
+        Login { name: "alice", password }.answer(&first, &challenge, &unique())
+    };
+    whole_call(&alice, &bob, &challenged("secret"), &link);
+    let guess = challenged("guess");
+    alice.send(&guess, &link);
+    let refusal = alice.expect_status(407);
+    alice.send(&ack_of_failure(&guess, &refusal), &link);
+    capture.finish();
+    let run = Run::of(&proxy.file("proxy.toml"), &[file.to_str().expect("a path in UTF-8"), "--compare", "--json"]);
+    assert_eq!(run.code, Some(0), "{}", run.end());
+    let summary = run.summary();
+    assert!(summary.contains(" left as captured, 0 differ, 0 are missing, 0 are too many;"), "{summary}");
+    assert_eq!(run.events("sent").iter().filter(|event| is_challenge(event)).count(), 3, "{}", run.end());
+}
+
+fn is_challenge(event: &Value) -> bool {
+    event["message"].as_str().is_some_and(|message| message.starts_with("SIP/2.0 407"))
 }
 
 /// A message in a file of its own in the directory of a proxy's configuration, which nobody runs.
