@@ -1,7 +1,10 @@
-//! The thread that keeps the chain up to date: it looks at the files, loads what has changed, and swaps the chain's generation.
+//! The thread that keeps the chain up to date: it looks at the files, has loaded what has changed, judges how versions do, and swaps the
+//! chain's generation. It waits for a compiler and for `init` only where it takes up a changed configuration, as a whole or not at all, and
+//! where it lets a version serve of which no instances are ready.
 
 mod course;
 mod file;
+mod loading;
 mod verdicts;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +16,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use self::course::{Course, Way};
-use self::file::{NotLoaded, compile, load, read};
+use self::file::{compile, read};
+use self::loading::{Finished, Loading};
 use super::chain::Chain;
 use super::change::standing::Standing;
 use super::change::vitals::Poke;
@@ -41,6 +45,8 @@ pub(super) enum Command {
     Look,
     /// Take up a changed configuration; the answer is one line for each thing that is wrong.
     Reconfigure(Box<Plugins>, SyncSender<Result<(), Vec<String>>>),
+    /// A changed file has been loaded, or cannot be.
+    Loaded(Box<Finished>),
     /// A version has failed, or a candidate has done well: something may have to be decided.
     Judge,
     /// Let the candidate of this plugin serve, or go back to the version before; the answer is one line.
@@ -75,6 +81,23 @@ struct Member {
 }
 
 impl Member {
+    /// One that comes into the chain with what was in its file, which was as the stamp says.
+    fn new(file: &Path, plugin: &OfPlugin<'_>, program: Program, version: Arc<Version>, stamp: Stamp) -> Self {
+        Self {
+            name: plugin.name.to_owned(),
+            file: file.to_owned(),
+            settings: plugin.settings.clone(),
+            program,
+            version,
+            timers: Arc::clone(plugin.timers),
+            generation: 0,
+            state: PluginState::Serving,
+            refused: None,
+            watched: Watched::new(Some(stamp)),
+            course: Course::default(),
+        }
+    }
+
     fn of_plugin(&self) -> OfPlugin<'_> {
         OfPlugin { name: &self.name, settings: &self.settings, timers: &self.timers }
     }
@@ -82,7 +105,8 @@ impl Member {
 
 /// The keeper.
 pub(super) struct Keeper {
-    loader: Loader,
+    loader: Arc<Loader>,
+    loading: Loading,
     metrics: Arc<Metrics>,
     settings: Plugins,
     members: Vec<Member>,
@@ -122,8 +146,12 @@ impl Keeper {
                 once.store(false, Relaxed);
             }
         });
+        let loader = Arc::new(loader);
+        let loading = Loading::start(Arc::clone(&loader), sender.clone());
+        let loading = loading.map_err(|error| vec![format!("the thread that loads plugins cannot be started: {error}")])?;
         let mut keeper = Self {
             loader,
+            loading,
             metrics,
             settings: Plugins::default(),
             members: Vec::new(),
@@ -161,6 +189,7 @@ impl Keeper {
                 Ok(Command::Reconfigure(settings, answer)) => {
                     let _ = answer.send(self.reconfigure(*settings));
                 }
+                Ok(Command::Loaded(finished)) => self.finished(*finished),
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
             self.poked.store(false, Relaxed);
@@ -169,7 +198,7 @@ impl Keeper {
         }
     }
 
-    /// Looks at all files and takes up what has changed; when to look again.
+    /// Looks at all files and has loaded what has changed; when to look again.
     fn look(&mut self, now: Instant) -> Instant {
         let mut again = now + LOOK_EVERY;
         self.notices.iter_mut().for_each(Notices::renew);
@@ -183,33 +212,6 @@ impl Keeper {
         }
         self.look_for_others();
         again
-    }
-
-    fn file_changed(&mut self, place: usize, stamp: Option<Stamp>) {
-        let Some(member) = self.members.get_mut(place) else { return };
-        let file = member.file.display().to_string();
-        let serving = member.version.identity().version;
-        let Some(stamp) = stamp else {
-            tracing::warn!(target: "jackfield::plugin", plugin = member.name, version = %serving, "{file} is gone; the version that was in it goes on serving");
-            member.state = PluginState::FileGone;
-            return self.publish();
-        };
-        match load(&self.loader, &member.of_plugin(), &member.file, stamp, member) {
-            Ok((loaded, stamp)) => {
-                member.watched = Watched::new(Some(stamp));
-                (member.state, member.refused) = (PluginState::Serving, None);
-                self.loaded(place, loaded);
-            }
-            Err(refused) => {
-                let NotLoaded { error, stamp } = *refused;
-                member.watched = Watched::new(stamp);
-                tracing::error!(target: "jackfield::plugin", plugin = member.name, version = %serving, "{file} {error}; the version before it goes on serving");
-                self.metrics.plugin(&member.name).reload_refused();
-                member.state = if matches!(error, LoadError::Barred { .. }) { PluginState::RolledBack } else { PluginState::Refused };
-                member.refused = Some(format!("{file} {error}"));
-            }
-        }
-        self.publish();
     }
 
     /// Takes up a configuration as a whole, or nothing of it.
@@ -295,25 +297,14 @@ impl Keeper {
         let stamp = Stamp::of(file).ok_or_else(|| format!("{} does not exist, but the chain names the plugin `{name}`", file.display()))?;
         let refused = |error: &LoadError| format!("{} {error}", file.display());
         let (octets, stamp) = read(&self.loader, file, stamp).map_err(|unread| refused(&unread.error))?;
+        let digest = Digest::of(&octets);
         let program = known
-            .map_or(Ok(()), |known| known.course.check(Digest::of(&octets)))
+            .map_or(Ok(()), |known| known.course.check(digest))
             .and_then(|()| compile(&self.loader, &octets))
             .map_err(|error| refused(&error))?;
         let version = self.loader.instantiate(plugin, &program, Role::Serving).map_err(|error| refused(&error))?;
         let course = known.map(|known| known.course.with_new_table_and(&known.program, &program)).unwrap_or_default();
-        Ok(Member {
-            name: name.to_owned(),
-            file: file.to_owned(),
-            settings: plugin.settings.clone(),
-            program,
-            version,
-            timers: Arc::clone(plugin.timers),
-            generation: 0,
-            state: PluginState::Serving,
-            refused: None,
-            watched: Watched::new(Some(stamp)),
-            course,
-        })
+        Ok(Member { course, ..Member::new(file, plugin, program, version, stamp) })
     }
 
     /// Makes the next generation of the chain from the members. Requests that come from now on go along it.

@@ -5,8 +5,8 @@
 //! decides what cannot be done changes nothing; its instance is replaced by a spare.
 //!
 //! ```text
-//! files --(watch, load, cache)--> Version --(chain)--> Chain --> decisions
-//!            keeper's thread        instances + spares    one generation, swapped as a whole
+//! files --(watch)--> keeper --(load, cache)--> Version --(chain)--> Chain --> decisions
+//!                    its thread  the loader's  instances + spares   one generation, swapped as a whole
 //! ```
 
 mod asking;

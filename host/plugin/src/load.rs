@@ -106,6 +106,8 @@ pub(super) enum LoadError {
     SelfCheck(CallFailure),
     #[error("has no room for its instances: {0}")]
     NoRoom(String),
+    #[error("cannot be loaded: a defect of the host, which broke down over it")]
+    Defect,
     #[error("holds version {version}, which was taken back ({reason}); it is loaded again when its content has changed")]
     Barred { version: Digest, reason: String },
 }

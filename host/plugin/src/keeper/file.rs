@@ -5,16 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Member;
-use crate::load::{LoadError, Loader, OfPlugin, Program};
-use crate::settings;
-use crate::state::{Digest, Role};
+use super::loading::Order;
+use crate::load::{LoadError, Loader, Program};
+use crate::state::Digest;
 use crate::version::Version;
 use jackfield_watch::Stamp;
 
 /// How often a file is read anew when it changes while it is read.
 const READS: usize = 5;
 
-/// What there is in a changed file.
+/// What there is in a changed file, to the plugin whose file it is.
 pub(super) enum Loaded {
     /// What serves already.
     Serving,
@@ -26,37 +26,64 @@ pub(super) enum Loaded {
     New(Program, Arc<Version>),
 }
 
+/// What was found in a file, with what had to be made of it.
+pub(super) enum Content {
+    /// Of this no version need be made, or may be.
+    Known(Digest),
+    /// Something new, and a version of it.
+    New(Box<Program>, Arc<Version>),
+}
+
 /// Why there is nothing to load in a file, and how the file was then.
 pub(super) struct NotLoaded {
     pub(super) error: LoadError,
     pub(super) stamp: Option<Stamp>,
 }
 
-/// Loads what is in a file, which was as `stamp` says, for a member whose file it is.
-pub(super) fn load(
-    loader: &Loader,
-    plugin: &OfPlugin<'_>,
-    file: &Path,
-    stamp: Stamp,
-    member: &Member,
-) -> Result<(Loaded, Stamp), Box<NotLoaded>> {
-    let (octets, stamp) = read(loader, file, stamp)?;
+/// Loads what is in a file.
+pub(super) fn load(loader: &Loader, order: &Order) -> Result<(Content, Stamp), Box<NotLoaded>> {
+    let (octets, stamp) = read(loader, &order.file, order.stamp)?;
     let refuse = |error| Box::new(NotLoaded { error, stamp: Some(stamp) });
     let digest = Digest::of(&octets);
-    if member.version.identity().version == digest {
-        return Ok((Loaded::Serving, stamp));
+    if order.known.contains(&digest) {
+        return Ok((Content::Known(digest), stamp));
     }
-    if let Some((program, version)) = member.course.ready(digest) {
-        return Ok((Loaded::Previous(program, version), stamp));
-    }
-    if member.course.is_candidate(digest) {
-        return Ok((Loaded::Candidate, stamp));
-    }
-    member.course.check(digest).map_err(refuse)?;
     let program = compile(loader, &octets).map_err(refuse)?;
-    let role = if plugin.settings.change == settings::Change::Shadow { Role::Shadow } else { Role::Serving };
-    let version = loader.instantiate(plugin, &program, role).map_err(refuse)?;
-    Ok((Loaded::New(program, version), stamp))
+    let version = loader.instantiate(&order.of_plugin(), &program, order.role()).map_err(refuse)?;
+    Ok((Content::New(Box::new(program), version), stamp))
+}
+
+impl Member {
+    /// Contents of its file of which no version need be made, or may be.
+    pub(super) fn known(&self) -> Vec<Digest> {
+        let course = &self.course;
+        let ready = course.previous.as_ref().filter(|previous| previous.version.is_some()).map(|previous| previous.program.digest);
+        let candidate = course.candidate.as_ref().map(|candidate| candidate.program.digest);
+        let barred = course.barred.as_ref().map(|barred| barred.digest);
+        [Some(self.digest()), ready, candidate, barred].into_iter().flatten().collect()
+    }
+
+    /// What the content of its file is to it; none if that was known, and is not any more.
+    pub(super) fn recognise(&self, content: Content) -> Result<Option<Loaded>, LoadError> {
+        let digest = match &content {
+            Content::Known(digest) => *digest,
+            Content::New(program, _) => program.digest,
+        };
+        if self.digest() == digest {
+            return Ok(Some(Loaded::Serving));
+        }
+        if let Some((program, version)) = self.course.ready(digest) {
+            return Ok(Some(Loaded::Previous(program, version)));
+        }
+        if self.course.is_candidate(digest) {
+            return Ok(Some(Loaded::Candidate));
+        }
+        self.course.check(digest)?;
+        Ok(match content {
+            Content::Known(_) => None,
+            Content::New(program, version) => Some(Loaded::New(*program, version)),
+        })
+    }
 }
 
 /// Reads a file. What is read while it is written is neither the old nor the new file.

@@ -8,6 +8,7 @@ mod completion;
 mod grants;
 mod guests;
 mod limits;
+mod loading;
 mod logs;
 mod outcomes;
 mod recording;
