@@ -9,13 +9,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::state::Digest;
 
-/// Files that are kept; the oldest go first.
+/// Files that are kept beside those that are needed; the oldest go first.
 const FILES: usize = 64;
 const ENDING: &str = "compiled";
 
@@ -24,6 +25,8 @@ pub(super) struct Cache {
     directory: PathBuf,
     /// Version and settings of the compiler and what the processor can do: code is of use only where all of this is the same.
     compatibility: u64,
+    /// What is kept however old it is.
+    needed: Mutex<Vec<PathBuf>>,
 }
 
 impl Cache {
@@ -43,7 +46,20 @@ impl Cache {
         }
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self { directory, compatibility: hasher.finish() })
+        Ok(Self { directory, compatibility: hasher.finish(), needed: Mutex::default() })
+    }
+
+    /// From now on the code of these plugins is kept however old it is, as far as it is there.
+    pub(super) fn need(&self, plugins: impl Iterator<Item = Digest>) {
+        *self.needed() = plugins.map(|plugin| self.file(&plugin)).collect();
+    }
+
+    pub(super) fn has(&self, plugin: &Digest) -> bool {
+        self.file(plugin).exists()
+    }
+
+    fn needed(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.needed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The code of the plugin with this digest.
@@ -52,11 +68,11 @@ impl Cache {
         let octets = fs::read(&file).ok()?;
         let (digest, code) = octets.split_at_checked(32)?;
         if Digest::of(code).0 != digest {
-            tracing::warn!(file = %file.display(), "a compiled plugin is damaged; it is compiled again");
+            tracing::warn!(file = %file.display(), "a compiled plugin is damaged and not used");
             return None;
         }
         deserialize(engine, code)
-            .inspect_err(|error| tracing::warn!(file = %file.display(), %error, "a compiled plugin cannot be used; it is compiled again"))
+            .inspect_err(|error| tracing::warn!(file = %file.display(), %error, "a compiled plugin cannot be used"))
             .ok()
     }
 
@@ -79,10 +95,11 @@ impl Cache {
     }
 
     fn forget_oldest(&self) -> io::Result<()> {
+        let needed = self.needed().clone();
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
-            if entry.path().extension().is_some_and(|ending| ending == ENDING) {
+            if entry.path().extension().is_some_and(|ending| ending == ENDING) && !needed.contains(&entry.path()) {
                 files.push((entry.metadata()?.modified()?, entry.path()));
             }
         }
@@ -155,5 +172,21 @@ mod tests {
         cache.keep(&digest, &component);
         assert!(!cache.directory.join(format!("000.{ENDING}")).exists());
         assert!(cache.directory.join(format!("001.{ENDING}")).exists() && cache.file(&digest).exists());
+    }
+
+    #[test]
+    fn what_is_needed_stays_however_old_it_is() {
+        let (state, engine) = (tempfile::tempdir().unwrap(), super::super::engine::start(Metering::Off).unwrap());
+        let cache = Cache::open(state.path(), &engine).unwrap();
+        let (digest, component) = component(&engine);
+        cache.keep(&digest, &component);
+        fs::File::options().append(true).open(cache.file(&digest)).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        cache.need([digest, Digest::of(b"another")].into_iter());
+        let others = || (0..=FILES).for_each(|n| cache.keep(&Digest::of(&n.to_be_bytes()), &component));
+        others();
+        assert!(cache.has(&digest));
+        cache.need(std::iter::empty());
+        others();
+        assert!(!cache.has(&digest));
     }
 }

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 
 use super::chain::Chain;
 use super::change::report::Difference;
-use super::keeper::{Change, Command, Keeper};
+use super::keeper::{Bars, Change, Command, Keeper};
 use super::load::Loader;
 use super::provide::Services;
 use super::status::{Board, PluginStatus};
@@ -27,7 +27,7 @@ const WAITING: usize = 16;
 pub struct PluginSettings {
     /// Workers that call hooks; each has an instance of each plugin.
     pub workers: usize,
-    /// Where compiled code is kept; none compiles anew each time.
+    /// Where compiled code is kept, and what was taken back; none compiles anew each time, and forgets at a restart.
     pub state_directory: Option<PathBuf>,
     /// Where calls, failures and reloads are counted.
     pub metrics: Arc<Metrics>,
@@ -54,9 +54,11 @@ impl PluginHost {
         let (commands, inbox) = sync_channel(WAITING);
         let (report, started) = sync_channel(1);
         let sender = commands.clone();
+        let state_directory = settings.state_directory.clone();
         let keep = move || {
+            let bars = Bars::open(state_directory.as_deref());
             let keeper = Loader::new(settings)
-                .and_then(|loader| Keeper::start(loader, metrics, plugins, sender).map_err(|wrong| anyhow!(wrong.join("\n"))));
+                .and_then(|loader| Keeper::start(loader, bars, metrics, plugins, sender).map_err(|wrong| anyhow!(wrong.join("\n"))));
             match keeper {
                 Ok(keeper) => {
                     let _ = report.send(Ok((keeper.chain(), keeper.board())));

@@ -2,6 +2,7 @@
 //! chain's generation. It waits for a compiler and for `init` only where it takes up a changed configuration, as a whole or not at all, and
 //! where it lets a version serve of which no instances are ready.
 
+mod bars;
 mod course;
 mod file;
 mod loading;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+pub(super) use self::bars::Bars;
 use self::course::{Course, Way};
 use self::file::{compile, read};
 use self::loading::{Finished, Loading};
@@ -110,6 +112,7 @@ pub(super) struct Keeper {
     metrics: Arc<Metrics>,
     settings: Plugins,
     members: Vec<Member>,
+    bars: Bars,
     chain: Arc<ArcSwap<Chain>>,
     board: Arc<Board>,
     notices: Option<Notices>,
@@ -128,6 +131,7 @@ impl Keeper {
     /// One line for each plugin that cannot be loaded.
     pub(super) fn start(
         loader: Loader,
+        bars: Bars,
         metrics: Arc<Metrics>,
         settings: Plugins,
         sender: SyncSender<Command>,
@@ -155,6 +159,7 @@ impl Keeper {
             metrics,
             settings: Plugins::default(),
             members: Vec::new(),
+            bars,
             chain,
             board: Arc::default(),
             notices: None,
@@ -165,6 +170,7 @@ impl Keeper {
             timers: Timers::new(Arc::clone(&pool)),
             pool,
         };
+        keeper.loader.need(keeper.bars.needed());
         keeper.reconfigure(settings)?;
         Ok(keeper)
     }
@@ -298,12 +304,24 @@ impl Keeper {
         let refused = |error: &LoadError| format!("{} {error}", file.display());
         let (octets, stamp) = read(&self.loader, file, stamp).map_err(|unread| refused(&unread.error))?;
         let digest = Digest::of(&octets);
+        // What is known of a plugin that has been in the chain is all there is to know.
+        let bar = if known.is_some() { None } else { self.bars.of(name) };
+        if let Some(bar) = bar.filter(|bar| bar.digest == digest)
+            && let Some(member) = self.member_of_bar(file, stamp, plugin, bar)
+        {
+            return Ok(member);
+        }
         let program = known
             .map_or(Ok(()), |known| known.course.check(digest))
             .and_then(|()| compile(&self.loader, &octets))
             .map_err(|error| refused(&error))?;
         let version = self.loader.instantiate(plugin, &program, Role::Serving).map_err(|error| refused(&error))?;
-        let course = known.map(|known| known.course.with_new_table_and(&known.program, &program)).unwrap_or_default();
+        let course = match (known, bar) {
+            (Some(known), _) => known.course.with_new_table_and(&known.program, &program),
+            // The file holds what has served instead, and the bar holds on.
+            (None, Some(bar)) if bar.serving == digest => bar.course(),
+            (None, _) => Course::default(),
+        };
         Ok(Member { course, ..Member::new(file, plugin, program, version, stamp) })
     }
 
@@ -344,7 +362,7 @@ impl Keeper {
         self.publish();
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let members = self.members.iter().map(|member| Entry {
             name: member.name.clone(),
             file: member.file.clone(),
@@ -367,6 +385,8 @@ impl Keeper {
             standing: Standing::default(),
         });
         self.board.write(members.chain(others).collect());
+        // Last: it may wait for a disk.
+        self.remember_bars();
     }
 }
 

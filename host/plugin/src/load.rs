@@ -200,6 +200,26 @@ impl Loader {
         Ok(program)
     }
 
+    /// What was compiled earlier; none where its code is not kept any more, or not for this host.
+    pub(super) fn compiled(&self, digest: Digest) -> Option<Program> {
+        let component = self.cache.as_ref()?.load(&self.engine, &digest)?;
+        self.link(digest, &component, None).ok()
+    }
+
+    /// From now on the code of these versions is kept for a restart, as far as it is there.
+    pub(super) fn need(&self, versions: impl Iterator<Item = Digest>) {
+        if let Some(cache) = &self.cache {
+            cache.need(versions);
+        }
+    }
+
+    /// Keeps the code of a program for a restart where it has been forgotten meanwhile.
+    pub(super) fn keep(&self, program: &Program) {
+        if let Some(cache) = self.cache.as_ref().filter(|cache| !cache.has(&program.digest)) {
+            cache.keep(&program.digest, program.pre.component());
+        }
+    }
+
     fn link(&self, digest: Digest, component: &Component, compiled_in: Option<Duration>) -> Result<Program, LoadError> {
         let kind = component.component_type();
         let imports: Vec<_> = kind.imports(&self.engine).map(|(name, _)| name.to_owned()).collect();

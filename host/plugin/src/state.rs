@@ -131,6 +131,19 @@ impl Digest {
         Self(sha2::Sha256::digest(octets).into())
     }
 
+    /// From all of it in hexadecimal; none if it is something else.
+    pub(super) fn of_hex(text: &str) -> Option<Self> {
+        let mut octets = [0; 32];
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return None;
+        }
+        for (octet, pair) in octets.iter_mut().zip(digits.chunks(2)) {
+            *octet = pair.iter().try_fold(0, |high, digit| Some(high << 4 | u8::try_from(char::from(*digit).to_digit(16)?).ok()?))?;
+        }
+        Some(Self(octets))
+    }
+
     /// All of it, in hexadecimal.
     pub(super) fn hex(&self) -> String {
         self.0.iter().map(|octet| format!("{octet:02x}")).collect()

@@ -180,7 +180,7 @@ impl Keeper {
         let (digest, serving, file) = (candidate.program.digest, member.digest(), member.file.display().to_string());
         tracing::error!(
             target: "jackfield::plugin", plugin = member.name, version = %digest, serving = %serving, reason,
-            "a candidate is discarded; {file} is loaded again when its content has changed"
+            "a candidate is discarded; {file} is loaded again {}", self.bars.until()
         );
         let what = format!("the candidate {digest} is discarded: {reason}");
         member.course.events.add(&*what);
@@ -221,7 +221,7 @@ impl Keeper {
         let Some(member) = self.members.get_mut(place) else { return Err("there is no such plugin".to_owned()) };
         tracing::error!(
             target: "jackfield::plugin", plugin = member.name, version = %failed, serving = %back, reason,
-            "a plugin is rolled back: the version before it serves again; {file} is loaded again when its content has changed, or at a restart"
+            "a plugin is rolled back: the version before it serves again; {file} is loaded again {}", self.bars.until()
         );
         let what = format!("{failed} is rolled back to {back}: {reason}");
         member.course.events.add(&*what);

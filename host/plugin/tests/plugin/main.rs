@@ -2,6 +2,7 @@
 //! which do what the header field X-Do of a message asks for.
 
 mod asked;
+mod bars;
 mod chain;
 mod change;
 mod completion;

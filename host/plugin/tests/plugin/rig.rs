@@ -86,6 +86,15 @@ impl Rig {
         Self { plugins, ..self }
     }
 
+    /// The process ends and starts again, with the same files.
+    pub(crate) fn restarted(self) -> Self {
+        let Self { directory, plugins, host, .. } = self;
+        drop(host);
+        let metrics = Arc::new(Metrics::new(2));
+        let host = start(directory.path(), &plugins, &metrics).unwrap();
+        Self { directory, plugins, metrics, host }
+    }
+
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(format!("plugins/{name}.wasm"))
     }
