@@ -123,7 +123,7 @@ impl Version {
         run: impl FnOnce(&mut Instance) -> Result<T, CallFailure>,
     ) -> Result<T, CallFailure> {
         let identity = self.identity();
-        let admission = identity.vitals.admit(identity);
+        let admission = identity.vitals.admit(hook, identity);
         if admission == Admission::Refused {
             return Err(CallFailure::breaker());
         }

@@ -6,8 +6,11 @@
 //!   ^                                       |  ^
 //!   | CLOSE_AFTER probes in a row succeed   |  | a probe fails: open again, for twice as long
 //!   |                        time is over   v  |
-//!   +------------------------------------ half-open: one probe at a time
+//!   +------------------------------------ half-open: one probe at a time, of the hook that has failed
 //! ```
+//!
+//! A hook that does well proves nothing about the one that has failed, and that one may come seldom. So while it is half-open, the others are
+//! called as if it were closed, and judged so.
 //!
 //! While it is closed a call costs one relaxed load: only failures are noted. The share of failures is that of the calls since the first
 //! failure that still lies in the window, of one hook: a fault in it must not hide behind the calls of the others.
@@ -73,8 +76,20 @@ struct Part {
 #[derive(Clone, Debug)]
 enum State {
     Closed(VecDeque<Part>),
-    Open { until: Instant, time: Duration },
-    HalfOpen { probe: Option<Instant>, successes: u32, time: Duration },
+    /// The hook is the one that has failed.
+    Open {
+        hook: Hook,
+        until: Instant,
+        time: Duration,
+    },
+    /// The parts are those of the other hooks.
+    HalfOpen {
+        hook: Hook,
+        probe: Option<Instant>,
+        successes: u32,
+        time: Duration,
+        parts: VecDeque<Part>,
+    },
 }
 
 /// The state machine.
@@ -86,14 +101,17 @@ struct Machine {
 }
 
 impl Machine {
-    fn admit(&mut self, now: Instant) -> (Admission, Option<Turn>) {
+    fn admit(&mut self, called: Hook, now: Instant) -> (Admission, Option<Turn>) {
         match &mut self.state {
             State::Closed(_) => (Admission::Call, None),
             State::Open { until, .. } if now < *until => (Admission::Refused, None),
-            State::Open { time, .. } => {
-                self.state = State::HalfOpen { probe: Some(now), successes: 0, time: *time };
-                (Admission::Probe, Some(Turn::HalfOpened))
+            State::Open { hook, time, .. } => {
+                let is_probe = called == *hook;
+                let (probe, parts) = (is_probe.then_some(now), VecDeque::new());
+                self.state = State::HalfOpen { hook: *hook, probe, successes: 0, time: *time, parts };
+                (if is_probe { Admission::Probe } else { Admission::Call }, Some(Turn::HalfOpened))
             }
+            State::HalfOpen { hook, .. } if called != *hook => (Admission::Call, None),
             State::HalfOpen { probe: Some(since), .. } if now.saturating_duration_since(*since) < PROBE_PATIENCE => {
                 (Admission::Refused, None)
             }
@@ -108,27 +126,30 @@ impl Machine {
     fn ended(&mut self, admission: Admission, end: End, now: Instant, (hook, calls): (Hook, u64)) -> Option<Turn> {
         let settings = self.settings?;
         match (&mut self.state, admission, end) {
-            (State::Closed(parts), Admission::Call, End::Failure) => {
+            // Of the hook that has failed, calls that began before the breaker turned say nothing new.
+            (State::HalfOpen { hook: failed, .. }, Admission::Call, End::Failure) if *failed == hook => None,
+            (State::Closed(parts) | State::HalfOpen { parts, .. }, Admission::Call, End::Failure) => {
                 let (failures, calls) = note(parts, settings.window, now, (hook, calls));
                 if failures < settings.failures.max(1) || !settings.share.is_reached_by(failures, calls) {
                     return None;
                 }
-                self.state = State::Open { until: now + settings.open, time: settings.open };
+                self.state = State::Open { hook, until: now + settings.open, time: settings.open };
                 Some(Turn::Opened { failures, calls, time: settings.open })
             }
-            (State::HalfOpen { time, .. }, Admission::Probe, End::Failure) => {
+            (State::HalfOpen { hook, time, .. }, Admission::Probe, End::Failure) => {
                 let time = time.saturating_mul(2).min(OPEN_MAX.max(settings.open));
-                self.state = State::Open { until: now + time, time };
+                self.state = State::Open { hook: *hook, until: now + time, time };
                 Some(Turn::OpenedAgain { time })
             }
-            (State::HalfOpen { successes, probe, .. }, Admission::Probe, End::Success) => {
+            (State::HalfOpen { successes, probe, parts, .. }, Admission::Probe, End::Success) => {
                 (*successes, *probe) = (*successes + 1, None);
-                (*successes >= CLOSE_AFTER).then(|| {
-                    self.state = State::Closed(VecDeque::new());
-                    Turn::Closed
-                })
+                if *successes < CLOSE_AFTER {
+                    return None;
+                }
+                self.state = State::Closed(std::mem::take(parts));
+                Some(Turn::Closed)
             }
-            // Calls that began before the breaker turned say nothing new.
+            // So do all calls while it is open.
             (State::Closed(_) | State::Open { .. } | State::HalfOpen { .. }, _, End::Success | End::Failure) => None,
         }
     }
@@ -172,15 +193,15 @@ impl Breaker {
         self.publish(&machine);
     }
 
-    /// Whether the call may be made.
-    pub(crate) fn admit(&self) -> (Admission, Option<Turn>) {
-        if self.state.load(Relaxed) == BreakerState::Closed as u8 { (Admission::Call, None) } else { self.admit_in_doubt() }
+    /// Whether the hook may be called.
+    pub(crate) fn admit(&self, hook: Hook) -> (Admission, Option<Turn>) {
+        if self.state.load(Relaxed) == BreakerState::Closed as u8 { (Admission::Call, None) } else { self.admit_in_doubt(hook) }
     }
 
     #[cold]
-    fn admit_in_doubt(&self) -> (Admission, Option<Turn>) {
+    fn admit_in_doubt(&self, hook: Hook) -> (Admission, Option<Turn>) {
         let mut machine = self.machine();
-        let admitted = machine.admit(Instant::now());
+        let admitted = machine.admit(hook, Instant::now());
         self.publish(&machine);
         admitted
     }
@@ -240,7 +261,7 @@ mod tests {
 
         /// A call that ends so; what became of it.
         fn call(&mut self, end: End) -> (Admission, Option<Turn>) {
-            let (admission, turn) = self.machine.admit(self.now);
+            let (admission, turn) = self.machine.admit(Hook::Request, self.now);
             if admission == Admission::Refused {
                 return (admission, turn);
             }
@@ -315,8 +336,8 @@ mod tests {
     fn one_probe_at_a_time_is_let_through_and_three_close_it() {
         let mut rig = Rig::opened();
         rig.wait(10_001);
-        assert_eq!(rig.machine.admit(rig.now).0, Admission::Probe);
-        assert_eq!(rig.machine.admit(rig.now).0, Admission::Refused, "one is under way");
+        assert_eq!(rig.machine.admit(Hook::Request, rig.now).0, Admission::Probe);
+        assert_eq!(rig.machine.admit(Hook::Request, rig.now).0, Admission::Refused, "one is under way");
         assert_eq!(rig.machine.ended(Admission::Probe, End::Success, rig.now, (Hook::Request, 1)), None);
         assert_eq!(rig.call(End::Success), (Admission::Probe, None));
         assert_eq!(rig.call(End::Success), (Admission::Probe, Some(Turn::Closed)));
@@ -339,9 +360,9 @@ mod tests {
     fn a_probe_that_never_comes_back_is_given_up() {
         let mut rig = Rig::opened();
         rig.wait(10_001);
-        assert_eq!(rig.machine.admit(rig.now).0, Admission::Probe);
+        assert_eq!(rig.machine.admit(Hook::Request, rig.now).0, Admission::Probe);
         rig.wait(60_000);
-        assert_eq!(rig.machine.admit(rig.now).0, Admission::Probe);
+        assert_eq!(rig.machine.admit(Hook::Request, rig.now).0, Admission::Probe);
     }
 
     #[test]
@@ -349,9 +370,39 @@ mod tests {
         let mut rig = Rig::opened();
         assert_eq!(rig.machine.ended(Admission::Call, End::Failure, rig.now, (Hook::Request, 5)), None);
         rig.wait(10_001);
-        assert_eq!(rig.machine.admit(rig.now).0, Admission::Probe);
+        assert_eq!(rig.machine.admit(Hook::Request, rig.now).0, Admission::Probe);
         assert_eq!(rig.machine.ended(Admission::Call, End::Failure, rig.now, (Hook::Request, 5)), None);
         assert_eq!(rig.machine.shown(), BreakerState::HalfOpen);
+    }
+
+    #[test]
+    fn a_hook_that_does_well_proves_nothing_about_the_one_that_has_failed() {
+        let mut rig = Rig::opened();
+        rig.wait(10_001);
+        // It is another hook that comes first, and it comes often.
+        assert_eq!(rig.machine.admit(Hook::Response, rig.now), (Admission::Call, Some(Turn::HalfOpened)));
+        (0..10).for_each(|_| assert_eq!(rig.machine.admit(Hook::Response, rig.now), (Admission::Call, None)));
+        assert_eq!(rig.machine.shown(), BreakerState::HalfOpen);
+        assert!(matches!(rig.call(End::Failure), (Admission::Probe, Some(Turn::OpenedAgain { .. }))));
+        assert_eq!(rig.machine.admit(Hook::Response, rig.now).0, Admission::Refused);
+    }
+
+    #[test]
+    fn while_it_is_half_open_the_other_hooks_are_judged_as_ever() {
+        let mut rig = Rig::opened();
+        rig.wait(10_001);
+        let fail = |rig: &mut Rig, calls| {
+            assert_eq!(rig.machine.admit(Hook::Response, rig.now).0, Admission::Call);
+            rig.machine.ended(Admission::Call, End::Failure, rig.now, (Hook::Response, calls))
+        };
+        (1..10).for_each(|calls| assert_eq!(fail(&mut rig, calls), None));
+        (0..2).for_each(|_| assert_eq!(rig.call(End::Success), (Admission::Probe, None)));
+        assert_eq!(rig.call(End::Success), (Admission::Probe, Some(Turn::Closed)));
+        (10..20).for_each(|calls| assert_eq!(fail(&mut rig, calls), None));
+        assert!(matches!(fail(&mut rig, 20), Some(Turn::Opened { failures: 20, calls: 20, .. })), "those of before count");
+        rig.wait(10_001);
+        assert_eq!(rig.call(End::Success).0, Admission::Call, "this is the hook that did well");
+        assert_eq!(rig.machine.admit(Hook::Response, rig.now).0, Admission::Probe);
     }
 
     #[test]

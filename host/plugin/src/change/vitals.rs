@@ -160,9 +160,9 @@ impl Vitals {
         }
     }
 
-    /// Whether a call may be made.
-    pub(crate) fn admit(&self, identity: &Identity) -> Admission {
-        let (admission, turn) = self.breaker.admit();
+    /// Whether the hook may be called.
+    pub(crate) fn admit(&self, hook: Hook, identity: &Identity) -> Admission {
+        let (admission, turn) = self.breaker.admit(hook);
         if let Some(turn) = turn {
             self.tell(turn, identity);
         }
