@@ -38,8 +38,8 @@ struct Queue {
     ended: bool,
 }
 
-/// Room for one call.
-pub(super) struct Ticket(Arc<Inner>);
+/// Room for one call, until the call is queued.
+pub(super) struct Ticket(Option<Arc<Inner>>);
 
 /// There is no room.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Pool {
         let free = queue.settings.threads.saturating_sub(queue.busy);
         if queue.jobs.len() + queue.reserved < queue.settings.queue + free {
             queue.reserved += 1;
-            return Ok(Ticket(Arc::clone(&self.0)));
+            return Ok(Ticket(Some(Arc::clone(&self.0))));
         }
         drop(queue);
         Err(self.refuse(plugin, "too many calls of plugins wait: this one"))
@@ -128,8 +128,11 @@ impl Drop for Pool {
 
 impl Ticket {
     /// Queues the call. It may be dropped without being run, when the pool ends.
-    pub(super) fn run(self, job: impl FnOnce() + Send + 'static) {
-        let mut queue = self.0.lock();
+    pub(super) fn run(mut self, job: impl FnOnce() + Send + 'static) {
+        let Some(inner) = self.0.take() else { return };
+        let mut queue = inner.lock();
+        // From here on it is counted as a call, and not as room beside that.
+        queue.reserved -= 1;
         if queue.ended {
             return;
         }
@@ -142,17 +145,27 @@ impl Ticket {
         let number = queue.threads;
         drop(queue);
         if start {
-            self.start(number);
+            inner.start(number);
         }
-        self.0.work.notify_one();
+        inner.work.notify_one();
     }
+}
 
-    fn start(&self, number: usize) {
-        let inner = Arc::clone(&self.0);
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(inner) = &self.0 {
+            inner.lock().reserved -= 1;
+        }
+    }
+}
+
+impl Inner {
+    fn start(self: &Arc<Self>, number: usize) {
+        let inner = Arc::clone(self);
         let started = thread::Builder::new().name(format!("plugin-wait-{number}")).spawn(move || inner.work());
         if let Err(error) = started {
             tracing::error!(%error, "cannot start a thread for plugins that wait");
-            let mut queue = self.0.lock();
+            let mut queue = self.lock();
             queue.threads -= 1;
             // With no thread at all nobody would ever run them: whoever waits hears that they are gone.
             let orphans = if queue.threads == 0 { std::mem::take(&mut queue.jobs) } else { VecDeque::new() };
@@ -160,15 +173,7 @@ impl Ticket {
             drop(orphans);
         }
     }
-}
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.0.lock().reserved -= 1;
-    }
-}
-
-impl Inner {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -245,6 +250,23 @@ mod tests {
         drop(first);
         third.recv_timeout(PATIENCE).unwrap();
         assert!(pool.ticket("p").is_ok());
+    }
+
+    #[test]
+    fn a_call_takes_the_room_of_one() {
+        let pool = Arc::new(pool(2, 0));
+        for _ in 0..20_000 {
+            let deadline = Instant::now() + PATIENCE;
+            while value(&pool, "plugin_waiting_busy") > 0 {
+                assert!(Instant::now() < deadline);
+            }
+            let (asked, (sender, answer)) = (Arc::clone(&pool), channel());
+            // Asks while the one who has queued it may still be at it.
+            pool.ticket("p").unwrap().run(move || {
+                let _ = sender.send(asked.ticket("p").is_ok());
+            });
+            assert_eq!(answer.recv_timeout(PATIENCE), Ok(true), "there is another thread");
+        }
     }
 
     #[test]
