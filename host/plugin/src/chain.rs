@@ -17,7 +17,7 @@ use super::edit::{Invalid, request_edits};
 use super::failure::CallFailure;
 use super::link::Link;
 use super::pool::Pool;
-use super::random::Random;
+use super::random::{Chance, Random};
 use super::said::Said;
 use super::subscription::{Filters, Subject};
 use super::version::{Seat, Version};
@@ -144,8 +144,8 @@ pub(super) enum Step {
 impl Step {
     /// `keep_plan`: whether a later plugin may ask for the plan.
     pub(super) fn read(decision: types::Decision, view: &RequestView<'_>, keep_plan: bool) -> Result<Self, Invalid> {
-        let random = Random::of_request(view.request, 0);
-        let mut rules = Rules { listeners: view.listeners, trunks: view.trunks, profiles: view.profiles, random };
+        let chance = Chance::of_request(view.request, 0);
+        let mut rules = Rules { listeners: view.listeners, trunks: view.trunks, profiles: view.profiles, chance };
         match decision {
             types::Decision::Next(edits) => request_edits(edits).map(Self::Next),
             types::Decision::Route(_) | types::Decision::Forward(_) if !view.initial => Err(Invalid::InDialog),

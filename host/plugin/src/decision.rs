@@ -10,7 +10,7 @@ use jackfield_proto::proxy::{Edit, Group, Mode, Numbering, Plan, RecordRoute, Re
 
 use super::bindings::types;
 use super::edit::{Invalid, bounded, checked, header_name, request_edits};
-use super::random::Random;
+use super::random::{Chance, Random};
 
 /// Targets of one decision. The core tries fewer of them (its limit on branches), but a list to choose from may be longer.
 const TARGETS_MAX: usize = 256;
@@ -34,7 +34,7 @@ pub(super) struct Rules<'a> {
     pub(super) listeners: &'a [Listener],
     pub(super) trunks: &'a [Arc<str>],
     pub(super) profiles: &'a [Arc<str>],
-    pub(super) random: Random,
+    pub(super) chance: Chance<'a>,
 }
 
 impl Rules<'_> {
@@ -73,7 +73,7 @@ impl Rules<'_> {
         let (mode, targets) = match group.mode {
             types::Mode::Serial => (Mode::Serial, group.targets),
             types::Mode::Parallel => (Mode::Parallel, group.targets),
-            types::Mode::Weighted => (Mode::Serial, drawn(group.targets, &mut self.random)),
+            types::Mode::Weighted => (Mode::Serial, drawn(group.targets, self.chance.random())),
         };
         Ok(Group { mode, targets: targets.into_iter().map(|target| self.target(target)).collect::<Result<_, _>>()? })
     }

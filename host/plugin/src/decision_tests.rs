@@ -35,7 +35,7 @@ fn plan_of(targets: Vec<types::Target>) -> types::Plan {
 
 fn read(plan: types::Plan) -> Result<Plan, Invalid> {
     let (trunks, profiles) = (&["telekom".into(), "second".into()], &["lan".into(), "browser".into()]);
-    Rules { listeners: &listeners(), trunks, profiles, random: Random::new() }.plan(plan)
+    Rules { listeners: &listeners(), trunks, profiles, chance: Chance::of_request(&request("c", 1), 0) }.plan(plan)
 }
 
 fn read_target(change: impl FnOnce(&mut types::Target)) -> Result<Target, Invalid> {
@@ -129,7 +129,10 @@ fn a_trunk_that_there_is_not_is_told_with_those_that_there_are() {
     let told = |trunks: &[Arc<str>]| {
         let mut made = target("sip:b@h");
         made.options = vec![option("trunk", "Telekom")];
-        Rules { listeners: &listeners(), trunks, profiles: &[], random: Random::new() }.plan(plan_of(vec![made])).unwrap_err().to_string()
+        Rules { listeners: &listeners(), trunks, profiles: &[], chance: Chance::of_request(&request("c", 1), 0) }
+            .plan(plan_of(vec![made]))
+            .unwrap_err()
+            .to_string()
     };
     assert_eq!(told(&["telekom".into(), "second".into()]), "there is no trunk `Telekom`; the configuration has telekom, second");
     assert_eq!(told(&[]), "there is no trunk `Telekom`; the configuration has none");
@@ -205,6 +208,21 @@ fn the_same_call_draws_the_same_order() {
     // Another release has to draw what this one does.
     let few: Vec<_> = (0..8).map(|number| order(&request(&format!("call-{number}"), 1), 0, &[("a", 1), ("b", 1)]).remove(0)).collect();
     assert_eq!(few.concat(), STABLE);
+}
+
+#[test]
+fn weighted_groups_of_a_plan_are_drawn_one_after_the_other() {
+    let request = request("a", 1);
+    let targets = |count: u32| (0..count).map(|number| target(&format!("sip:{number}"))).collect::<Vec<_>>();
+    let group = |mode, count| types::Group { mode, targets: targets(count) };
+    let groups = vec![group(types::Mode::Serial, 3), group(types::Mode::Weighted, 9), group(types::Mode::Weighted, 8)];
+    let mut random = Random::of_request(&request, 2);
+    let expected: Vec<_> =
+        [9, 8].map(|count| drawn(targets(count), &mut random)).into_iter().flatten().filter_map(|target| target.uri).collect();
+    let mut rules = Rules { listeners: &listeners(), trunks: &[], profiles: &[], chance: Chance::of_request(&request, 2) };
+    let made = rules.groups(groups).unwrap();
+    let uris = made.iter().skip(1).flat_map(|group| &group.targets).filter_map(|target| target.uri.as_deref());
+    assert_eq!(uris.map(|uri| String::from_utf8_lossy(uri).into_owned()).collect::<Vec<_>>(), expected);
 }
 
 /// What another implementation of SipHash-1-3, SplitMix64 and the draw gives for these requests.

@@ -16,7 +16,7 @@ use super::edit::{Invalid, response_edits};
 use super::failure::CallFailure;
 use super::instance::Instance;
 use super::link::Link;
-use super::random::Random;
+use super::random::Chance;
 use super::said::Said;
 use super::subscription::{Outcome, Subject};
 use super::version::Seat;
@@ -259,7 +259,7 @@ pub(super) fn choice(outcome: on_failure::Outcome, origin: &Origin, request: &Me
         on_failure::Outcome::Stop => Some(FailureOutcome::Stop),
         on_failure::Outcome::Instead(groups) => {
             let (listeners, trunks, profiles) = (&origin.listeners, &origin.trunks, &origin.profiles);
-            let mut rules = Rules { listeners, trunks, profiles, random: Random::of_request(request, attempt) };
+            let mut rules = Rules { listeners, trunks, profiles, chance: Chance::of_request(request, attempt) };
             let groups: Vec<Group> = rules.groups(groups)?;
             Some(FailureOutcome::Instead(groups))
         }

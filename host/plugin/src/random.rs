@@ -55,6 +55,26 @@ pub(super) fn fill(octets: &mut [u8]) {
     }
 }
 
+/// Where the numbers for a request come from, as [`Random::of_request`] has it, which is computed when the first one is drawn: for most
+/// requests none is.
+#[derive(Debug)]
+pub(super) struct Chance<'a> {
+    request: &'a Message,
+    attempt: u32,
+    begun: Option<Random>,
+}
+
+impl<'a> Chance<'a> {
+    pub(super) fn of_request(request: &'a Message, attempt: u32) -> Self {
+        Self { request, attempt, begun: None }
+    }
+
+    /// The sequence, from where it was left.
+    pub(super) fn random(&mut self) -> &mut Random {
+        self.begun.get_or_insert_with(|| Random::of_request(self.request, self.attempt))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

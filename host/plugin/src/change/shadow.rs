@@ -30,7 +30,7 @@ use crate::decision::{self, Rules};
 use crate::edit::{Invalid, request_edits, response_edits};
 use crate::failure::{CallFailure, report};
 use crate::plain;
-use crate::random::Random;
+use crate::random::Chance;
 use crate::state::Identity;
 use crate::subscription::{Outcome, Subject};
 use crate::version::{Seat, Version};
@@ -340,9 +340,9 @@ fn subject(call: &Call) -> Subject<'_> {
     Subject { method: request.method().as_bytes(), uri: request.request_uri(), request: view, initial: call.origin.initial }
 }
 
-fn rules<'a>(origin: &'a crate::call::Origin, request: &Message, attempt: u32) -> Rules<'a> {
-    let random = Random::of_request(request, attempt);
-    Rules { listeners: &origin.listeners, trunks: &origin.trunks, profiles: &origin.profiles, random }
+fn rules<'a>(origin: &'a crate::call::Origin, request: &'a Message, attempt: u32) -> Rules<'a> {
+    let chance = Chance::of_request(request, attempt);
+    Rules { listeners: &origin.listeners, trunks: &origin.trunks, profiles: &origin.profiles, chance }
 }
 
 #[cfg(test)]
