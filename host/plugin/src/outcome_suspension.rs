@@ -73,7 +73,7 @@ impl ParkedReview {
         let Some(link) = state.chain.links.get(self.place) else { return (self, None) };
         let call = self.call.take();
         let mut pass = ReviewPass { state: &state, view: self.view(), call };
-        let review = caught(link, Hook::Response, state.origin.id, || pass.ask(link, Seat::Waiting)).ok().flatten();
+        let review = caught(link, Hook::Response, (&self.request, state.origin.id), || pass.ask(link, Seat::Waiting)).ok().flatten();
         let mut call = pass.call.take();
         if let (Some(call), None) = (&mut call, &review) {
             call.forget_notes();
@@ -152,7 +152,7 @@ impl ParkedFailure {
         let Some(link) = state.chain.links.get(self.place) else { return (self, None) };
         let call = self.call.take();
         let mut pass = FailurePass { state: &state, view: self.view(), call, failed: false };
-        let choice = caught(link, Hook::Failure, state.origin.id, || pass.ask(link, Seat::Waiting)).ok().flatten();
+        let choice = caught(link, Hook::Failure, (&self.request, state.origin.id), || pass.ask(link, Seat::Waiting)).ok().flatten();
         let mut call = pass.call.take();
         if let (Some(call), None) = (&mut call, &choice) {
             call.forget_notes();

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::call::{Call, Notes, Origin};
 use super::chain::{Chain, ChainAnswer, Pass, RequestView, Step};
+use super::change::breaker::Admission;
 use super::failure::{CallFailure, report};
 use super::link::Link;
 use super::pool::{Full, Pool};
@@ -66,11 +67,19 @@ where
     Ok(Box::pin(async move { receiver.await.unwrap_or(Err(Unserved::Ended)) }))
 }
 
-/// Runs a hook on a thread of the pool. A panic there, which is a defect of the host, counts as a failed hook.
-pub(super) fn caught<T>(link: &Link, hook: Hook, transaction: u64, run: impl FnOnce() -> T) -> Result<T, CallFailure> {
+/// Runs a hook about this request on a thread of the pool. A panic there, which is a defect of the host, counts as a failed hook.
+pub(super) fn caught<T>(
+    link: &Link,
+    hook: Hook,
+    (request, transaction): (&Message, u64),
+    run: impl FnOnce() -> T,
+) -> Result<T, CallFailure> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|_| {
         let failure = CallFailure::no_instance("a defect of the host: panic while the hook ran");
-        report(link.version.identity(), hook, Some(transaction), &failure);
+        let identity = link.version_for(request).identity();
+        // A version that makes the host fail is no better than one that fails.
+        identity.vitals.failed(hook, Admission::Call, &failure, identity);
+        report(identity, hook, Some(transaction), &failure);
         failure
     })
 }
@@ -148,7 +157,7 @@ impl Parked {
         };
         let call = self.call.take();
         let mut pass = Pass { chain: &self.chain, worker: self.worker, view: self.origin.view(&self.request), call, plan: None };
-        let step = caught(link, Hook::Request, self.origin.id, || pass.ask(link, Seat::Waiting)).flatten();
+        let step = caught(link, Hook::Request, (&self.request, self.origin.id), || pass.ask(link, Seat::Waiting)).flatten();
         let mut call = pass.call.take();
         if let (Some(call), Err(_)) = (&mut call, &step) {
             call.forget_notes();

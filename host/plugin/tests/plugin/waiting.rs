@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jackfield_plugin_host::settings::{Change, OnError, Waiting};
-use jackfield_plugin_host::{CallState, ChainAnswer, FailureView, ResponseView, Said};
+use jackfield_plugin_host::settings::{Change, OnError, Share, Waiting};
+use jackfield_plugin_host::{CallState, ChainAnswer, FailureView, PluginState, ResponseView, Said};
 use jackfield_proto::message::Message;
 use jackfield_proto::net::Transport;
 use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Reviewed};
@@ -177,6 +177,24 @@ fn a_defect_of_the_host_in_a_waiting_hook_costs_that_call_alone() {
     assert_eq!(status(&settled(ask(&rig, "X-Wait: broken reply\r\n"))), 503);
     assert_eq!(rig.failures("waits", "on-request", "no-instance"), 1, "{:?}", rig.status("waits"));
     assert_eq!(told(settled(ask(&rig, "X-Wait: a reply\r\n"))), "a", "the thread goes on");
+}
+
+#[test]
+fn a_defect_of_the_host_in_a_hook_of_a_canary_is_the_canarys() {
+    let (rig, _resolver) = rig(&[("waits", "{}")], |plugins| {
+        let plugin = plugins.table.get_mut("waits").unwrap();
+        (plugin.change, plugin.canary) = (Change::Canary, Share::percent(100));
+    });
+    rig.replace("waits", &replaced(&WAITS, "VERSION-ONE", "VERSION-TWO"));
+    rig.await_status("waits", |status| status.change.candidate.is_some());
+    for failures in 1..5 {
+        assert_eq!(status(&settled(ask(&rig, "X-Wait: broken reply\r\n"))), 503);
+        assert_eq!(rig.status("waits").change.candidate.map(|candidate| candidate.failures), Some(failures));
+    }
+    assert_eq!(status(&settled(ask(&rig, "X-Wait: broken reply\r\n"))), 503);
+    rig.await_state("waits", PluginState::RolledBack);
+    let change = rig.status("waits").change;
+    assert_eq!((change.candidate, change.failures), (None, 0), "nothing is said of the version that serves");
 }
 
 #[test]
