@@ -11,7 +11,7 @@ use jackfield_proto::proxy::{Edit, Plan, Reply, Watch};
 use super::bindings::types;
 use super::call::{Call, CallState, Notes, Origin};
 use super::change::aside::Kept;
-use super::change::shadow;
+use super::change::shadow::{self, Shadow};
 use super::decision::{self, Rules};
 use super::edit::{Invalid, request_edits};
 use super::failure::CallFailure;
@@ -19,7 +19,7 @@ use super::link::Link;
 use super::pool::Pool;
 use super::random::{Chance, Random};
 use super::said::Said;
-use super::subscription::{Filters, Subject};
+use super::subscription::{Filters, Subject, Subscriptions};
 use super::version::{Seat, Version};
 use super::view::{Edits, View};
 use super::watched::Given;
@@ -101,11 +101,12 @@ impl Chain {
 
     /// Whether some plugin subscribed to requests in a dialog, or to what becomes of them.
     pub fn wants_in_dialog(&self) -> bool {
-        self.links
-            .iter()
-            .flat_map(|link| link.versions().map(|version| &version.subscriptions))
-            .flat_map(|wanted| [&wanted.request, &wanted.response, &wanted.failure, &wanted.complete])
-            .any(Filters::reach_dialogs)
+        let of_messages =
+            |wanted: &'_ Subscriptions| [&wanted.request, &wanted.response, &wanted.failure].into_iter().any(Filters::reach_dialogs);
+        self.links.iter().any(|link| {
+            link.hearing().any(|version| of_messages(&version.subscriptions))
+                || link.versions().any(|version| version.subscriptions.complete.reach_dialogs())
+        })
     }
 
     /// Asks the plugins that subscribed to such a request, in their order. Takes no longer than their CPU budgets allow, and waits for
@@ -116,7 +117,7 @@ impl Chain {
     }
 
     fn watch(&self, subject: &Subject<'_>) -> Watch {
-        let any = |wants: &dyn Fn(&Version) -> bool| self.links.iter().any(|link| link.versions().any(|version| wants(version)));
+        let any = |wants: &dyn Fn(&Version) -> bool| self.links.iter().any(|link| link.hearing().any(|version| wants(version)));
         Watch {
             responses: any(&|version| version.subscriptions.response.may_want_outcome(subject)),
             failures: any(&|version| version.subscriptions.failure.may_want_outcome(subject)),
@@ -201,10 +202,21 @@ impl Pass<'_> {
     fn takes_in_hand(&mut self, link: &Link, place: usize) -> bool {
         if !link.version_for(self.view.request).subscriptions.request.want_request(&self.subject()) {
             link.pass_over(Hook::Request, self.view.request, || Given::of(self.in_hand(place)));
+            if let Some(shadow) = link.shadow() {
+                self.tell_shadow(shadow, place);
+            }
             return false;
         }
         self.in_hand(place);
         true
+    }
+
+    /// The serving version leaves the request as it is; the one in the shadow may want to decide about it.
+    fn tell_shadow(&mut self, shadow: &Shadow, place: usize) {
+        if shadow.version().subscriptions.request.want_request(&self.subject()) {
+            let said = shadow::Said::Request(types::Decision::Next(Vec::new()));
+            shadow.hear(Some(self.in_hand(place)), said, Kept::default());
+        }
     }
 
     /// Asks the plugin that has the call in hand.

@@ -53,6 +53,11 @@ impl Link {
         std::iter::once(&self.version).chain(canary)
     }
 
+    /// The versions that hear of requests and of what becomes of them: those that serve, and the one in the shadow.
+    pub(super) fn hearing(&self) -> impl Iterator<Item = &Arc<Version>> {
+        self.versions().chain(self.shadow().map(Shadow::version))
+    }
+
     /// Who has to hear what the version said.
     pub(super) fn shadow(&self) -> Option<&Shadow> {
         match &self.beside {

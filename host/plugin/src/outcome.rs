@@ -10,7 +10,7 @@ use jackfield_proto::proxy::{Cause, Edit, FailureOutcome, Group, Reply, Reviewed
 use super::bindings::{on_failure, on_response};
 use super::call::{Answer, Call, CallState, Origin};
 use super::change::aside::Kept;
-use super::change::shadow;
+use super::change::shadow::{self, Shadow};
 use super::decision::{self, Rules};
 use super::edit::{Invalid, response_edits};
 use super::failure::CallFailure;
@@ -132,16 +132,16 @@ impl ReviewPass<'_> {
         for (place, link) in state.chain.links.iter().enumerate().skip(from) {
             let seen = self.call.as_ref().and_then(|call| call.answer_view());
             let response = Some(seen.unwrap_or_else(|| View::new(view.response, Edits::One(&[]))));
-            if !link
-                .version_for(view.request)
-                .subscriptions
-                .response
-                .want_outcome(&state.subject(view.request), &Outcome { status, response })
-            {
+            let (subject, outcome) = (state.subject(view.request), Outcome { status, response });
+            if !link.version_for(view.request).subscriptions.response.want_outcome(&subject, &outcome) {
+                if let Some(shadow) = link.shadow()
+                    && shadow.version().subscriptions.response.want_outcome(&subject, &outcome)
+                {
+                    self.tell_shadow(shadow, place);
+                }
                 continue;
             }
-            let answer = || Answer { message: Arc::clone(view.response), source: Some(view.source), edits: Vec::new() };
-            state.take_in_hand(&mut self.call, place, view.request, Some(answer));
+            self.take_in_hand(place);
             if link.version_for(view.request).waits() {
                 return self.suspend(worker, place);
             }
@@ -153,14 +153,30 @@ impl ReviewPass<'_> {
         Said::Now(self.finish())
     }
 
+    fn take_in_hand(&mut self, place: usize) {
+        let view = self.view;
+        let answer = || Answer { message: Arc::clone(view.response), source: Some(view.source), edits: Vec::new() };
+        self.state.take_in_hand(&mut self.call, place, view.request, Some(answer));
+    }
+
+    fn branch(&self) -> on_response::Branch {
+        on_response::Branch {
+            tag: self.view.tag.to_string(),
+            attempt: self.view.attempt,
+            rtt_ms: u32::try_from(self.view.elapsed.as_millis()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The serving version lets the response pass as it is; the one in the shadow may want to see it.
+    fn tell_shadow(&mut self, shadow: &Shadow, place: usize) {
+        self.take_in_hand(place);
+        let said = shadow::Said::Response(self.branch(), on_response::Outcome::Forward(Vec::new()));
+        shadow.hear(self.call.as_deref(), said, Kept::default());
+    }
+
     /// Asks the plugin that has the call in hand.
     pub(super) fn ask(&mut self, link: &Link, seat: Seat) -> Option<Review> {
-        let view = self.view;
-        let branch = on_response::Branch {
-            tag: view.tag.to_string(),
-            attempt: view.attempt,
-            rtt_ms: u32::try_from(view.elapsed.as_millis()).unwrap_or(u32::MAX),
-        };
+        let (view, branch) = (self.view, self.branch());
         self.state.ask(link, Hook::Response, seat, &mut self.call, |instance, call| {
             instance.keep(link.shadow().map(|_| Kept::default()));
             let outcome = instance.on_response(call, &branch)?;
@@ -206,16 +222,16 @@ impl FailurePass<'_> {
         let status = view.response.map_or_else(|| status_of(view.cause), |response| response.status());
         for (place, link) in state.chain.links.iter().enumerate().skip(from) {
             let response = view.response.map(|response| View::new(response, Edits::One(&[])));
-            if !link
-                .version_for(view.request)
-                .subscriptions
-                .failure
-                .want_outcome(&state.subject(view.request), &Outcome { status, response })
-            {
+            let (subject, outcome) = (state.subject(view.request), Outcome { status, response });
+            if !link.version_for(view.request).subscriptions.failure.want_outcome(&subject, &outcome) {
+                if let Some(shadow) = link.shadow()
+                    && shadow.version().subscriptions.failure.want_outcome(&subject, &outcome)
+                {
+                    self.tell_shadow(shadow, place);
+                }
                 continue;
             }
-            let answer = view.response.map(|response| || Answer { message: Arc::clone(response), source: None, edits: Vec::new() });
-            state.take_in_hand(&mut self.call, place, view.request, answer);
+            self.take_in_hand(place);
             if link.version_for(view.request).waits() {
                 return self.suspend(worker, place);
             }
@@ -227,11 +243,27 @@ impl FailurePass<'_> {
         Said::Now(if self.failed { FailureOutcome::Next } else { FailureOutcome::Undecided })
     }
 
+    fn take_in_hand(&mut self, place: usize) {
+        let view = self.view;
+        let answer = view.response.map(|response| || Answer { message: Arc::clone(response), source: None, edits: Vec::new() });
+        self.state.take_in_hand(&mut self.call, place, view.request, answer);
+    }
+
+    fn failure(&self) -> on_failure::Failure {
+        let FailureView { tag, cause: why, attempt, remaining, .. } = self.view;
+        on_failure::Failure { cause: cause(why), tag: tag.to_string(), attempt, remaining }
+    }
+
+    /// The serving version leaves it to the plan; the one in the shadow may want to choose.
+    fn tell_shadow(&mut self, shadow: &Shadow, place: usize) {
+        self.take_in_hand(place);
+        let said = shadow::Said::Failure(self.failure(), on_failure::Outcome::Next);
+        shadow.hear(self.call.as_deref(), said, Kept::default());
+    }
+
     /// Asks the plugin that has the call in hand.
     pub(super) fn ask(&mut self, link: &Link, seat: Seat) -> Option<Choice> {
-        let (state, view) = (self.state, self.view);
-        let failure =
-            on_failure::Failure { cause: cause(view.cause), tag: view.tag.to_string(), attempt: view.attempt, remaining: view.remaining };
+        let (state, view, failure) = (self.state, self.view, self.failure());
         state.ask(link, Hook::Failure, seat, &mut self.call, |instance, call| {
             instance.keep(link.shadow().map(|_| Kept::default()));
             let outcome = instance.on_failure(call, &failure)?;

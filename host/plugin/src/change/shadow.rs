@@ -1,4 +1,5 @@
-//! A candidate that runs beside the serving version, on copies of what that one has answered. Its decisions are compared; nothing of them
+//! A candidate that runs beside the serving version, on copies of what that one has answered, and of what it has not subscribed to: that it leaves
+//! as it is. Its decisions are compared; nothing of them
 //! is carried out. A thread of its own does it, at the low priority of the one that loads plugins; where it cannot keep up, copies are
 //! left out and counted.
 //!
@@ -170,6 +171,11 @@ impl Shadow {
         Ok(Self { copies, tally, version })
     }
 
+    /// The candidate.
+    pub(crate) fn version(&self) -> &Arc<Version> {
+        &self.version
+    }
+
     pub(crate) fn identity(&self) -> &Arc<Identity> {
         &self.version.blueprint.identity
     }
@@ -179,7 +185,7 @@ impl Shadow {
         self.tally.ended.store(true, Relaxed);
     }
 
-    /// Takes a copy of a call that the serving version has answered so. Waits for nothing.
+    /// Takes a copy of a call that the serving version has answered so, or left as it is. Waits for nothing.
     pub(crate) fn hear(&self, call: Option<&Call>, said: Said, kept: Kept) {
         let Some(call) = call else { return };
         if self.tally.ended.load(Relaxed) {

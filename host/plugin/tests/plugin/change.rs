@@ -227,6 +227,33 @@ fn a_shadow_decides_about_copies_and_its_differences_are_kept_with_their_message
 }
 
 #[test]
+fn a_shadow_is_compared_where_only_it_wants_to_be_asked() {
+    let rig = with(|plugin| {
+        plugin.change = Change::Shadow;
+        plugin.config = serde_json::json!({"hooks": "request", "methods": "INVITE", "initial-only": "yes",
+            "VERSION-TWO hooks": "all", "VERSION-TWO methods": "INVITE,OPTIONS"});
+    });
+    swap(&rig, &behave_two());
+    let chain = rig.host.chain();
+    assert!(!chain.wants_in_dialog());
+    assert!(matches!(ask(&chain, &request_of("OPTIONS", "X-Do: edit\r\n")), ChainAnswer::Undecided { edits, .. } if edits.is_empty()));
+    assert!(matches!(ask(&chain, &request_of("OPTIONS", "X-Do: nothing\r\n")), ChainAnswer::Undecided { edits, .. } if edits.is_empty()));
+    drop(ask(&chain, &request_of("BYE", "X-Do: edit\r\n")));
+    let (_, state, watch) = forwarded(rig.ask("forward"));
+    assert!(watch.responses && watch.failures && !watch.end, "they come to the shadow");
+    assert!(matches!(on_response(&state, &response(180, "X-Do: replace\r\n")), Reviewed::Pass(edits) if edits.is_empty()));
+    assert!(matches!(on_response(&state, &response(180, "")), Reviewed::Pass(edits) if edits.is_empty()));
+    assert_eq!(on_failure(&state), FailureOutcome::Undecided);
+    await_candidate(&rig, |candidate| candidate.equal + candidate.different == 6);
+    let seen = candidate(&rig);
+    assert_eq!((seen.equal, seen.different, seen.failures, seen.in_a_row), (3, 3, 0, 0), "{:?}", rig.host.differences("one"));
+    let differences = rig.host.differences("one").unwrap();
+    let told: Vec<_> = differences.iter().map(|difference| (difference.hook.as_str(), difference.shadow.as_str())).collect();
+    assert_eq!(told.iter().map(|(hook, _)| *hook).collect::<Vec<_>>(), ["on-request", "on-response", "on-failure"], "{told:?}");
+    assert_eq!(rig.status("one").calls, 1, "the serving version was asked once");
+}
+
+#[test]
 fn a_shadow_fails_and_changes_nothing_where_nobody_is_hurt() {
     let rig = shadowed(None);
     rig.told("services");
