@@ -27,7 +27,7 @@ const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// Octets of a timer's name.
 const NAME_MAX: usize = 128;
-/// When a timer that found no room in the pool is tried again.
+/// When a timer that found no room in the pool, or no version that serves, is tried again.
 const TRIED_AGAIN: Duration = Duration::from_millis(100);
 
 /// Whose `init` runs.
@@ -174,9 +174,14 @@ impl PluginTimers {
         self.arm_again(clock, id, &mut timers);
         drop(timers);
         let (this, name) = (Arc::clone(self), Arc::clone(id));
-        if !self.lane.push(&clock.pool, &self.plugin, move || this.call(&name)) {
+        // The first version may still make its instances: nobody serves so far.
+        if self.serving().is_none() || !self.lane.push(&clock.pool, &self.plugin, move || this.call(&name)) {
             self.try_again(clock, id);
         }
+    }
+
+    fn serving(&self) -> Option<Arc<Version>> {
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 
     /// The next time of a periodic timer: times that were missed are left out. Another one is over.
@@ -191,7 +196,7 @@ impl PluginTimers {
         timer.at = clock.enter(next, self, id);
     }
 
-    /// There was no room for its hook: a periodic timer comes again anyway.
+    /// There was no room for its hook, or nobody to call it in: a periodic timer comes again anyway.
     fn try_again(self: &Arc<Self>, clock: &Arc<Clock>, id: &Arc<str>) {
         let mut timers = self.lock();
         let Some(timer) = timers.get_mut(id) else { return };
@@ -212,8 +217,7 @@ impl PluginTimers {
                 timers.remove(id);
             }
         }
-        let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        if let Some(version) = serving.filter(|version| version.subscriptions.timer) {
+        if let Some(version) = self.serving().filter(|version| version.subscriptions.timer) {
             version.tell(Hook::Timer, Seat::Waiting, |instance| instance.on_timer(id));
         }
     }

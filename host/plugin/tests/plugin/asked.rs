@@ -111,6 +111,12 @@ pub(crate) fn all() -> Grants {
 
 /// A host with plugins that wait, which are those whose names begin with `waits`, and others, and the resolver that they ask.
 pub(crate) fn rig(plugins: &[(&str, &str)], change: impl FnOnce(&mut Plugins)) -> (Rig, Resolver) {
+    let resolver = Resolver::default();
+    (rig_asking(&resolver, plugins, change), resolver)
+}
+
+/// The same with a resolver that is there already.
+pub(crate) fn rig_asking(resolver: &Resolver, plugins: &[(&str, &str)], change: impl FnOnce(&mut Plugins)) -> Rig {
     let (directory, mut plugins) = directory(plugins);
     for name in plugins.chain.iter().filter(|name| name.starts_with("waits")) {
         let plugin = plugins.table.get_mut(name).unwrap();
@@ -119,9 +125,9 @@ pub(crate) fn rig(plugins: &[(&str, &str)], change: impl FnOnce(&mut Plugins)) -
         fs::write(directory.path().join(format!("plugins/{name}.wasm")), &*WAITS).unwrap();
     }
     change(&mut plugins);
-    let (metrics, resolver) = (Arc::new(Metrics::new(2)), Resolver::default());
+    let metrics = Arc::new(Metrics::new(2));
     let host = start_with(directory.path(), &plugins, &metrics, Arc::new(resolver.clone())).unwrap();
-    (Rig { directory, plugins, metrics, host }, resolver)
+    Rig { directory, plugins, metrics, host }
 }
 
 /// One plugin that waits.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::asked::{ask, one, rig, settled, until};
+use crate::asked::{Resolver, ask, one, rig, rig_asking, settled, until};
 use crate::guests::{WAITS, replaced};
 use crate::rig::{Rig, status};
 
@@ -52,6 +52,29 @@ fn a_one_shot_timer_runs_out_once_and_not_again_for_every_new_instance() {
     await_more(&rig, "once", 1);
     await_more(&rig, "tick", 5);
     assert_eq!(count(&rig, "once"), 2, "a hook may start it anew");
+}
+
+#[test]
+fn a_timer_that_runs_out_while_the_instances_are_made_is_not_lost() {
+    let (resolver, config) = (Resolver::default(), r#"{"init":"ask","timer":"after once 10"}"#);
+    let asked = resolver.clone();
+    let starting = std::thread::spawn(move || {
+        rig_asking(&asked, &[("waits", config)], |plugins| {
+            let file = plugins.directory.as_ref().unwrap().join("waits.wasm");
+            std::fs::write(file, replaced(&WAITS, "VERSION-ONE", "held-init-2")).unwrap();
+        })
+    });
+    let (held, begun) = (resolver.held("held-init-2"), Instant::now());
+    until("it has run out", || begun.elapsed() > Duration::from_millis(50));
+    held.answer("a");
+    until("it serves", || {
+        if resolver.waiting() > 0 {
+            resolver.held("held-init-2").answer("a");
+        }
+        starting.is_finished()
+    });
+    let rig = starting.join().unwrap();
+    await_more(&rig, "once", 1 - count(&rig, "once"));
 }
 
 #[test]
