@@ -124,7 +124,8 @@ impl Keeper {
             }
         };
         if promote && let Err(error) = self.promote(place, &why) {
-            tracing::error!(target: "jackfield::plugin", "{error}");
+            // It would be due again with each equal decision, and fail again.
+            self.discard(place, &error);
         }
     }
 

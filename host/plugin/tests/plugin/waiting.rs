@@ -219,6 +219,23 @@ fn a_version_is_exchanged_while_calls_wait_in_the_one_before() {
 }
 
 #[test]
+fn a_shadow_that_is_due_and_cannot_serve_is_given_up() {
+    // Beside the serving version timers are not started, and so not refused either.
+    let (rig, _resolver) = rig(&[("waits", r#"{"VERSION-TWO timer":"after soon 1"}"#)], |plugins| {
+        let plugin = plugins.table.get_mut("waits").unwrap();
+        (plugin.change, plugin.promote_after) = (Change::Shadow, Some(2));
+    });
+    rig.replace("waits", &replaced(&WAITS, "VERSION-ONE", "VERSION-TWO"));
+    rig.await_status("waits", |status| status.change.candidate.is_some());
+    (0..2).for_each(|_| assert_eq!(told(settled(ask(&rig, "X-Wait: a reply\r\n"))), "a"));
+    rig.await_state("waits", PluginState::RolledBack);
+    let change = rig.status("waits").change;
+    let barred = change.barred.unwrap();
+    assert!(change.candidate.is_none() && barred.reason.contains("cannot serve: it refuses to start: init"), "{barred:?}");
+    assert_eq!(told(settled(ask(&rig, "X-Wait: - version\r\n"))), "VERSION-ONE");
+}
+
+#[test]
 fn a_shadow_that_waits_holds_up_nobody() {
     let (rig, resolver) = rig(&[("waits", "{}")], |plugins| plugins.table.get_mut("waits").unwrap().change = Change::Shadow);
     rig.replace("waits", &replaced(&WAITS, "VERSION-ONE", "VERSION-TWO"));
