@@ -23,7 +23,7 @@ fn a_plugin_with_a_fault_in_two_percent_of_its_calls_is_rolled_back_by_itself() 
     let rate = if full() { 500 } else { 200 };
     let machine = AnsweringMachine::start();
     let settings = format!("uri = \"sip:machine@{}\"\npercent = 2.0\nmode = \"panic\"\nonly = \"fixture-version-0002\"", machine.address);
-    let proxy = Proxy::start(&Config::new().plugin("faulty", settings), &["faulty"]);
+    let mut proxy = Proxy::start(&Config::new().plugin("faulty", settings), &["faulty"]);
     let good = status(&proxy, "faulty")["version"].as_str().expect("a version").to_owned();
     let load = Load::start(proxy.address(), rate, |_| Order { uri: "sip:bob@example.test".to_owned(), headers: Vec::new(), class: "all" });
     let more_calls = |calls: u64| {
@@ -57,6 +57,15 @@ fn a_plugin_with_a_fault_in_two_percent_of_its_calls_is_rolled_back_by_itself() 
     let seconds = rest.split_once("first ").and_then(|(_, rest)| rest.split_once(" s")).expect("a time").0;
     assert!(failures.parse::<u64>().expect("a number") <= 10, "{reason}");
     assert!(seconds.parse::<f64>().expect("a number") < SOON.as_secs_f64(), "{reason}");
+    // The file is barred after a restart, too, as long as there is something else to serve.
+    proxy.restart_after_kill();
+    let line = proxy.logged(&["was taken back before the restart: the version before it serves"]);
+    assert!(line.contains("this call was meant to fail") && line.contains(&good), "{line}");
+    let said = status(&proxy, "faulty");
+    assert_eq!((&said["state"], &said["version"]), (&"rolled-back".into(), &good.as_str().into()), "{said}");
+    proxy.restart_after_kill_without(&["state/compiled-plugins"]);
+    proxy.logged(&["was taken back before the restart, and there is nothing else to serve", &good, "put a sound file in its place"]);
+    assert_eq!(status(&proxy, "faulty")["state"], "serving");
 }
 
 /// Outside of probation: one call of ten fails, the breaker opens, and closes when three probes in a row succeed (which
