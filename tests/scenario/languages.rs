@@ -1,5 +1,5 @@
 //! Plugins in other languages than Rust: made by `jackfield plugin new`, tested by `jackfield plugin test`, which builds them, and then a
-//! call through the running proxy. `tests/run` installs what the languages need, in target/languages.
+//! call through the running proxy. `tests/run` installs what the languages need, in target/languages; nothing here asks the network for it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +10,27 @@ use crate::support::config::Config;
 use crate::support::proxy::{Proxy, program};
 use crate::support::scene::{Scene, invite, whole_call};
 use crate::support::wasm::workspace;
+
+/// The file that names what a language needs, and its copy in target/languages, which stands there once all of that has been installed.
+const PACKAGES: [(&str, &str, &str); 2] = [
+    ("javascript", "package-lock.json", "node_modules/package-lock.json"),
+    ("python", "requirements.txt", "venv/requirements.txt"),
+];
+
+/// A build would fetch what is missing, which takes long where there is no network.
+fn assert_packages(language: &str) {
+    let read = |path: PathBuf| std::fs::read(path).ok();
+    for (_, names, installed) in PACKAGES.iter().filter(|(of, ..)| *of == language) {
+        let names = workspace().join("plugins/languages").join(language).join(names);
+        let installed = workspace().join("target/languages").join(installed);
+        assert!(
+            read(names.clone()) == read(installed.clone()),
+            "what {} names is not installed in target/languages ({} is not the same): tests/run installs it",
+            names.display(),
+            installed.display()
+        );
+    }
+}
 
 /// A new plugin of a language, in a directory where its packages are found.
 fn new_plugin(language: &str) -> (TempDir, PathBuf) {
@@ -37,6 +58,7 @@ fn jackfield(arguments: &[&str], path: &Path) -> String {
 
 /// Its own tests and the fixtures, which are those of every language, and a call.
 fn tests_builds_and_routes_calls(language: &str) {
+    assert_packages(language);
     let (_kept, directory) = new_plugin(language);
     let text = jackfield(&["plugin", "test"], &directory);
     assert!(text.contains("fixtures: 10 passed, 0 failed"), "{text}");

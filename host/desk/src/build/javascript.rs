@@ -9,7 +9,7 @@ use serde_json::Value;
 /// What makes the component.
 const COMPONENTIZE: &str = "node_modules/@bytecodealliance/componentize-js";
 
-const NO_NODE: &str = "install Node.js 20 or later with npm, from your distribution or https://nodejs.org";
+const NO_NODE: &str = "install Node.js 20.19 or 22.12 or later with npm, from your distribution or https://nodejs.org";
 
 /// Installs the packages where they are missing, and runs the build script of the package.
 pub(super) fn build(directory: &Path) -> Result<(String, PathBuf)> {
