@@ -49,4 +49,5 @@ mod tls_next_hop;
 mod trunk_interfaces;
 mod trunks;
 mod waiting;
+mod waiting_ends;
 mod websocket;
