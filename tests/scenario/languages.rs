@@ -12,10 +12,8 @@ use crate::support::scene::{Scene, invite, whole_call};
 use crate::support::wasm::workspace;
 
 /// The file that names what a language needs, and its copy in target/languages, which stands there once all of that has been installed.
-const PACKAGES: [(&str, &str, &str); 2] = [
-    ("javascript", "package-lock.json", "node_modules/package-lock.json"),
-    ("python", "requirements.txt", "venv/requirements.txt"),
-];
+const PACKAGES: [(&str, &str, &str); 2] =
+    [("javascript", "package-lock.json", "node_modules/package-lock.json"), ("python", "requirements.txt", "venv/requirements.txt")];
 
 /// A build would fetch what is missing, which takes long where there is no network.
 fn assert_packages(language: &str) {

@@ -18,10 +18,8 @@ const WAIT: &str = "wait = \"30s\"";
 
 /// A trunk with room for one call, and a plugin that may ask the server.
 fn narrow(provider: &Peer, site: &Held) -> Config {
-    let trunk = format!(
-        "[trunk.telekom]\nprovider = \"telekom.test\"\nnext-hop = {:?}\nprobe.interval = \"off\"\ncalls = 1\n",
-        provider.uri("")
-    );
+    let trunk =
+        format!("[trunk.telekom]\nprovider = \"telekom.test\"\nnext-hop = {:?}\nprobe.interval = \"off\"\ncalls = 1\n", provider.uri(""));
     let grants = ALL.replace("http://127.0.0.1/", &format!("http://{}/", site.address));
     settings()
         .table("[http]\ntimeout = \"30s\"")
