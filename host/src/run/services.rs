@@ -20,6 +20,9 @@ use crate::metrics::Sample;
 use crate::plugin::settings::Grants;
 use crate::plugin::{Front, Router, RouterSlot, Services};
 
+#[cfg(test)]
+mod tests;
+
 /// The services of a running proxy.
 #[derive(Debug)]
 pub(super) struct PluginServices {
@@ -82,7 +85,7 @@ impl PluginServices {
         for (name, settings) in &before.tables.tables {
             both.tables.entry(name.clone()).or_insert_with(|| settings.clone());
         }
-        if let Err(wrong) = self.tables.reconfigure(both) {
+        if let Err(wrong) = self.tables.prepare(both) {
             self.outside.withdraw(outside);
             let problem = |error| fault(config, &error).display(&config.path).to_string();
             return Err(wrong.into_iter().map(problem).collect());

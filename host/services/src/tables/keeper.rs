@@ -27,8 +27,10 @@ pub(super) enum Command {
     Look,
     /// Take up a changed configuration.
     Reconfigure(Box<Settings>, SyncSender<Result<(), Vec<TableError>>>),
-    /// Go back to the configuration before the last one, tables and all.
-    Restore,
+    /// The same, which may yet be undone.
+    Prepare(Box<Settings>, SyncSender<Result<(), Vec<TableError>>>),
+    /// Undo it, tables and all.
+    Restore(SyncSender<()>),
     /// End.
     Stop,
 }
@@ -52,12 +54,18 @@ struct Member {
     watched: Watched,
 }
 
+/// What a change is undone with.
+struct Former {
+    members: BTreeMap<String, Member>,
+    debounce: Duration,
+}
+
 /// The keeper.
 pub(super) struct Keeper {
     members: BTreeMap<String, Member>,
-    /// Those of the configuration before.
-    former: BTreeMap<String, Member>,
     debounce: Duration,
+    /// What there was before a change that may yet be undone. Otherwise nothing: it would keep each table's memory twice.
+    former: Option<Former>,
     board: Arc<Board>,
     notices: Vec<Notices>,
     sender: SyncSender<Command>,
@@ -65,14 +73,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(board: Arc<Board>, sender: SyncSender<Command>) -> Self {
-        Self {
-            members: BTreeMap::new(),
-            former: BTreeMap::new(),
-            debounce: Settings::default().debounce,
-            board,
-            notices: Vec::new(),
-            sender,
-        }
+        Self { members: BTreeMap::new(), debounce: Settings::default().debounce, former: None, board, notices: Vec::new(), sender }
     }
 
     /// Runs until it is told to stop, or until nobody is left who could.
@@ -86,7 +87,13 @@ impl Keeper {
                 Ok(Command::Reconfigure(settings, answer)) => {
                     let _ = answer.send(self.reconfigure(*settings));
                 }
-                Ok(Command::Restore) => self.restore(),
+                Ok(Command::Prepare(settings, answer)) => {
+                    let _ = answer.send(self.prepare(*settings));
+                }
+                Ok(Command::Restore(answer)) => {
+                    self.restore();
+                    let _ = answer.send(());
+                }
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
             look_again = self.look(Instant::now());
@@ -108,16 +115,24 @@ impl Keeper {
         if !wrong.is_empty() {
             return Err(wrong);
         }
-        self.former = std::mem::replace(&mut self.members, members);
-        self.debounce = settings.debounce;
+        (self.members, self.debounce, self.former) = (members, settings.debounce, None);
         self.notices = self.directories();
         self.publish();
         Ok(())
     }
 
+    /// The same, and remembers what there was.
+    fn prepare(&mut self, settings: Settings) -> Result<(), Vec<TableError>> {
+        let former = Former { members: self.members.clone(), debounce: self.debounce };
+        self.reconfigure(settings)?;
+        self.former = Some(former);
+        Ok(())
+    }
+
     /// What a file says that has changed since is found by the next look.
     fn restore(&mut self) {
-        self.members = std::mem::take(&mut self.former);
+        let Some(Former { members, debounce }) = self.former.take() else { return };
+        (self.members, self.debounce) = (members, debounce);
         self.notices = self.directories();
         self.publish();
     }

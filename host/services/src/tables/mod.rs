@@ -101,16 +101,33 @@ impl Tables {
     /// # Errors
     /// What is wrong with the files of tables that are new or configured otherwise.
     pub fn reconfigure(&self, settings: Settings) -> Result<(), Vec<TableError>> {
-        let (answer, answered) = sync_channel(1);
-        // Without the thread there is nobody who could take anything up; it only ends with the last handle.
-        let sent = self.0.sender.send(Command::Reconfigure(Box::new(settings), answer));
-        sent.ok().and_then(|()| answered.recv().ok()).unwrap_or(Ok(()))
+        self.change(settings, Command::Reconfigure)
     }
 
-    /// Undoes the last [`Tables::reconfigure`] that succeeded, once: the tables before it are back as they were.
+    /// The same, which [`Tables::restore`] undoes as long as nothing has been taken up after it.
+    ///
+    /// # Errors
+    /// See [`Tables::reconfigure`].
+    pub fn prepare(&self, settings: Settings) -> Result<(), Vec<TableError>> {
+        self.change(settings, Command::Prepare)
+    }
+
+    /// Undoes what was prepared: the tables before it are back as they were.
     pub fn restore(&self) {
+        let (answer, answered) = sync_channel(1);
         // An error means that the thread has ended, and with it whatever there was to restore.
-        let _ = self.0.sender.send(Command::Restore);
+        let _ = self.0.sender.send(Command::Restore(answer)).map(|()| answered.recv());
+    }
+
+    fn change(
+        &self,
+        settings: Settings,
+        command: impl FnOnce(Box<Settings>, SyncSender<Result<(), Vec<TableError>>>) -> Command,
+    ) -> Result<(), Vec<TableError>> {
+        let (answer, answered) = sync_channel(1);
+        // Without the thread there is nobody who could take anything up; it only ends with the last handle.
+        let sent = self.0.sender.send(command(Box::new(settings), answer));
+        sent.ok().and_then(|()| answered.recv().ok()).unwrap_or(Ok(()))
     }
 
     /// The table of this name as it is now.

@@ -84,6 +84,56 @@ fn a_configuration_is_taken_up_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_change_that_was_prepared_is_undone_as_a_whole() {
+    let (place, other) = (Place::new("t.csv", Matching::Exact), Place::new("o.csv", Matching::Exact));
+    let tables = Tables::start(place.write("key,v\nk,1\n").tables()).unwrap();
+    let before = tables.get("t").unwrap();
+    other.write("key,v\nk,2\n");
+    let mut next = other.tables();
+    next.tables.insert("o".into(), other.settings.clone());
+    tables.prepare(next.clone()).unwrap();
+    assert_eq!((value(&tables), tables.get("o").is_some()), ("k|2".to_owned(), true));
+    tables.restore();
+    assert!(Arc::ptr_eq(&before, &tables.get("t").unwrap()) && tables.get("o").is_none());
+    assert_eq!(tables.status().len(), 1);
+    // Its file is looked after as before.
+    place.replace("key,v\nk,3\n");
+    wait_for(&tables, |status| status.reloads == 1);
+    assert_eq!(value(&tables), "k|3");
+    // What has been taken up is not undone, nor is anything undone twice.
+    tables.restore();
+    assert_eq!(value(&tables), "k|3");
+    tables.prepare(next.clone()).unwrap();
+    tables.reconfigure(next).unwrap();
+    tables.restore();
+    assert_eq!((value(&tables), tables.status().len()), ("k|2".to_owned(), 2));
+}
+
+#[test]
+fn a_file_that_changes_while_a_change_is_prepared_is_read_again_after_it_was_undone() {
+    let (place, other) = (Place::new("t.csv", Matching::Exact), Place::new("o.csv", Matching::Exact));
+    let tables = Tables::start(place.write("key,v\nk,1\n").tables()).unwrap();
+    other.write("key,v\nk,2\n");
+    tables.prepare(other.tables()).unwrap();
+    place.replace("key,v\nk,3\n");
+    tables.restore();
+    wait_for(&tables, |status| status.reloads == 1);
+    assert_eq!(value(&tables), "k|3");
+}
+
+#[test]
+fn a_table_that_a_change_has_replaced_is_gone_with_its_memory() {
+    let (place, other) = (Place::new("t.csv", Matching::Exact), Place::new("o.csv", Matching::Exact));
+    let tables = Tables::start(place.write("key,v\nk,1\n").tables()).unwrap();
+    let before = Arc::downgrade(&tables.get("t").unwrap());
+    other.write("key,v\nk,2\n");
+    tables.prepare(other.tables()).unwrap();
+    assert!(before.upgrade().is_some(), "it may be wanted again");
+    tables.reconfigure(other.tables()).unwrap();
+    assert!(before.upgrade().is_none());
+}
+
+#[test]
 fn look_ups_during_reloads_see_one_table_or_the_other_and_never_a_mixture() {
     const ROWS: u32 = 2000;
     let content = |version: u32| (0..ROWS).fold("key,version\n".to_owned(), |text, key| text + &format!("{key:04},{version}\n"));
