@@ -183,6 +183,24 @@ mod tests {
 
     use super::*;
 
+    /// What nobody asks about costs nothing.
+    #[test]
+    fn tags_without_limits_are_counted_where_a_plugin_of_the_chain_may_ask_for_them() {
+        let listen = "[listen.lan]\naddress = \"127.0.0.1:5060\"\n";
+        for (plugins, counted) in [
+            ("", CountedTags::Limited),
+            ("[plugins]\ndirectory = \"p\"\nchain = [\"a\"]\n", CountedTags::Limited),
+            ("[plugins]\ndirectory = \"p\"\nchain = [\"a\"]\n[plugins.a]\ngrant = { dns = true, state = false }\n", CountedTags::Limited),
+            ("[plugins]\ndirectory = \"p\"\nchain = [\"a\"]\n[plugins.b]\ngrant = { state = true }\n", CountedTags::Limited),
+            ("[plugins]\ndirectory = \"p\"\nchain = [\"a\", \"b\"]\n[plugins.b]\ngrant = { state = true }\n", CountedTags::All),
+        ] {
+            let state_directory = Some("/nowhere".into());
+            let environment = crate::config::Environment { state_directory, cores: 1, ..Default::default() };
+            let config = Config::parse(std::path::Path::new("/nowhere/test.toml"), &format!("{listen}{plugins}"), &environment).unwrap();
+            assert_eq!(admission_of(&config), AdmissionSettings { counted_tags: counted, ..config.admission.clone() }, "{plugins}");
+        }
+    }
+
     #[test]
     fn a_storm_is_one_line_and_other_things_are_said_all_the_same() {
         let (said, lines) = (Said::default(), Cell::new(0));

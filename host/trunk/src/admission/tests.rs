@@ -1,6 +1,7 @@
 //! Calls as the shell tells of them, and what is counted then.
 
 mod storm;
+mod tags;
 
 use std::time::Duration;
 

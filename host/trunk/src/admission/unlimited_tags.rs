@@ -44,3 +44,21 @@ impl UnlimitedTags {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_that_no_call_has_make_room_and_those_that_are_in_hand_stay() {
+        let tags = UnlimitedTags::default();
+        let held = tags.tag("held");
+        assert!((1..TAGS_MAX).all(|number| tags.tag(&number.to_string()).is_some()));
+        assert!(tags.tag("one more").is_none() && tags.tag("held").is_some());
+        tags.sweep(Timestamp::default());
+        assert_eq!(tags.lock().keys().map(|name| &**name).collect::<Vec<_>>(), ["held"]);
+        drop(held);
+        tags.sweep(Timestamp::default());
+        assert!(tags.lock().is_empty());
+    }
+}

@@ -115,3 +115,48 @@ fn contacts_without_a_port_with_port_zero_and_with_ipv6_are_found_as_they_were_w
         assert_eq!(found(&table, after(1), "sip:s@[2001:db8::2]:5060;line=six", "", None), [contact]);
     }
 }
+
+/// The contacts of an address-of-record at trunks: URI, line, trunk and seconds.
+fn contacts(table: &Registrations, now: UnixTime, aor: &str, trunks: &[&str]) -> Vec<(String, Option<String>, String, u32)> {
+    let found = table.contacts(now, aor.as_bytes(), trunks.iter().map(|name| TrunkId::of(name)));
+    found.into_iter().map(|contact| (contact.uri, contact.line, contact.trunk.to_string(), contact.expires_in)).collect()
+}
+
+#[test]
+fn the_contacts_of_an_address_of_record_are_told_trunk_by_trunk_and_the_newest_first() {
+    let table = table(&[
+        Agent::new("sip:a@p.test", "<sip:s@10.0.0.1>"),
+        Agent::new("sip:a@p.test", "<sip:s@10.0.0.2;line=x>"),
+        Agent::new("sip:b@p.test", "<sip:s@10.0.0.3>"),
+        Agent::new("sip:a@p.test", "<sip:s@10.0.0.4>").trunk("sipgate"),
+    ]);
+    let of = |uri: &str, line: Option<&str>, trunk: &str, seconds| (uri.to_owned(), line.map(str::to_owned), trunk.to_owned(), seconds);
+    let [oldest, newest, other] = [
+        of("sip:s@10.0.0.1", None, "telekom", 3590),
+        of("sip:s@10.0.0.2;line=x", Some("x"), "telekom", 3591),
+        of("sip:s@10.0.0.4", None, "sipgate", 3593),
+    ];
+    let found = |aor, trunks: &[&str]| contacts(&table, after(10), aor, trunks);
+    assert_eq!(found("sip:a@p.test", &["telekom", "sipgate"]), [newest.clone(), oldest.clone(), other.clone()]);
+    assert_eq!(found("sip:a@p.test", &["sipgate", "telekom"]), [other, newest.clone(), oldest.clone()]);
+    // RFC 3261 10.3: an address-of-record is found without its parameters, and whatever the case of its host.
+    assert_eq!(found("sip:a@P.TEST;user=phone", &["telekom"]), [newest, oldest]);
+    for (aor, trunk) in
+        [("sip:A@p.test", "telekom"), ("sip:c@p.test", "telekom"), ("sip:a@p.test", "nobody"), ("tel:+49", "telekom"), ("", "telekom")]
+    {
+        assert_eq!(found(aor, &[trunk]), [], "{aor} {trunk}");
+    }
+}
+
+#[test]
+fn contacts_that_have_expired_are_not_told_and_of_many_only_so_many() {
+    let table = Registrations::new(RegistrationSettings::default());
+    for host in 0..100 {
+        Agent::new("sip:a@p.test", &format!("<sip:s@10.0.0.{host}>")).granted(&table, after(host), 60);
+    }
+    let hosts = |now| -> Vec<String> { contacts(&table, now, "sip:a@p.test", &["telekom"]).into_iter().map(|found| found.0).collect() };
+    let newest: Vec<_> = (0..100).rev().map(|host| format!("sip:s@10.0.0.{host}")).collect();
+    assert_eq!(hosts(after(50)), newest[..64]);
+    assert_eq!(hosts(after(157)), newest[..2], "all but two have had their minute");
+    assert_eq!(hosts(after(159)), [""; 0]);
+}
