@@ -1,14 +1,17 @@
 //! Buckets in a real Redis: shared by routers; and when it is stopped, frozen or cut off under load, only calls that ask it notice, and they no
 //! longer than they may.
 
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use rustix::process::Signal;
 
 use crate::support::config::Config;
 use crate::support::load::{AnsweringMachine, Load, Order};
 use crate::support::prometheus::Prometheus;
 use crate::support::proxy::Proxy;
 use crate::support::redis::{Cuttable, Redis, is_there};
-use crate::support::scene::Scene;
+use crate::support::scene::{Scene, start};
 use crate::support::{full, wait};
 
 use super::services::{ALL, answer};
@@ -20,11 +23,20 @@ const WAIT: Duration = Duration::from_millis(500);
 /// What a busy machine may add to a call's setup beside what it waits for.
 const SLACK: Duration = Duration::from_millis(700);
 
-fn with_store(config: Config, at: std::net::SocketAddr) -> Config {
-    let (operation, wait) = (OPERATION.as_millis(), WAIT.as_millis());
-    config
-        .table(&format!("[store.shared]\nurl = \"redis://{at}/0\"\ntimeout = \"{operation}ms\"\n[kv.limits]\nstore = \"shared\""))
-        .plugin_with("services", &format!("{ALL}\nwait = \"{wait}ms\""), "")
+fn with_store(config: Config, at: SocketAddr) -> Config {
+    with_store_and(config, at, "")
+}
+
+/// The same with more keys of the store.
+fn with_store_and(config: Config, at: SocketAddr, keys: &str) -> Config {
+    let operation = OPERATION.as_millis();
+    let store = format!("[store.shared]\nurl = \"redis://{at}/0\"\ntimeout = \"{operation}ms\"\n{keys}\n[kv.limits]\nstore = \"shared\"");
+    in_memory(config.table(&store))
+}
+
+/// The plugin, and no store.
+fn in_memory(config: Config) -> Config {
+    config.plugin_with("services", &format!("{ALL}\nwait = \"{}ms\"", WAIT.as_millis()), "")
 }
 
 #[test]
@@ -34,13 +46,72 @@ fn two_routers_count_in_one_bucket() {
     }
     let (scene, redis) = (Scene::new(), Redis::start());
     let alice = scene.peer("alice");
-    let start = || Proxy::start(&with_store(super::services::settings(), redis.address()), &["services"]);
-    let (one, two) = (start(), start());
+    let router = || Proxy::start(&with_store(super::services::settings(), redis.address()), &["services"]);
+    let (one, two) = (router(), router());
     let links = [alice.to(one.address()), alice.to(two.address())];
     let counted: Vec<_> = (0..4).map(|n| answer(&alice, &links[n % 2], "Kv", "increment limits calls 1")).collect();
     let expected: Vec<_> = (1..5).map(|n| format!("kv increment limits calls 1 = {n}")).collect();
     assert_eq!(counted, expected);
     assert!(one.asked(&["status"]).contains("shared"), "{}", one.asked(&["status"]));
+}
+
+/// Takes up a configuration.
+fn reload(proxy: &Proxy, config: &Config) {
+    let before = proxy.log().len();
+    proxy.write_config(config);
+    proxy.signal(Signal::HUP);
+    wait::until("the configuration", || proxy.log_after(before).contains("the configuration has been read again").then_some(()));
+}
+
+#[test]
+fn a_bucket_moves_into_a_store_and_back_on_a_reload() {
+    if !is_there("a_bucket_moves_into_a_store_and_back_on_a_reload") {
+        return;
+    }
+    let (scene, redis) = (Scene::new(), Redis::start());
+    let alice = scene.peer("alice");
+    let memory = || in_memory(super::services::settings());
+    let (proxy, link) = start(&memory(), &["services"], &alice);
+    let count = || {
+        let answer = answer(&alice, &link, "Kv", "increment limits calls 1");
+        answer.rsplit(' ').next().unwrap_or_default().to_owned()
+    };
+    assert_eq!([count(), count()], ["1", "2"]);
+    reload(&proxy, &with_store(super::services::settings(), redis.address()));
+    assert_eq!([count(), count(), count()], ["1", "2", "3"], "the store has numbers of its own");
+    assert!(proxy.asked(&["status"]).contains("shared"), "{}", proxy.asked(&["status"]));
+    reload(&proxy, &memory());
+    assert_eq!(count(), "1", "nothing is carried over");
+    reload(&proxy, &with_store(super::services::settings(), redis.address()));
+    assert_eq!(count(), "4", "the store has kept what was in it");
+}
+
+#[test]
+fn a_password_file_is_read_again_with_the_configuration() {
+    if !is_there("a_password_file_is_read_again_with_the_configuration") {
+        return;
+    }
+    let (scene, mut redis) = (Scene::new(), Redis::start_with_password("first-horse"));
+    let alice = scene.peer("alice");
+    let settings = super::services::settings().file("password", "first-horse\n");
+    let config = with_store_and(settings, redis.address(), "password-file = \"password\"");
+    let (proxy, link) = start(&config, &["services"], &alice);
+    let count = || answer(&alice, &link, "Kv", "increment limits calls 1").replace("kv increment limits calls 1 ", "");
+    assert_eq!(count(), "= 1");
+    redis.stop();
+    redis.password = Some("second-horse");
+    redis.resume();
+    let refused = wait::until("refusal", || Some(count()).filter(|answer| answer.contains("password")));
+    assert!(refused.starts_with("! unavailable: ") && !refused.contains("horse"), "{refused}");
+    // A file that is not there changes nothing.
+    std::fs::remove_file(proxy.file("password")).expect("a file of our own");
+    proxy.signal(Signal::HUP);
+    proxy.logged(&["store.shared.password-file"]);
+    proxy.logged(&["the configuration stays as it was"]);
+    std::fs::write(proxy.file("password"), "second-horse\n").expect("a file of our own");
+    reload(&proxy, &config);
+    assert_eq!(count(), "= 1", "an empty server, asked at once");
+    assert!(!proxy.log().contains("horse"), "a password is never shown");
 }
 
 /// What calls of this number ask for.

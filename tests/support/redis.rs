@@ -33,6 +33,8 @@ pub(crate) struct Redis {
     process: Option<Child>,
     directory: TempDir,
     port: Port,
+    /// What it asks for, if it asks.
+    pub(crate) password: Option<&'static str>,
 }
 
 impl Drop for Redis {
@@ -44,8 +46,17 @@ impl Drop for Redis {
 impl Redis {
     /// An empty one that keeps nothing on disk.
     pub(crate) fn start() -> Self {
+        Self::asking(None)
+    }
+
+    /// One that asks for a password.
+    pub(crate) fn start_with_password(password: &'static str) -> Self {
+        Self::asking(Some(password))
+    }
+
+    fn asking(password: Option<&'static str>) -> Self {
         let directory = tempfile::tempdir().expect("a directory of the test's own");
-        let mut redis = Self { process: None, directory, port: Port::reserve() };
+        let mut redis = Self { process: None, directory, port: Port::reserve(), password };
         redis.resume();
         redis
     }
@@ -58,15 +69,20 @@ impl Redis {
     pub(crate) fn resume(&mut self) {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--port", &self.port.number.to_string(), "--dir"]).arg(self.directory.path());
+        command.args(self.password.iter().flat_map(|password| ["--requirepass", password]));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let (ask, wanted) = match self.password {
+            Some(password) => (format!("AUTH {password}\r\nPING\r\n"), "+OK\r\n+PONG"),
+            None => ("PING\r\n".to_owned(), "+PONG"),
+        };
         self.process = Some(command.spawn().expect("redis-server starts"));
         wait::until("answer of redis-server", || {
             let mut stream = TcpStream::connect(self.address()).ok()?;
             stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
-            stream.write_all(b"PING\r\n").ok()?;
-            let mut answer = [0; 5];
+            stream.write_all(ask.as_bytes()).ok()?;
+            let mut answer = vec![0; wanted.len()];
             stream.read_exact(&mut answer).ok()?;
-            (&answer == b"+PONG").then_some(())
+            (answer == wanted.as_bytes()).then_some(())
         });
     }
 
