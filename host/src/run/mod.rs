@@ -8,6 +8,7 @@ mod file_watch;
 mod listeners;
 mod registrations;
 mod relays;
+mod reload;
 mod service_samples;
 mod services;
 pub(crate) mod stage;
@@ -23,7 +24,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use jackfield_proto::net::Listener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 use tokio::time::MissedTickBehavior;
 
 use crate::admin::control::ControlSocket;
@@ -97,34 +98,28 @@ pub fn run(config: Config, logging: Logging) -> Result<()> {
     services.router_runs(engine.router());
     let certificates = CertificateWatch::start(&config, engine.transport().clone())?;
     let users = UserWatch::start(&config, Arc::clone(&authentication))?;
-    let (counted, asked) = (Arc::clone(&engine), Arc::clone(&authentication));
-    metrics.add_source(move || counted.snapshot().samples());
-    metrics.add_source(move || asked.samples());
-    let counted = Arc::clone(&engine);
-    metrics.add_source(move || counted.trunk_samples());
-    let counted = Arc::clone(&engine);
-    metrics.add_source(move || counted.relay_samples());
-    let asked = Arc::clone(&services);
-    metrics.add_source(move || asked.samples());
-    let (config, refused) = (Mutex::new(config), Mutex::new(None));
-    let figures = Arc::new(Figures {
-        engine,
-        authentication,
-        plugins,
-        services,
-        metrics,
-        watching,
-        started: Instant::now(),
-        config,
-        refused,
-        documents,
-        followed,
-    });
+    let (config, refused, started) = (Mutex::new(config), Mutex::new(None), Instant::now());
+    let figures = Figures { engine, authentication, plugins, services, metrics, watching, started, config, refused, documents, followed };
+    count(&figures);
+    let figures = Arc::new(figures);
     let ended = runtime.block_on(serve(Arc::clone(&figures), desk, logging, certificates, users, Arc::clone(&store)));
     registrations::save_now(&store, &figures);
     // A change of configuration that still compiles plugins must not hold up the end of the process.
     runtime.shutdown_background();
     ended
+}
+
+/// Adds the figures of the parts to the metrics.
+fn count(figures: &Figures) {
+    let Figures { metrics, engine, authentication, services, .. } = figures;
+    let (calls, trunks, relays) = (Arc::clone(engine), Arc::clone(engine), Arc::clone(engine));
+    metrics.add_source(move || calls.snapshot().samples());
+    let asked = Arc::clone(authentication);
+    metrics.add_source(move || asked.samples());
+    metrics.add_source(move || trunks.trunk_samples());
+    metrics.add_source(move || relays.relay_samples());
+    let asked = Arc::clone(services);
+    metrics.add_source(move || asked.samples());
 }
 
 /// Each connection is a descriptor, and the limit that a shell gives is made for programs that use `select`.
@@ -199,7 +194,7 @@ async fn serve(
                 return turn.try_lock().iter().for_each(|_| listeners::follow(&figures));
             }
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-            let reloaded = reload(&figures);
+            let reloaded = reload::reload(&figures);
             // Whatever became of the file: its certificates and users may have been renewed.
             certificates.reload(&figures.config());
             users.reload(&figures.config());
@@ -209,6 +204,12 @@ async fn serve(
             }
         });
     }
+    drain(&figures, &mut signals).await;
+    Ok(())
+}
+
+/// Lets what is under way come to its end, and then ends the workers.
+async fn drain(figures: &Figures, signals: &mut Signals) {
     let patience = figures.config().drain;
     tracing::info!("taking no new calls; running transactions have {patience:?} to finish (a second signal ends them)");
     tokio::select! {
@@ -216,10 +217,9 @@ async fn serve(
             0 => tracing::info!("drained"),
             left => tracing::warn!(left, "out of patience: ending with transactions still running"),
         },
-        () = second_drain(&mut signals) => tracing::warn!("ending at once"),
+        () = second_drain(signals) => tracing::warn!("ending at once"),
     }
     figures.engine.stop();
-    Ok(())
 }
 
 /// Tells whoever started the process and waits for it, whatever the level of the log, that calls are taken, and where.
@@ -230,84 +230,6 @@ fn ready_line(listeners: &[Listener]) -> String {
 
 async fn second_drain(signals: &mut Signals) {
     while signals.next().await != Request::Drain {}
-}
-
-/// Reads the file again and takes it up as a whole, or not at all; the new configuration in the first case.
-fn reload(figures: &Figures) -> Option<Arc<Config>> {
-    let before = figures.config();
-    let refuse = |lines: Vec<String>| {
-        for line in &lines {
-            tracing::error!("{line}");
-        }
-        tracing::error!("the configuration stays as it was");
-        figures.metrics.reload_refused();
-        *figures.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines.join("; "));
-    };
-    let config = match Config::load(&before.path) {
-        Ok(config) => config,
-        Err(error) => {
-            refuse(error.lines());
-            return None;
-        }
-    };
-    let (taken, left) = before.take_up(&config);
-    let token_keys = match keys::key_ring(&taken) {
-        Ok(keys) => keys,
-        Err(error) => {
-            refuse(vec![error.to_string()]);
-            return None;
-        }
-    };
-    let lists = match users::load(&taken) {
-        Ok(lists) => lists,
-        Err(error) => {
-            refuse(error.lines());
-            return None;
-        }
-    };
-    let prepared = Handle::current().block_on(figures.documents.prepare(&config));
-    let documents = prepared.as_ref().unwrap_or(&figures.documents).documents();
-    let table = match trunks::table(&config, &documents) {
-        Ok(table) => table,
-        Err(problems) => {
-            refuse(LoadError::Invalid { file: config.path.clone(), problems }.lines());
-            return None;
-        }
-    };
-    let listeners = match listeners::prepare(figures, &config) {
-        Ok(prepared) => prepared,
-        Err(line) => {
-            refuse(vec![line]);
-            return None;
-        }
-    };
-    if let Err(lines) = figures.services.prepare(&before, &config) {
-        refuse(lines);
-        return None;
-    }
-    if let Err(error) = figures.plugins.reconfigure(&config.plugins) {
-        figures.services.give_up();
-        refuse(format!("{error:#}").lines().map(str::to_owned).collect());
-        return None;
-    }
-    figures.services.take_up();
-    figures.engine.replace_keys(token_keys);
-    // Before there are new listeners: nobody comes in there unasked.
-    figures.authentication.reconfigure(&taken, lists);
-    listeners::make(figures, &config, listeners);
-    trunks::announce(&figures.engine.trunks(), &table);
-    figures.engine.replace_trunks(&config, table);
-    prepared.into_iter().for_each(|prepared| figures.documents.adopt(prepared));
-    figures.watching.reconfigure(&before, &config);
-    for key in left {
-        tracing::warn!("{key} has changed: that takes effect at the next start");
-    }
-    let config = Arc::new(taken);
-    *figures.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&config);
-    *figures.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    figures.metrics.reload_applied();
-    tracing::info!("the configuration has been read again");
-    Some(config)
 }
 
 /// Loads every plugin that a configuration names, as a start would, and says what is wrong with them. Compiled code is not kept: who

@@ -1,238 +1,12 @@
-//! Whole files: what a good one means, and what is said of a bad one.
-
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use serde_json::json;
-
-use jackfield_plugin_host::settings::Waiting;
+//! What is said of a bad file: each fault with its place and its remedy.
 
 use super::*;
 
-fn environment() -> Environment {
-    Environment { home: Some(PathBuf::from("/home/op")), cores: 4, ..Environment::default() }
-}
-
-fn parse(text: &str) -> Result<Config, Vec<Problem>> {
-    Config::parse(Path::new("/etc/jackfield/jackfield.toml"), text, &environment())
-}
-
-/// The problems of a text as they are printed, for a file named `f`.
-fn problems(text: &str) -> Vec<String> {
-    let problems = parse(text).map_or_else(|problems| problems, |config| config.warnings);
-    problems.iter().map(|problem| problem.display(Path::new("f")).to_string()).collect()
-}
-
-const LISTEN: &str = "[listen.lan]\naddress = \"192.0.2.1:5060\"\n";
-
-#[test]
-fn a_small_file_has_the_documented_defaults() {
-    let config = parse(LISTEN).unwrap();
-    assert_eq!(
-        config,
-        Config {
-            path: PathBuf::from("/etc/jackfield/jackfield.toml"),
-            domains: vec![],
-            listen: vec![Listen {
-                name: "lan".into(),
-                place: Place::Address("192.0.2.1".parse().unwrap()),
-                port: Some(5060),
-                transports: vec![Transport::Udp, Transport::Tcp],
-                advertise: None,
-                tls: None,
-                origins: vec![],
-                access: Access::default(),
-                authenticate: None,
-                border: None,
-                media: SideMedia::default(),
-            }],
-            auth: vec![],
-            relay: Relay::default(),
-            outbound_proxy: OutboundProxy::default(),
-            trunks: vec![],
-            media: None,
-            admission: AdmissionSettings::default(),
-            sipproxy: Sipproxy::default(),
-            registrations: jackfield_trunk::registrations::RegistrationSettings::default(),
-            dns: jackfield_resolver::Settings::default(),
-            flows: Flows { path: PathPolicy::WhereSupported },
-            tables: jackfield_services::tables::Settings::default(),
-            plugins: Plugins {
-                directory: None,
-                chain: vec![],
-                table: BTreeMap::new(),
-                debounce: Duration::from_millis(200),
-                waiting: Waiting::default()
-            },
-            services: Services::default(),
-            timers: Timers {
-                t1: Duration::from_millis(500),
-                t2: Duration::from_secs(4),
-                t4: Duration::from_secs(5),
-                c: Duration::from_secs(185),
-                candidate: Duration::from_millis(500),
-                trying: Duration::from_millis(150),
-            },
-            limits: Limits {
-                core: CoreLimits { contexts: 200_000, branches: 32, retry_after: 5, max_breadth: 60 },
-                message: 65_536,
-                headers: 256,
-                udp_request_max: 1300,
-                tcp: TcpLimits {
-                    connections: 10_000,
-                    message_time: Duration::from_secs(20),
-                    idle_time: Duration::from_secs(600),
-                    handshake_time: Duration::from_secs(10),
-                    connect_time: Duration::from_secs(4),
-                },
-                source: SourceLimits::default(),
-            },
-            log: Log { level: LogLevel::Info, format: LogFormat::Human },
-            admin: Admin { control: PathBuf::from("/home/op/.local/state/jackfield/control.sock"), metrics: None },
-            workers: 4,
-            drain: Duration::from_secs(60),
-            explain_keep: 0,
-            record: jackfield_plugin_host::record::RecordSettings::in_directory("/home/op/.local/state/jackfield/recordings".into()),
-            state_directory: PathBuf::from("/home/op/.local/state/jackfield"),
-            token_keys: None,
-            warnings: vec![],
-            places: Places::default(),
-        }
-    );
-}
-
-#[test]
-fn a_full_file_is_read() {
-    let config = parse(
-        r#"
-domains = ["Example.test", "203.0.113.1", "2001:db8::1"]
-workers = 2
-drain = "30s"
-state-directory = "state"
-token-key-file = "/run/keys/token"
-
-[listen.wan]
-address = "[2001:db8::1]:5060"
-transports = ["tcp"]
-advertise = "SIP.example.test:5070"
-
-[listen.lan]
-address = "192.0.2.1"
-
-[flows]
-path = "never"
-
-[relay]
-to = ["127.0.0.0/8", "PBX.example", "2001:db8::/32", "192.0.2.9"]
-
-[plugins]
-directory = "plugins"
-chain = ["line-match", "header-match"]
-debounce = "50ms"
-
-[plugins.header-match]
-on-error = "next"
-memory = "32MiB"
-cpu = "10ms"
-init-cpu = "2s"
-config = { header = "X-Account", weight = 1.5, on = true, n = [1, 0x10], since = 2026-01-02, to = { a = "b" } }
-
-[plugins.line-match]
-on-error = "reply 480"
-change = "canary"
-canary = "2.5%"
-promote-after = 10000
-probation = { time = "5m", failures = 3, share = "0.5%" }
-breaker = false
-
-[timers]
-t1 = "100ms"
-t2 = "1s"
-t4 = "2s"
-c = "4m"
-trying = "0s"
-
-[limits]
-message = "128KiB"
-headers = 64
-contexts = 1001
-branches = 8
-max-breadth = 20
-retry-after = "2m"
-udp-request = 1400
-
-[limits.tcp]
-connections = 7
-message-time = "5s"
-idle-time = "1h"
-connect-time = "500ms"
-
-[log]
-level = "debug"
-format = "json"
-
-[admin]
-control = "run/control.sock"
-metrics = "127.0.0.1:9090"
-"#,
-    )
-    .unwrap();
-    assert_eq!(config.warnings, []);
-    assert_eq!(config.domains, ["example.test", "203.0.113.1", "[2001:db8::1]"]);
-    let names: Vec<_> = config.listen.iter().map(|listen| listen.name.as_str()).collect();
-    assert_eq!(names, ["wan", "lan"], "listeners keep the order of the file");
-    assert_eq!(config.listen[0].transports, [Transport::Tcp]);
-    assert_eq!(config.listen[0].advertise.as_deref(), Some("sip.example.test:5070"));
-    assert_eq!((config.listen[1].place.address(), config.listen[1].port_of(Transport::Udp)), (Some([192, 0, 2, 1].into()), 5060));
-    for (host, permitted) in [
-        ("127.1.2.3", true),
-        ("[2001:db8::5]", true),
-        ("pbx.EXAMPLE", true),
-        ("pbx.example.", true),
-        ("192.0.2.9", true),
-        ("192.0.2.8", false),
-        ("example", false),
-    ] {
-        assert_eq!(config.relay.permits(host), permitted, "{host}");
+/// Each text follows the listener of LISTEN, which fills the lines 1 and 2, and makes this one problem.
+fn each_is_named(cases: &[(&str, &str)]) {
+    for (text, expected) in cases {
+        assert_eq!(problems(&format!("{LISTEN}{text}\n")), [format!("f:{expected}")], "{text}");
     }
-    let base = Path::new("/etc/jackfield");
-    assert_eq!(config.state_directory, base.join("state"));
-    assert_eq!(config.admin, Admin { control: base.join("run/control.sock"), metrics: Some("127.0.0.1:9090".parse().unwrap()) });
-    assert_eq!(config.token_keys, Some(Secret::File("/run/keys/token".into())));
-    assert_eq!(config.flows, Flows { path: PathPolicy::Never });
-    assert_eq!((config.workers, config.drain), (2, Duration::from_secs(30)));
-    assert_eq!(config.plugins.directory, Some(base.join("plugins")));
-    assert_eq!(config.plugins.chain, ["line-match", "header-match"]);
-    assert_eq!(config.plugins.debounce, Duration::from_millis(50));
-    assert_eq!(
-        config.plugins.table["header-match"],
-        Plugin {
-            on_error: OnError::Next,
-            config: json!({"header": "X-Account", "weight": 1.5, "on": true, "n": [1, 16], "since": "2026-01-02", "to": {"a": "b"}}),
-            memory: 32 << 20,
-            cpu_per_hook: Duration::from_millis(10),
-            cpu_init: Duration::from_secs(2),
-            ..Plugin::default()
-        }
-    );
-    assert_eq!(config.plugins.settings("line-match").on_error, OnError::Reply(480));
-    assert_eq!(config.plugins.settings("absent"), Plugin::default());
-    let line_match = config.plugins.settings("line-match");
-    assert_eq!(
-        (line_match.change, line_match.canary, line_match.promote_after),
-        (Change::Canary, Share::parse("2.5%").unwrap(), Some(10_000))
-    );
-    let probation = Probation { time: Duration::from_secs(300), failures: 3, share: Share::parse("0.5%").unwrap() };
-    assert_eq!((line_match.probation, line_match.breaker), (Some(probation), None));
-    assert_eq!(config.plugins.settings("header-match").breaker, Some(Breaker::default()));
-    assert_eq!(config.timers.t1, Duration::from_millis(100));
-    assert_eq!(config.timers.trying, Duration::ZERO);
-    assert_eq!(config.limits.core, CoreLimits { contexts: 501, branches: 8, retry_after: 120, max_breadth: 20 });
-    assert_eq!((config.limits.message, config.limits.headers, config.limits.udp_request_max), (131_072, 64, 1400));
-    assert_eq!(config.limits.tcp.connections, 7);
-    assert_eq!(config.limits.tcp.connect_time, Duration::from_millis(500));
-    assert_eq!(config.log, Log { level: LogLevel::Debug, format: LogFormat::Json });
 }
 
 #[test]
@@ -268,9 +42,8 @@ on-error = "replay 503"
 }
 
 #[test]
-fn each_fault_has_its_place_and_its_remedy() {
-    // What follows the listener of LISTEN, which fills the lines 1 and 2; and the one problem that it makes.
-    for (text, expected) in [
+fn faults_in_where_requests_may_go_are_named() {
+    each_is_named(&[
         ("[relay]\nto = \"pbx\"", "4:6: relay.to: is a string; write a list"),
         (
             "[relay]\nto = [\"sip:pbx\"]",
@@ -306,6 +79,12 @@ fn each_fault_has_its_place_and_its_remedy() {
             "[outbound-proxy]\nrules = [{ from = \"::/0\", to = \"sip:sbc\", egress = \"wan\" }]",
             "4:52: outbound-proxy.rules[0].egress: there is no listener `wan`; write one of lan",
         ),
+    ]);
+}
+
+#[test]
+fn faults_in_how_names_are_found_are_named() {
+    each_is_named(&[
         (
             "[dns]\nservers = [\"192.0.2.53\", \"ns.example\"]",
             "4:26: dns.servers[1]: `ns.example` is no address; write it like \"192.0.2.53\", \"127.0.0.1:8600\" or \"[2001:db8::53]:53\"",
@@ -329,6 +108,12 @@ fn each_fault_has_its_place_and_its_remedy() {
             "[dns]\nmin-ttl = \"1m\"\nmax-ttl = \"30s\"",
             "5:11: dns.max-ttl: max-ttl is shorter than min-ttl; no answer could be kept for as long as both say",
         ),
+    ]);
+}
+
+#[test]
+fn faults_in_times_bounds_log_and_admin_are_named() {
+    each_is_named(&[
         (
             "[timers]\nt1 = \"0.5s\"",
             "4:6: timers.t1: `0.5s` is no duration; write a whole number and a unit (ms, s, m, h, d), like \"500ms\" or \"20s\"",
@@ -356,6 +141,12 @@ fn each_fault_has_its_place_and_its_remedy() {
             "[admin]\nmetrics = \"192.0.2.1:5060\"",
             "4:11: admin.metrics: 192.0.2.1:5060 is already taken by the listener `lan`; choose another port",
         ),
+    ]);
+}
+
+#[test]
+fn faults_in_addresses_and_names_of_listeners_are_named() {
+    each_is_named(&[
         (
             "[listen.b]\naddress = \"pbx.example:5060\"",
             "4:11: listen.b.address: `pbx.example:5060` is a name; write the IP address to bind, and the name into `advertise`",
@@ -373,16 +164,26 @@ fn each_fault_has_its_place_and_its_remedy() {
             "4:11: listen.b.address: 0.0.0.0 is no address that peers can answer to; add advertise = \"HOST\", or listen on an address of this machine",
         ),
         (
-            "[listen.b]\naddress = \"192.0.2.1\"\ntransports = [\"udp\"]",
-            "3:9: listen.b: 192.0.2.1:5060 is already taken by the listener `lan` in line 1; give one of them another port or transport",
-        ),
-        (
             "[listen.b]\naddress = \"0.0.0.0\"\nadvertise = \"a\"",
             "3:9: listen.b: 0.0.0.0:5060 is already taken by the listener `lan` in line 1; give one of them another port or transport",
         ),
         (
             "[listen.b]\naddress = \"192.0.2.2\"\nadvertise = \"sip:a\"",
             "5:13: listen.b.advertise: `sip:a` is no host or host:port; write it like \"sip.example.com\" or \"203.0.113.1:5060\"",
+        ),
+        (
+            "[listen.\"a b\"]\naddress = \"192.0.2.2\"",
+            "3:9: listen.\"a b\": a listener's name is made of letters, digits, `-`, `_` and `.`; rename it",
+        ),
+    ]);
+}
+
+#[test]
+fn faults_in_transports_of_listeners_are_named() {
+    each_is_named(&[
+        (
+            "[listen.b]\naddress = \"192.0.2.1\"\ntransports = [\"udp\"]",
+            "3:9: listen.b: 192.0.2.1:5060 is already taken by the listener `lan` in line 1; give one of them another port or transport",
         ),
         (
             "[listen.b]\naddress = \"192.0.2.2\"\ntransports = []",
@@ -426,10 +227,12 @@ fn each_fault_has_its_place_and_its_remedy() {
             "[listen.b]\naddress = \"192.0.2.2\"\ntransports = [\"udp\", \"udp\"]",
             "5:22: listen.b.transports[1]: `udp` is here twice; remove one",
         ),
-        (
-            "[listen.\"a b\"]\naddress = \"192.0.2.2\"",
-            "3:9: listen.\"a b\": a listener's name is made of letters, digits, `-`, `_` and `.`; rename it",
-        ),
+    ]);
+}
+
+#[test]
+fn faults_in_the_chain_are_named() {
+    each_is_named(&[
         (
             "[plugins]\nchain = [\"a\"]",
             "4:9: plugins.chain: there is no directory to load these from; add directory = \"plugins\" to [plugins]",
@@ -452,20 +255,7 @@ fn each_fault_has_its_place_and_its_remedy() {
             "[plugins]\ncha1n = [\"a\"]",
             "4:1: plugins.cha1n: unknown key; [plugins] has directory, chain, debounce and waiting, and a table [plugins.NAME] for a plugin",
         ),
-    ] {
-        assert_eq!(problems(&format!("{LISTEN}{text}\n")), [format!("f:{expected}")], "{text}");
-    }
-}
-
-#[test]
-fn the_keys_of_tokens_are_in_a_file_or_in_the_environment() {
-    let keys = |text: &str| parse(&format!("{text}\n{LISTEN}")).unwrap().token_keys;
-    assert_eq!(keys("token-key-file = \"k\""), Some(Secret::File("/etc/jackfield/k".into())));
-    assert_eq!(keys("token-key-env = \"KEYS\""), Some(Secret::Variable("KEYS".into())));
-    let both = problems(&format!("token-key-file = \"k\"\ntoken-key-env = \"KEYS\"\n{LISTEN}"));
-    assert_eq!(both, ["f:2:17: token-key-env: there is a token-key-file already; keep one of them"]);
-    let empty = problems(&format!("token-key-env = \"\"\n{LISTEN}"));
-    assert_eq!(empty, ["f:1:17: token-key-env: is empty; write the name of an environment variable, like \"JACKFIELD_TOKEN_KEYS\""]);
+    ]);
 }
 
 #[test]
@@ -532,96 +322,4 @@ fn broken_toml_is_named_with_its_place() {
     assert!(found[1].starts_with("f:4:"), "{found:#?}");
     let duplicate = problems("workers = 1\nworkers = 2\n");
     assert_eq!(duplicate, ["f:2:1: not valid TOML: duplicate key"]);
-}
-
-#[test]
-fn a_file_is_loaded_from_disk_with_its_directory_as_base() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("jackfield.toml");
-    std::fs::write(&file, format!("state-directory = \"state\"\n{LISTEN}")).unwrap();
-    assert_eq!(Config::load(&file).unwrap().state_directory, directory.path().join("state"));
-    std::fs::write(&file, b"# caf\xe9\n").unwrap();
-    let error = Config::load(&file).unwrap_err();
-    assert_eq!(error.to_string(), format!("{}:1:6: not valid UTF-8; save the file as UTF-8", file.display()));
-    let absent = Config::load(&directory.path().join("absent.toml")).unwrap_err();
-    assert!(matches!(absent, LoadError::Unreadable { .. }));
-}
-
-#[test]
-fn the_configurations_of_this_repository_are_good() {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut checked = 0;
-    for folder in ["tests/lab", "examples/quickstart", "examples/border", "examples/webrtc"] {
-        for entry in std::fs::read_dir(repository.join(folder)).unwrap() {
-            let file = entry.unwrap().path();
-            if file.extension().is_some_and(|extension| extension == "toml") && !file.ends_with("Cargo.toml") {
-                let loaded = Config::load(&file);
-                assert!(loaded.is_ok(), "{}", loaded.unwrap_err());
-                checked += 1;
-            }
-        }
-    }
-    assert!(checked >= 5, "{checked} files were found");
-}
-
-/// The blocks of TOML in the README: whole files, or a part that goes with any listener.
-#[test]
-fn the_examples_of_the_readme_are_good() {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
-    let blocks: Vec<&str> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(blocks.len() >= 3, "{} blocks were found", blocks.len());
-    for block in blocks {
-        let file = if block.contains("[listen.") { block.to_owned() } else { format!("{LISTEN}{block}") };
-        assert_eq!(problems(&file), [""; 0], "{block}");
-    }
-}
-
-#[test]
-fn each_transport_has_its_port_where_none_is_written_and_secure_ones_their_files() {
-    let config = parse(
-        r#"
-[listen.wan]
-address = "192.0.2.1"
-transports = ["udp", "tcp", "tls", "ws", "wss"]
-
-[listen.wan.tls]
-certificate = "wan.pem"
-key = "/keys/wan.key"
-also = [{ certificate = "b.pem", key = "b.key" }]
-client-ca = "clients.pem"
-server-ca = "ca.pem"
-
-[listen.wan.websocket]
-origins = ["https://phone.example.com", "null"]
-
-[listen.lan]
-address = "192.0.2.1:5070"
-transports = ["tcp", "ws"]
-
-[limits.tcp]
-handshake-time = "3s"
-"#,
-    )
-    .unwrap();
-    assert_eq!(config.warnings, []);
-    let wan = &config.listen[0];
-    let ports = wan.transports.iter().map(|transport| wan.port_of(*transport));
-    assert_eq!(ports.collect::<Vec<_>>(), [5060, 5060, 5061, 80, 443]);
-    let base = Path::new("/etc/jackfield");
-    let files = wan.tls.as_ref().unwrap();
-    assert_eq!(
-        files.paths().collect::<Vec<_>>(),
-        [
-            base.join("wan.pem"),
-            "/keys/wan.key".into(),
-            base.join("b.pem"),
-            base.join("b.key"),
-            base.join("clients.pem"),
-            base.join("ca.pem")
-        ]
-    );
-    assert_eq!(files.client_certificate, jackfield_transport::ClientCertificate::Require, "that is what a CA of clients is for");
-    assert_eq!(wan.origins.iter().map(|origin| &**origin).collect::<Vec<_>>(), ["https://phone.example.com", "null"]);
-    assert_eq!((config.listen[1].port, &config.listen[1].tls), (Some(5070), &None));
-    assert_eq!(config.limits.tcp.handshake_time, Duration::from_secs(3));
 }
