@@ -5,9 +5,9 @@ use jackfield_proto::message::Message;
 use jackfield_proto::net::Flow;
 use jackfield_proto::proxy::Reply;
 
-use super::Rules;
 use super::decider::Decider;
 use super::expansion::Denial;
+use super::rules::Rules;
 use super::shard::Shard;
 use super::worker::{State, Work, Worker};
 

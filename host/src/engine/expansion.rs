@@ -10,14 +10,14 @@ use jackfield_trunk::health::{Health, State};
 use jackfield_trunk::{Planned, Refusal, Table, Trunk};
 use smallvec::SmallVec;
 
-use super::kept::WayOf;
+use super::kept::{WayOf, Ways};
 use super::narration::{LeftOut, Narration};
 
 /// A plan with the ways of its targets, in the order in which these are tried.
 #[derive(Debug)]
 pub(super) struct Expanded {
     pub(super) groups: Vec<Group>,
-    pub(super) ways: SmallVec<[Option<WayOf>; 2]>,
+    pub(super) ways: Ways,
 }
 
 /// Who sends a request, as far as trunks care.

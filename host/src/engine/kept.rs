@@ -83,6 +83,9 @@ impl RelayedCall {
 /// A way of a trunk: the trunk as it was when the plan was made, and its way.
 pub(super) type WayOf = (Arc<Trunk>, WayId);
 
+/// The ways of targets in the order in which these are tried; none for one that belongs to no trunk.
+pub(super) type Ways = SmallVec<[Option<WayOf>; 2]>;
+
 /// A request that goes to a trunk, or that counts.
 #[derive(Debug)]
 pub(super) struct Carried {
@@ -91,8 +94,7 @@ pub(super) struct Carried {
     pub(super) flow: Flow,
     /// The call that it may end, where the media of that is relayed.
     pub(super) relayed: Option<RelayedCall>,
-    /// The ways of its targets in the order in which they are tried; none for one that belongs to no trunk.
-    ways: Mutex<SmallVec<[Option<WayOf>; 2]>>,
+    ways: Mutex<Ways>,
     /// The attempts that anything has come back from, a bit for each; the 65th has that of the first.
     spoken: AtomicU64,
     /// The INVITE has its final response, or there was none to wait for.
@@ -100,7 +102,7 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    pub(super) fn new(purpose: Purpose, flow: Flow, ways: SmallVec<[Option<WayOf>; 2]>) -> Self {
+    pub(super) fn new(purpose: Purpose, flow: Flow, ways: Ways) -> Self {
         let (ways, spoken, over) = (Mutex::new(ways), AtomicU64::new(0), AtomicBool::new(false));
         Self { purpose, flow, relayed: None, ways, spoken, over }
     }
@@ -153,13 +155,13 @@ impl Carried {
     }
 
     /// Other targets come behind the first `tried` ones, in the place of those that are there.
-    pub(super) fn replace(&self, tried: u32, ways: impl IntoIterator<Item = Option<WayOf>>) {
+    pub(super) fn replace(&self, tried: u32, ways: Ways) {
         let mut all = self.ways();
         all.truncate(usize::try_from(tried).unwrap_or(usize::MAX));
         all.extend(ways);
     }
 
-    fn ways(&self) -> MutexGuard<'_, SmallVec<[Option<WayOf>; 2]>> {
+    fn ways(&self) -> MutexGuard<'_, Ways> {
         self.ways.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,6 +22,7 @@ mod resolving;
 mod reviews;
 mod router;
 mod routing;
+mod rules;
 mod samples;
 mod shard;
 mod shared;
@@ -32,6 +33,7 @@ mod told;
 mod trunk_probes;
 mod trunk_samples;
 mod trunks;
+mod turns;
 mod upkeep;
 mod waiting;
 mod wire;
@@ -40,7 +42,6 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -48,31 +49,30 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use jackfield_proto::message;
 use jackfield_proto::net::{Listener, ListenerId};
-use jackfield_proto::proxy::{Border, KeyRing, MediaPolicy, Settings, SideId};
+use jackfield_proto::proxy::KeyRing;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::metrics::{Metrics, Sample};
-use jackfield_relay::{Pool, RelaySettings};
+use jackfield_relay::Pool;
 use jackfield_resolver::{Figures, Resolver};
 use jackfield_transport::{self as transport, Change, Monitor, Share, Sockets};
+use jackfield_trunk::Table;
 use jackfield_trunk::admission::AdmissionSnapshot;
 use jackfield_trunk::health::WayStatus;
 use jackfield_trunk::registrations::{Overview, Registrations, UnixTime};
-use jackfield_trunk::{Access, Table};
 
 pub use authentication::Authentication;
 pub use decider::{Completion, Decider, Decision, FailureView, Later, RequestView, ResponseView, Said};
+pub use rules::transport_settings;
 pub(crate) use simulation::mixed;
 pub use simulation::{Fixed, Simulation};
 pub use told::{Next, Told, Verdict};
 
 use clock::Clock;
-use media::ListenerMedia;
-use policy::Policy;
+use rules::{Rules, core_settings, relay_settings};
 use shard::Shard;
 use shared::{Outside, Shared};
 use wire::Wire;
@@ -115,82 +115,6 @@ pub enum StartError {
     /// The system gives no thread, no runtime or no randomness.
     #[error("cannot start a worker: {0}")]
     Worker(#[from] io::Error),
-}
-
-/// What a change of configuration may change outside the core.
-#[derive(Debug)]
-struct Rules {
-    /// By [`jackfield_proto::net::ListenerId`].
-    listeners: Arc<[Listener]>,
-    /// Names of the media profiles, which a decision may name.
-    profiles: Arc<[Arc<str>]>,
-    /// Who may send to a listener, by its name; those where everybody may are not in it.
-    access: HashMap<Arc<str>, Access>,
-    message: message::Limits,
-    policy: Policy,
-    media: ListenerMedia,
-    settings: Arc<Settings>,
-    retry_after: u32,
-}
-
-impl Rules {
-    fn new(config: &Config, listeners: Arc<[Listener]>, settings: Arc<Settings>) -> Self {
-        let retry_after = settings.limits.retry_after;
-        let restricted = config.listen.iter().filter(|listen| listen.access != Access::default());
-        let access = restricted.map(|listen| (listen.name.as_str().into(), listen.access.clone())).collect();
-        let (message, policy, media) =
-            (message_limits(config), Policy::new(config, settings.clone()), ListenerMedia::new(config, &listeners));
-        Self { listeners, profiles: config.media_profiles(), access, message, policy, media, settings, retry_after }
-    }
-}
-
-fn message_limits(config: &Config) -> message::Limits {
-    message::Limits { message: config.limits.message, headers: config.limits.headers }
-}
-
-/// What the transports are told by a configuration.
-pub fn transport_settings(config: &Config) -> transport::Settings {
-    let tcp = &config.limits.tcp;
-    transport::Settings {
-        connections: tcp.connections,
-        message: message_limits(config),
-        unfinished: tcp.message_time,
-        idle: tcp.idle_time,
-        handshake: tcp.handshake_time,
-        connect: tcp.connect_time,
-        source: source_limits::source_limits(config),
-        ..transport::Settings::default()
-    }
-}
-
-fn relay_settings(config: &Config) -> RelaySettings {
-    config.media.as_deref().cloned().unwrap_or_default()
-}
-
-fn core_settings(config: &Config, listeners: &[Listener], token_keys: KeyRing) -> Settings {
-    Settings {
-        listeners: listeners.to_vec(),
-        domains: config.domains.clone(),
-        timers: config.timers,
-        limits: config.limits.core,
-        udp_request_max: config.limits.udp_request_max,
-        token_keys,
-        path: config.flows.path,
-        borders: borders(config, listeners),
-        media: if config.media.is_some() { MediaPolicy::Asked } else { MediaPolicy::Never },
-    }
-}
-
-/// What each listener says about what crosses its border; empty where nobody says anything.
-fn borders(config: &Config, listeners: &[Listener]) -> Vec<Arc<Border>> {
-    if config.listen.iter().all(|listen| listen.border.is_none()) {
-        return Vec::new();
-    }
-    let of = |listener: &Listener| {
-        let said = config.listen.iter().find(|listen| listen.name == *listener.name).and_then(|listen| listen.border.clone());
-        said.unwrap_or_else(|| Arc::new(Border { side: SideId::of_listener(&listener.name), ..Border::default() }))
-    };
-    listeners.iter().map(of).collect()
 }
 
 /// A running proxy.

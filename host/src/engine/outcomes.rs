@@ -7,13 +7,13 @@ use std::sync::Arc;
 use jackfield_auth::Challenged;
 use jackfield_proto::message::{Message, Method};
 use jackfield_proto::net::Flow;
-use jackfield_proto::proxy::{BranchId, Cause, Edit, FailureOutcome, Group, Reviewed, Taken, TrunkId};
+use jackfield_proto::proxy::{Admitted, BranchId, Cause, Edit, FailureOutcome, Group, Reviewed, Taken, TrunkId};
 use jackfield_trunk::admission::{Refused, TargetKey, ends_dialog, session_interval};
 use jackfield_trunk::registrations::{Answered, Credentials, Event, EventKind, NamedFlow, Unanswered};
 
 use super::decider::{Completion, Decider, FailureView, ResponseView, Said};
 use super::expansion::{Expanded, Expansion, Sender};
-use super::kept::{Carried, Kept, Purpose, WayOf};
+use super::kept::{Carried, Kept, Purpose, WayOf, Ways};
 use super::reviews::Review;
 use super::routing::ask_for_admission;
 use super::shard::Shard;
@@ -135,23 +135,28 @@ impl<D: Decider> Worker<D> {
     /// Carries out what has been chosen.
     pub(super) fn chosen(&self, shard: &Shard<State<D>>, unchosen: &Unchosen<D::State>, outcome: FailureOutcome, work: &mut Work<D>) {
         let Unchosen { branch, ref state, cause, attempt, ref response, .. } = *unchosen;
-        // Asked now: while somebody chose, a target that ran beside may have failed too, and brought others.
-        let tried = shard.with(|core| core.attempts(branch.context)).unwrap_or(attempt);
-        let outcome = self.outcome(state, unchosen.view(), tried, outcome);
+        let (outcome, ways) = self.outcome(state, unchosen.view(), outcome);
         if self.is_heard() {
             self.say_failed(&unchosen.view(), &outcome, work);
         }
         let status = response.as_ref().map(|response| response.status());
         self.transport.tell(|| Told::Failed { attempt, cause, status, next: Next::of(&outcome) });
-        self.step(shard, work, |core, now, out| core.failure_decided(now, branch, outcome, out));
+        self.step(shard, work, |core, now, out| {
+            // Both at once, and counted now: while somebody chose, a target that ran beside may have failed too, and brought others.
+            if let (Some(carried), Some(ways), Some(tried)) = (&state.carried, ways, core.attempts(branch.context)) {
+                carried.replace(tried, ways);
+            }
+            core.failure_decided(now, branch, outcome, out);
+        });
     }
 
-    fn outcome(&self, kept: &Kept<D::State>, view: FailureView<'_>, tried: u32, outcome: FailureOutcome) -> FailureOutcome {
+    /// What the core does after a failure, and the ways of its targets where these are others.
+    fn outcome(&self, kept: &Kept<D::State>, view: FailureView<'_>, outcome: FailureOutcome) -> (FailureOutcome, Option<Ways>) {
         let way = || kept.carried.as_ref().and_then(|carried| carried.way(view.attempt));
         match outcome {
-            FailureOutcome::Undecided => way().map_or(FailureOutcome::Undecided, |way| after_failure(&way, &view)),
-            FailureOutcome::Instead(groups) => self.instead(kept, &view, tried, groups),
-            outcome => outcome,
+            FailureOutcome::Undecided => (way().map_or(FailureOutcome::Undecided, |way| after_failure(&way, &view)), None),
+            FailureOutcome::Instead(groups) => self.instead(kept, &view, groups),
+            outcome => (outcome, None),
         }
     }
 
@@ -176,28 +181,48 @@ impl<D: Decider> Worker<D> {
     }
 
     /// Targets that the decider has put in the place of those that remain, which may name trunks too.
-    fn instead(&self, kept: &Kept<D::State>, view: &FailureView<'_>, tried: u32, groups: Vec<Group>) -> FailureOutcome {
+    fn instead(&self, kept: &Kept<D::State>, view: &FailureView<'_>, groups: Vec<Group>) -> (FailureOutcome, Option<Ways>) {
         // Without it there was no trunk when the decision was made.
-        let Some(carried) = &kept.carried else { return FailureOutcome::Instead(without_trunks(groups)) };
+        let Some(carried) = &kept.carried else { return (FailureOutcome::Instead(without_trunks(groups)), None) };
         let table = self.shared.trunks.table();
         let sender = Sender { source: carried.flow.remote.ip(), user: None };
         let (health, narration) = (&self.shared.trunks.health, &self.shared.narration);
         let expansion = Expansion { table: &table, request: view.request, sender, health, narration };
         match expansion.of_groups(groups) {
             Ok(Expanded { mut groups, ways }) => {
-                carried.replace(tried, ways);
                 ask_for_admission(&mut groups, Some(carried));
-                FailureOutcome::Instead(groups)
+                (FailureOutcome::Instead(groups), Some(ways))
             }
-            Err(denial) => denial.reply().map_or(FailureOutcome::Stop, FailureOutcome::Reply),
+            Err(denial) => (denial.reply().map_or(FailureOutcome::Stop, FailureOutcome::Reply), None),
         }
     }
 
-    /// Whether a request may go to a target of a trunk, or with a tag, that has limits.
-    pub(super) fn admit(&self, branch: BranchId, kept: Option<&Kept<D::State>>, trunk: Option<TrunkId>, tag: &str) -> Result<(), Refused> {
+    /// Tells the core whether a request may go to a target of a trunk, or with a tag, that has limits.
+    pub(super) fn decide_admission(
+        &self,
+        shard: &Shard<State<D>>,
+        kept: Option<&Kept<D::State>>,
+        target: TargetKey<'_>,
+        request: &Message,
+        work: &mut Work<D>,
+    ) {
+        let refused = self.admit(kept, target).err();
+        if self.is_heard() {
+            self.say_admission(request, target.tag, refused.as_ref(), work);
+        }
+        let admitted = refused.map_or(Admitted::Yes, |refused| Admitted::No(refused.reply()));
+        if let Admitted::No(reply) = &admitted {
+            self.transport.tell(|| Told::NotAdmitted { status: reply.status });
+        }
+        let mut taken = Taken::Yes;
+        self.step(shard, work, |core, now, out| taken = core.admitted(now, target.branch, admitted, out));
+        self.give_back(taken, kept, target);
+    }
+
+    fn admit(&self, kept: Option<&Kept<D::State>>, target: TargetKey<'_>) -> Result<(), Refused> {
         let carried = kept.and_then(|kept| kept.carried.as_ref());
         let Some(Purpose::Call(id)) = carried.map(|carried| carried.purpose) else { return Ok(()) };
-        let admitted = self.shared.trunks.admission.admit(self.shared.clock.now(), id, TargetKey { branch, trunk, tag });
+        let admitted = self.shared.trunks.admission.admit(self.shared.clock.now(), id, target);
         match &admitted {
             Ok(()) => carried.iter().filter(|carried| carried.is_over()).for_each(|carried| self.over(carried, None)),
             Err(refused) => self.shared.trunks.say(&refused.whose.to_string(), || tracing::info!("a call is turned away: {refused}")),
@@ -206,7 +231,7 @@ impl<D: Decider> Worker<D> {
     }
 
     /// A place that a call was given when it was cancelled already, or had been accepted elsewhere: nobody would say when it is free again.
-    pub(super) fn give_back(&self, taken: Taken, kept: Option<&Kept<D::State>>, target: TargetKey<'_>) {
+    fn give_back(&self, taken: Taken, kept: Option<&Kept<D::State>>, target: TargetKey<'_>) {
         let carried = kept.and_then(|kept| kept.carried.as_ref());
         let Some(Purpose::Call(id)) = carried.map(|carried| carried.purpose) else { return };
         match taken {

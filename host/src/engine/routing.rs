@@ -15,14 +15,15 @@ use jackfield_trunk::admission::ends_dialog;
 use jackfield_trunk::{Table, Trunk};
 use smallvec::{SmallVec, smallvec};
 
+use super::Shared;
 use super::authentication::{Judged, Passed, Visit};
 use super::decider::{Decider, Decision, RequestView, Said};
 use super::expansion::{Denial, Expanded, Expansion, Sender};
-use super::kept::{Carried, Kept, Purpose, RelayedCall, WayOf};
+use super::kept::{Carried, Kept, Purpose, RelayedCall, Ways};
 use super::policy::{self, Leads, refused};
+use super::rules::Rules;
 use super::waiting::{Decided, Settled, Undecided};
 use super::worker::Worker;
-use super::{Rules, Shared};
 
 /// A request that wants a verdict.
 #[derive(Clone, Copy, Debug)]
@@ -289,7 +290,7 @@ impl<D: Decider> Worker<D> {
     }
 
     /// What the engine itself has to do with a request outside of dialogs; the error is the answer to one that is one too many.
-    fn carried(&self, known: &Known<'_>, ways: SmallVec<[Option<WayOf>; 2]>, watch: Watch) -> Result<Option<Arc<Carried>>, Box<Reply>> {
+    fn carried(&self, known: &Known<'_>, ways: Ways, watch: Watch) -> Result<Option<Arc<Carried>>, Box<Reply>> {
         let Asked { request, flow, .. } = known.asked;
         let admission = &self.shared.trunks.admission;
         // Who chooses what comes after a failure may choose a trunk then.

@@ -11,16 +11,18 @@ use jackfield_relay::Pool;
 use jackfield_resolver::Resolver;
 use tokio::sync::Notify;
 
+use super::Setup;
 use super::authentication::Authentication;
 use super::clock::Clock;
 use super::decider::Decider;
 use super::narration::Narration;
 use super::reviews::Reviews;
+use super::rules::{Rules, core_settings, relay_settings};
 use super::shard::Shard;
 use super::trunk_probes::TrunkProbes;
 use super::trunks::Trunks;
+use super::turns::Turns;
 use super::worker::State;
-use super::{Rules, Setup, core_settings, relay_settings};
 use crate::metrics::Metrics;
 
 /// What the workers share.
@@ -50,6 +52,8 @@ pub(crate) struct Shared<D: Decider> {
     pub(super) panics: AtomicU64,
     /// Responses that plugins which wait have in hand.
     pub(super) reviews: Reviews<State<D>>,
+    /// Dialogs of which such plugins have a request in hand.
+    pub(super) turns: Turns,
 }
 
 /// What the workers share that reaches out of the process.
@@ -92,6 +96,7 @@ impl<D: Decider> Shared<D> {
             stopping: AtomicBool::new(false),
             panics: AtomicU64::new(0),
             reviews: Reviews::default(),
+            turns: Turns::default(),
         })
     }
 

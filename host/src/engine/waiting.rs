@@ -13,7 +13,6 @@ use jackfield_proto::time::Timestamp;
 use jackfield_trunk::{Table, Trunk};
 use tokio::runtime::Handle;
 
-use super::Rules;
 use super::authentication::Passed;
 use super::decider::{Decider, Decision, FailureView, Later, ResponseView, Said};
 use super::kept::Kept;
@@ -21,7 +20,9 @@ use super::outcomes::Failed;
 use super::policy::refused;
 use super::reviews::{Place, Review};
 use super::routing::Asked;
+use super::rules::Rules;
 use super::shard::Shard;
+use super::turns::Turn;
 use super::worker::{State, Work, Worker};
 
 /// A request whose decision is to come, with what was known of it when it was asked for.
@@ -81,6 +82,8 @@ struct AwaitedVerdict<D: Decider> {
     worker: Arc<Worker<D>>,
     shard: u8,
     context: ContextId,
+    /// Whose turn is over with it.
+    turn: Option<Turn>,
     undecided: Box<Undecided>,
     decision: Option<Decision<D::State>>,
 }
@@ -90,7 +93,7 @@ impl<D: Decider> Drop for AwaitedVerdict<D> {
         if worker_ends(&self.worker, "a decision") {
             return;
         }
-        let Self { worker, shard, context, undecided, decision } = self;
+        let Self { worker, shard, context, turn, undecided, decision } = self;
         let decision = decision.take();
         worker.guard("a decision", |work| {
             let Some(shard) = worker.shared.shard(*shard) else { return };
@@ -101,19 +104,20 @@ impl<D: Decider> Drop for AwaitedVerdict<D> {
             worker.decided(shard, *context, (&undecided.request, undecided.since), verdict, work);
             worker.carry_out(shard, work);
         });
+        turn.iter().for_each(|turn| worker.turn_over(*turn));
     }
 }
 
 impl<D: Decider> Worker<D> {
-    /// Gives the core its verdict when the decision comes.
+    /// Gives the core its verdict when the decision comes, and the next of its dialog its turn.
     pub(super) fn decide_later(
         self: &Arc<Self>,
         shard: &Shard<State<D>>,
-        context: ContextId,
+        (context, turn): (ContextId, Option<Turn>),
         undecided: Box<Undecided>,
         decision: Later<Decision<D::State>>,
     ) {
-        let awaited = AwaitedVerdict { worker: Arc::clone(self), shard: shard.index, context, undecided, decision: None };
+        let awaited = AwaitedVerdict { worker: Arc::clone(self), shard: shard.index, context, turn, undecided, decision: None };
         self.transport.spawn(async move {
             let mut awaited = awaited;
             awaited.decision = Some(decision.await);

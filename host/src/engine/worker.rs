@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jackfield_auth::Challenged;
 use jackfield_proto::message::{Framing, Message};
 use jackfield_proto::net::{Flow, Transport};
-use jackfield_proto::proxy::{Admitted, BranchId, ContextId, Core, Output, Query, Taken, Transmit, Verdict, shard_of, shard_of_quoted};
+use jackfield_proto::proxy::{BranchId, ContextId, Core, Output, Query, Transmit, Verdict, shard_of, shard_of_quoted};
 use jackfield_proto::time::Timestamp;
 use jackfield_relay::Client;
 use jackfield_trunk::admission::TargetKey;
@@ -21,7 +21,7 @@ use super::reviews::Review;
 use super::routing::Asked;
 use super::shard::Shard;
 use super::told::{Told, Verdict as ToldVerdict};
-use super::waiting::{Decided, Settled, Unchosen};
+use super::waiting::{Settled, Unchosen};
 use super::wire::Wire;
 use crate::metrics::{Kind, Rejection, WorkerMetrics};
 use crate::plugin::trace::{Event, Trigger};
@@ -161,23 +161,10 @@ impl<D: Decider> Worker<D> {
         match output {
             Output::Send(transmit) => self.send(shard, transmit, work),
             Output::SelectTargets { context, request, flow, kind, by_token, sides, media, .. } => {
-                match self.decide(Asked { request: &request, flow: &flow, kind, by_token, sides, media }) {
-                    Decided::Now(settled) => self.decided(shard, context, (&request, self.shared.clock.now()), settled, work),
-                    Decided::Later(undecided, decision) => self.decide_later(shard, context, undecided, decision),
-                }
+                self.decide_in_turn(shard, context, Asked { request: &request, flow: &flow, kind, by_token, sides, media }, work);
             }
             Output::Admit { branch, state, trunk, tag, request } => {
-                let refused = self.admit(branch, state.as_ref(), trunk, &tag).err();
-                if self.is_heard() {
-                    self.say_admission(&request, &tag, refused.as_ref(), work);
-                }
-                let admitted = refused.map_or(Admitted::Yes, |refused| Admitted::No(refused.reply()));
-                if let Admitted::No(reply) = &admitted {
-                    self.transport.tell(|| Told::NotAdmitted { status: reply.status });
-                }
-                let mut taken = Taken::Yes;
-                self.step(shard, work, |core, now, out| taken = core.admitted(now, branch, admitted, out));
-                self.give_back(taken, state.as_ref(), TargetKey { branch, trunk, tag: &tag });
+                self.decide_admission(shard, state.as_ref(), TargetKey { branch, trunk, tag: &tag }, &request, work);
             }
             Output::Challenged { branch, trunk, request, uri, response, source, answered, edits } => {
                 let challenged = Challenged { request: &request, uri: &uri, response: &response, answered, previous: &edits };

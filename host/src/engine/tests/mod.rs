@@ -8,6 +8,7 @@ mod source_limits;
 mod trouble;
 mod trunk_probes;
 mod trunks;
+mod turns;
 mod waiting;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,8 +19,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use jackfield_proto::message::{Framing, Limits, Message, Method, Name, respond};
 use jackfield_proto::net::Transport;
-use jackfield_proto::proxy::{FailureOutcome, Group, Mode, Plan, Reply, Reviewed, Target, Watch};
+use jackfield_proto::proxy::{FailureOutcome, Group, Mode, Plan, Reply, RequestKind, Reviewed, Target, Watch};
 use tokio::net::UdpSocket;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{
@@ -40,8 +42,49 @@ type OnFailure = dyn Fn(&u32, FailureView<'_>) -> Said<FailureOutcome> + Send + 
 /// Status, tag and attempts of a request that has ended.
 type Ended = (Option<u16>, Option<String>, u32);
 
+/// What a test lets come when it likes.
+struct Held<T>(Arc<Mutex<Vec<oneshot::Sender<T>>>>);
+
+impl<T: Send + 'static> Held<T> {
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+
+    /// An answer to come; `gone` where the test drops it.
+    fn said(&self, gone: impl FnOnce() -> T + Send + 'static) -> Said<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.lock().unwrap().push(sender);
+        Said::Later(Box::pin(async move { receiver.await.unwrap_or_else(|_| gone()) }))
+    }
+
+    /// The oldest of those that are asked for, when there is one.
+    async fn next(&self) -> oneshot::Sender<T> {
+        let asked = async {
+            loop {
+                if let Some(sender) = {
+                    let mut held = self.0.lock().unwrap();
+                    (!held.is_empty()).then(|| held.remove(0))
+                } {
+                    return sender;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, asked).await.expect("a question in time")
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap().is_empty()
+    }
+}
+
 /// A decider of closures.
 struct Script {
+    wants_in_dialog: bool,
     on_request: Box<OnRequest>,
     on_response: Box<OnResponse>,
     on_failure: Box<OnFailure>,
@@ -51,6 +94,7 @@ struct Script {
 impl Script {
     fn new(on_request: impl Fn(RequestView<'_>) -> Decision<u32> + Send + Sync + 'static) -> Self {
         Self {
+            wants_in_dialog: false,
             on_request: Box::new(move |request| Said::Now(on_request(request))),
             on_response: Box::new(|_, _| Said::Now(Reviewed::Pass(Vec::new()))),
             on_failure: Box::new(|_, _| Said::Now(FailureOutcome::Next)),
@@ -80,7 +124,7 @@ impl Decider for Script {
     type State = u32;
 
     fn wants_in_dialog(&self) -> bool {
-        false
+        self.wants_in_dialog
     }
 
     fn on_request(&self, _worker: usize, request: RequestView<'_>) -> Said<Decision<u32>> {

@@ -27,7 +27,12 @@ fn then_to_trunk(next_hop: String) -> Script {
 
 /// Has a `[trunk.t]` with these keys.
 fn have(engine: &Engine<Script>, keys: &str) {
-    let config = config(&format!("[trunk.t]\nprovider = \"provider.test\"\nprobe.interval = \"off\"\n{keys}"));
+    have_trunks(engine, &format!("[trunk.t]\nprovider = \"provider.test\"\nprobe.interval = \"off\"\n{keys}"));
+}
+
+/// Has these trunks.
+pub(super) fn have_trunks(engine: &Engine<Script>, tables: &str) {
+    let config = config(tables);
     let trunks = config.trunks.iter().map(|trunk| (Origin::Configuration, trunk.settings.clone()));
     engine.replace_trunks(&config, Table::new(trunks.collect()));
 }

@@ -1,51 +1,8 @@
 //! Decisions that come later, and what goes on meanwhile.
 
-use std::sync::Mutex;
-
-use jackfield_proto::proxy::Edit;
-use tokio::sync::oneshot;
+use jackfield_proto::proxy::{Edit, Numbering, TrunkId, TrunkSide};
 
 use super::*;
-
-/// What a test lets come when it likes.
-struct Held<T>(Arc<Mutex<Vec<oneshot::Sender<T>>>>);
-
-impl<T: Send + 'static> Held<T> {
-    fn new() -> Self {
-        Self(Arc::default())
-    }
-
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-
-    /// An answer to come; `gone` where the test drops it.
-    fn said(&self, gone: impl FnOnce() -> T + Send + 'static) -> Said<T> {
-        let (sender, receiver) = oneshot::channel();
-        self.0.lock().unwrap().push(sender);
-        Said::Later(Box::pin(async move { receiver.await.unwrap_or_else(|_| gone()) }))
-    }
-
-    /// The oldest of those that are asked for, when there is one.
-    async fn next(&self) -> oneshot::Sender<T> {
-        let asked = async {
-            loop {
-                if let Some(sender) = {
-                    let mut held = self.0.lock().unwrap();
-                    (!held.is_empty()).then(|| held.remove(0))
-                } {
-                    return sender;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(PATIENCE, asked).await.expect("a question in time")
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.lock().unwrap().is_empty()
-    }
-}
 
 /// A script whose decisions about `sip:later@...` come later.
 fn later(held: &Held<Decision<u32>>, hop: String) -> Script {
@@ -255,4 +212,66 @@ async fn what_comes_after_a_failure_may_be_chosen_later() {
     callee.answer(proxy(&engine), &second, 200).await;
     caller.expect_status(200).await;
     assert_eq!(*ended.lock().unwrap(), [(Some(200), Some(callee.uri()), 2)]);
+}
+
+/// The trunks of a choice.
+fn through(names: &[&str]) -> FailureOutcome {
+    let target = |name: &&str| {
+        let trunk = Some(TrunkSide { id: TrunkId::of(name), numbering: Numbering::Kept });
+        Target { trunk, ..Target::default() }
+    };
+    FailureOutcome::Instead(vec![Group { mode: Mode::Serial, targets: names.iter().map(target).collect() }])
+}
+
+/// Two targets that ring together, and one behind them; what comes after a failure of the two is chosen later, and then nothing more is tried.
+fn two_at_once(hops: &[String; 3], choices: &Held<FailureOutcome>) -> Script {
+    let [first, second, last] = hops.clone();
+    let target = |hop: &String| Target { next_hop: Some(hop.clone().into()), ..Target::default() };
+    let mut script = Script::new(move |_| {
+        let together = Group { mode: Mode::Parallel, targets: vec![target(&first), target(&second)] };
+        let behind = Group { mode: Mode::Serial, targets: vec![target(&last)] };
+        let plan = Plan { groups: vec![together, behind], ..Plan::default() };
+        Decision::Forward { plan, state: 42, watch: Watch { failures: true, ..Watch::default() } }
+    });
+    let choices = choices.clone();
+    script.on_failure = Box::new(move |_, view| match view.attempt {
+        1 | 2 => choices.said(|| FailureOutcome::Stop),
+        _ => Said::Now(FailureOutcome::Stop),
+    });
+    script
+}
+
+/// The way of a trunk goes with its target, whatever became of the targets that an earlier choice has brought.
+#[tokio::test]
+async fn targets_of_a_late_choice_have_the_ways_of_their_own_trunks() {
+    for order in [[0, 1], [1, 0]] {
+        let (caller, held) = (Agent::new().await, Held::<FailureOutcome>::new());
+        let (first, second, never) = (Agent::new().await, Agent::new().await, Agent::new().await);
+        let (x, y) = (Agent::new().await, Agent::new().await);
+        let engine = start("", two_at_once(&[first.uri(), second.uri(), never.uri()], &held));
+        let trunk = |name: &str, at: &Agent| {
+            format!("[trunk.{name}]\nprovider = \"{name}.test\"\nprobe.interval = \"off\"\nnext-hop = {:?}\n", at.uri())
+        };
+        trunks::have_trunks(&engine, &(trunk("x", &x) + &trunk("y", &y) + &trunk("z", &y)));
+        caller.send(proxy(&engine), caller.request("INVITE", "sip:a@a.test", "1", "")).await;
+        let mut choices = Vec::new();
+        for callee in [&first, &second] {
+            let invite = callee.expect_request(Method::INVITE).await;
+            callee.answer(proxy(&engine), &invite, 480).await;
+            callee.expect_request(Method::ACK).await;
+            choices.push(Some(held.next().await));
+        }
+        // The later choice takes the place of the earlier one, of which nothing has been tried yet.
+        for (place, names) in order.into_iter().zip([&["y", "z"][..], &["x"]]) {
+            choices[place].take().unwrap().send(through(names)).unwrap();
+        }
+        let invite = x.expect_request(Method::INVITE).await;
+        x.answer(proxy(&engine), &invite, 503).await;
+        caller.expect_status(480).await;
+        let failures: Vec<_> = engine.ways().iter().map(|(way, _)| (way.way.trunk.to_string(), way.failures)).collect();
+        assert_eq!(failures.len(), 3);
+        for (name, count) in failures {
+            assert_eq!(count, u32::from(name == "x"), "{name}, {order:?}");
+        }
+    }
 }
