@@ -83,7 +83,7 @@ fn in_the_core_message_knows_no_transaction_and_transaction_no_proxy() {
 #[test]
 fn in_the_shell_the_configuration_knows_nothing_above_it() {
     let root = workspace().join("host/src");
-    imports_none_of(&root, "config", &["engine", "admin", "cli", "metrics"]);
+    imports_none_of(&root, "config", &["engine", "admin", "cli", "metrics", "plugin", "run", "simulate"]);
 }
 
 /// The packages of this workspace that a package is built from.
