@@ -1,6 +1,10 @@
 //! The one wasmtime engine of the process.
 
+use std::sync::Arc;
+
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::functions::Functions;
 
 /// Instances of all plugins, generations and workers together. Each memory reserves 4 GiB of addresses (and no memory).
 const INSTANCES: u32 = 4096;
@@ -28,9 +32,9 @@ pub enum Metering {
 
 /// Makes the engine.
 pub(super) fn start(metering: Metering) -> anyhow::Result<Engine> {
-    let engine = Engine::new(&config(Allocation::Pooled, metering)).or_else(|error| {
+    let engine = config(Allocation::Pooled, metering).and_then(|config| Engine::new(&config)).or_else(|error| {
         tracing::warn!(%error, "plugins run without pre-reserved memory, a little slower: the limit on this process's addresses is low");
-        Engine::new(&config(Allocation::OnDemand, metering))
+        Engine::new(&config(Allocation::OnDemand, metering)?)
     });
     engine.map_err(|error| anyhow::anyhow!("cannot start the WebAssembly engine: {error:#}"))
 }
@@ -40,7 +44,7 @@ enum Allocation {
     OnDemand,
 }
 
-fn config(allocation: Allocation, metering: Metering) -> Config {
+fn config(allocation: Allocation, metering: Metering) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     config.wasm_component_model(true);
     // Hooks are called synchronously and never wait: without the machinery for waiting a call costs a third.
@@ -51,6 +55,7 @@ fn config(allocation: Allocation, metering: Metering) -> Config {
     config.wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Enable);
     // One thread compiles, at low priority: calls that are up do not notice a reload.
     config.parallel_compilation(false);
+    config.enable_incremental_compilation(Arc::new(Functions::default()))?;
     config.memory_init_cow(true);
     if let Allocation::Pooled = allocation {
         let mut pool = PoolingAllocationConfig::new();
@@ -64,5 +69,5 @@ fn config(allocation: Allocation, metering: Metering) -> Config {
             .pagemap_scan(Enabled::Auto);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     }
-    config
+    Ok(config)
 }

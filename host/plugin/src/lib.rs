@@ -20,6 +20,7 @@ mod decision;
 mod edit;
 mod engine;
 mod failure;
+mod functions;
 mod getters;
 mod grants;
 mod host;
