@@ -3,6 +3,7 @@
 //! where it lets a version serve of which no instances are ready.
 
 mod bars;
+mod board;
 mod course;
 mod file;
 mod loading;
@@ -17,18 +18,18 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 pub(super) use self::bars::Bars;
+use self::board::announce;
 use self::course::{Course, Way};
 use self::file::{compile, read};
 use self::loading::{Finished, Loading};
 use super::chain::Chain;
-use super::change::standing::Standing;
 use super::change::vitals::Poke;
 use super::link::Link;
 use super::load::{LoadError, Loader, OfPlugin, Program};
 use super::names::names_in;
 use super::pool::Pool;
 use super::state::{Digest, Role};
-use super::status::{Board, Entry, PluginState};
+use super::status::{Board, PluginState};
 use super::timers::{PluginTimers, Timers};
 use super::version::{Version, Waits};
 use crate::settings::{self, Plugins};
@@ -185,22 +186,35 @@ impl Keeper {
 
     /// Runs until it is told to stop, or until nobody is left who could.
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
-        let mut look_again = Instant::now() + LOOK_EVERY;
+        let mut look_at = Instant::now() + LOOK_EVERY;
+        let mut judge_at = look_at;
         loop {
-            match commands.recv_timeout(look_again.saturating_duration_since(Instant::now())) {
-                Ok(Command::Look | Command::Judge) | Err(RecvTimeoutError::Timeout) => {}
-                Ok(Command::Change(change, name, answer)) => {
+            let command = match commands.recv_timeout(look_at.min(judge_at).saturating_duration_since(Instant::now())) {
+                Ok(command) => command,
+                Err(RecvTimeoutError::Timeout) => Command::Judge,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            // Each failure may ask for a verdict: files are not looked at for that.
+            if !matches!(command, Command::Judge) {
+                look_at = Instant::now();
+            }
+            match command {
+                Command::Look | Command::Judge => {}
+                Command::Change(change, name, answer) => {
                     let _ = answer.send(self.change(change, &name));
                 }
-                Ok(Command::Reconfigure(settings, answer)) => {
+                Command::Reconfigure(settings, answer) => {
                     let _ = answer.send(self.reconfigure(*settings));
                 }
-                Ok(Command::Loaded(finished)) => self.finished(*finished),
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Command::Loaded(finished) => self.finished(*finished),
+                Command::Stop => return,
             }
             self.poked.store(false, Relaxed);
-            let judge_again = self.judge(Instant::now());
-            look_again = self.look(Instant::now()).min(judge_again);
+            let now = Instant::now();
+            judge_at = self.judge(now);
+            if look_at <= now {
+                look_at = self.look(now);
+            }
         }
     }
 
@@ -361,43 +375,4 @@ impl Keeper {
         self.not_in_chain = others;
         self.publish();
     }
-
-    fn publish(&mut self) {
-        let members = self.members.iter().map(|member| Entry {
-            name: member.name.clone(),
-            file: member.file.clone(),
-            state: member.state,
-            hooks: member.version.hooks(),
-            generation: member.generation,
-            refused: member.refused.clone(),
-            identity: Some(Arc::clone(&member.version.blueprint.identity)),
-            standing: member.course.standing(&member.settings),
-        });
-        let directory = self.settings.directory.clone().unwrap_or_default();
-        let others = self.not_in_chain.iter().map(|name| Entry {
-            name: name.clone(),
-            file: directory.join(format!("{name}.wasm")),
-            state: PluginState::NotInChain,
-            hooks: Vec::new(),
-            generation: 0,
-            refused: None,
-            identity: None,
-            standing: Standing::default(),
-        });
-        self.board.write(members.chain(others).collect());
-        // Last: it may wait for a disk.
-        self.remember_bars();
-    }
-}
-
-fn announce(member: &Member) {
-    tracing::info!(
-        target: "jackfield::plugin",
-        plugin = member.name,
-        version = %member.version.identity().version,
-        generation = member.generation,
-        hooks = ?member.version.hooks(),
-        compiled_in = ?member.program.compiled_in,
-        "a plugin serves"
-    );
 }
