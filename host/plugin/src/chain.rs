@@ -102,7 +102,7 @@ impl Chain {
     /// Whether some plugin subscribed to requests in a dialog, or to what becomes of them.
     pub fn wants_in_dialog(&self) -> bool {
         let of_messages =
-            |wanted: &'_ Subscriptions| [&wanted.request, &wanted.response, &wanted.failure].into_iter().any(Filters::reach_dialogs);
+            |wanted: &Subscriptions| [&wanted.request, &wanted.response, &wanted.failure].into_iter().any(Filters::reach_dialogs);
         self.links.iter().any(|link| {
             link.hearing().any(|version| of_messages(&version.subscriptions))
                 || link.versions().any(|version| version.subscriptions.complete.reach_dialogs())

@@ -38,6 +38,8 @@ pub(super) struct Asked<'a> {
     pub(super) sides: DialogSides,
     /// What is noted of the media of its dialog.
     pub(super) media: Option<MediaNote>,
+    /// When it came.
+    pub(super) since: Timestamp,
 }
 
 /// What is known of a request before anybody has decided about it.
@@ -75,7 +77,7 @@ impl<D: Decider> Worker<D> {
             Said::Now(decision) => Decided::Now(self.carry(&known, passed.cleaned(decision))),
             Said::Later(later) => {
                 let from = from.cloned();
-                Decided::Later(undecided(asked, &rules, &table, from, passed, self.shared.clock.now()), later)
+                Decided::Later(undecided(asked, &rules, &table, from, passed), later)
             }
         }
     }
@@ -206,15 +208,8 @@ pub(super) fn ask_for_admission(groups: &mut [Group], carried: Option<&Carried>)
 }
 
 /// What is to be remembered of a request while its decision is made.
-fn undecided(
-    asked: Asked<'_>,
-    rules: &Arc<Rules>,
-    table: &Arc<Table>,
-    from: Option<Arc<Trunk>>,
-    passed: Passed,
-    since: Timestamp,
-) -> Box<Undecided> {
-    let Asked { request, flow, kind, by_token, sides, media } = asked;
+fn undecided(asked: Asked<'_>, rules: &Arc<Rules>, table: &Arc<Table>, from: Option<Arc<Trunk>>, passed: Passed) -> Box<Undecided> {
+    let Asked { request, flow, kind, by_token, sides, media, since } = asked;
     let (rules, table) = (Arc::clone(rules), Arc::clone(table));
     Box::new(Undecided { request: Arc::clone(request), flow: *flow, kind, by_token, sides, media, rules, table, from, passed, since })
 }
@@ -236,10 +231,7 @@ impl<D: Decider> Worker<D> {
             let from = asked.sides.from.and_then(|id| table.by_id(id));
             match self.ask(&Known { asked, rules, table, from, user: None }) {
                 Said::Now(decision) => decision,
-                Said::Later(later) => {
-                    let since = self.shared.clock.now();
-                    return Decided::Later(undecided(asked, rules, table, from.cloned(), passed(), since), later);
-                }
+                Said::Later(later) => return Decided::Later(undecided(asked, rules, table, from.cloned(), passed()), later),
             }
         } else {
             Decision::Undecided { edits: Vec::new(), kept: None }

@@ -43,8 +43,8 @@ struct Queued {
 
 impl Queued {
     fn asked(&self) -> Asked<'_> {
-        let Self { request, flow, by_token, sides, media, .. } = self;
-        Asked { request, flow, kind: RequestKind::InDialog, by_token: *by_token, sides: *sides, media: *media }
+        let Self { request, flow, by_token, sides, media, since, .. } = self;
+        Asked { request, flow, kind: RequestKind::InDialog, by_token: *by_token, sides: *sides, media: *media, since: *since }
     }
 }
 
@@ -119,7 +119,6 @@ impl Turns {
 impl<D: Decider> Worker<D> {
     /// Decides about a request when those that came before it from the same side of its dialog have been decided about.
     pub(super) fn decide_in_turn(self: &Arc<Self>, shard: &Shard<State<D>>, context: ContextId, asked: Asked<'_>, work: &mut Work<D>) {
-        let since = self.shared.clock.now();
         if asked.kind == RequestKind::InDialog {
             let queued = || Queued {
                 shard: shard.index,
@@ -129,7 +128,7 @@ impl<D: Decider> Worker<D> {
                 by_token: asked.by_token,
                 sides: asked.sides,
                 media: asked.media,
-                since,
+                since: asked.since,
             };
             match self.shared.turns.place(asked.request, queued) {
                 Found::Nobody => {}
@@ -137,12 +136,12 @@ impl<D: Decider> Worker<D> {
                 Found::Crowd => {
                     let busy = Reply::status(500).header("Retry-After", self.shared.rules.load().retry_after.to_string());
                     let verdict = refused(asked.request, busy).into();
-                    return self.decided(shard, context, (asked.request, since), verdict, work);
+                    return self.decided(shard, context, (asked.request, asked.since), verdict, work);
                 }
             }
         }
         match self.decide(asked) {
-            Decided::Now(settled) => self.decided(shard, context, (asked.request, since), settled, work),
+            Decided::Now(settled) => self.decided(shard, context, (asked.request, asked.since), settled, work),
             Decided::Later(undecided, decision) => {
                 let turn = (asked.kind == RequestKind::InDialog).then(|| self.shared.turns.begin(asked.request));
                 self.decide_later(shard, (context, turn), undecided, decision);
@@ -170,8 +169,7 @@ impl<D: Decider> Worker<D> {
                 self.carry_out(shard, work);
                 false
             }
-            Decided::Later(mut undecided, decision) => {
-                undecided.since = queued.since;
+            Decided::Later(undecided, decision) => {
                 self.decide_later(shard, (queued.context, Some(turn)), undecided, decision);
                 true
             }

@@ -37,14 +37,14 @@ pub(super) struct Undecided {
     pub(super) table: Arc<Table>,
     pub(super) from: Option<Arc<Trunk>>,
     pub(super) passed: Passed,
-    /// When it was asked for.
+    /// When it came.
     pub(super) since: Timestamp,
 }
 
 impl Undecided {
     pub(super) fn asked(&self) -> Asked<'_> {
-        let Self { request, flow, kind, by_token, sides, media, .. } = self;
-        Asked { request, flow, kind: *kind, by_token: *by_token, sides: *sides, media: *media }
+        let Self { request, flow, kind, by_token, sides, media, since, .. } = self;
+        Asked { request, flow, kind: *kind, by_token: *by_token, sides: *sides, media: *media, since: *since }
     }
 }
 

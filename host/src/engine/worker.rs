@@ -161,7 +161,8 @@ impl<D: Decider> Worker<D> {
         match output {
             Output::Send(transmit) => self.send(shard, transmit, work),
             Output::SelectTargets { context, request, flow, kind, by_token, sides, media, .. } => {
-                self.decide_in_turn(shard, context, Asked { request: &request, flow: &flow, kind, by_token, sides, media }, work);
+                let since = self.shared.clock.now();
+                self.decide_in_turn(shard, context, Asked { request: &request, flow: &flow, kind, by_token, sides, media, since }, work);
             }
             Output::Admit { branch, state, trunk, tag, request } => {
                 self.decide_admission(shard, state.as_ref(), TargetKey { branch, trunk, tag: &tag }, &request, work);

@@ -149,7 +149,7 @@ impl Machine {
                 self.state = State::Closed(std::mem::take(parts));
                 Some(Turn::Closed)
             }
-            // So do all calls while it is open.
+            // Nor does what ends while it is open.
             (State::Closed(_) | State::Open { .. } | State::HalfOpen { .. }, _, End::Success | End::Failure) => None,
         }
     }

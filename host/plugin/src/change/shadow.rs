@@ -1,7 +1,6 @@
-//! A candidate that runs beside the serving version, on copies of what that one has answered, and of what it has not subscribed to: that it leaves
-//! as it is. Its decisions are compared; nothing of them
-//! is carried out. A thread of its own does it, at the low priority of the one that loads plugins; where it cannot keep up, copies are
-//! left out and counted.
+//! A candidate that runs beside the serving version, on copies of what that one has answered, and of what it has not subscribed to, which it
+//! leaves as it is. The candidate's decisions are compared; nothing of them is carried out. A thread of its own does it, at the low priority
+//! of the one that loads plugins; where it cannot keep up, copies are left out and counted.
 //!
 //! ```text
 //! hook answered --copy--> bounded queue --> candidate decides --> equal, different or failed
